@@ -1,1 +1,17 @@
-//! placeholder
+//! The `quiver` server: Flight SQL and HTTP in front of the engine.
+//!
+//! Turns calls into (tenant, statement or stream of record batches), asks [`quiver_engine`] to do the
+//! work, and turns what comes back into the wire's terms. Holds no storage logic.
+
+
+mod auth;
+mod banner;
+pub mod cli;
+mod config;
+mod http;
+mod metrics;
+mod server;
+mod service;
+mod sessions;
+mod status;
+mod telemetry;

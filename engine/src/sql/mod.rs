@@ -1,0 +1,3 @@
+//! SQL of one tenant: parsing, planning, execution.
+
+pub mod parser;

@@ -1,0 +1,5 @@
+//! Settings.
+
+/// Settings (being written).
+#[derive(Debug)]
+pub struct Settings;
