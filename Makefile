@@ -1,0 +1,42 @@
+# Quiver: the commands a newcomer needs. `make` alone lists them.
+#
+# CARGO_TARGET_DIR  where cargo builds (default ./target)
+# QUIVER_VENV       the Python environment of the tests (default ./.venv, made when missing)
+# CI=true           nothing may be skipped
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+export QUIVER_VENV ?= $(CURDIR)/.venv
+
+.PHONY: help run test check audit bench clean-venv
+
+help: ## lists the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+run: ## builds for release and serves ./data for development on this machine only
+	cargo build --release --package quiver-flight-server --bin quiver
+	exec $(TARGET)/release/quiver serve --dev --data-dir ./data
+
+test: ## Rust tests, then the black-box tests and every client example against a real server
+	$(PYTHON) tests/tools/run_tests.py
+
+check: ## formatting, clippy with warnings as errors, and the rules of the house style
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	$(PYTHON) tests/tools/house_style.py
+
+audit: ## licences, sources and advisories of the dependencies (needs cargo-deny and its database)
+	@cargo deny --version >/dev/null 2>&1 || { \
+	  echo "make audit needs cargo-deny: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny check
+
+bench: ## (not there yet)
+	@echo "the side-by-side benchmarks are not written yet; 'make test' proves function, not speed" >&2
+	@exit 1
+
+clean-venv: ## removes the tests' Python environment
+	rm -rf -- "$(QUIVER_VENV)"

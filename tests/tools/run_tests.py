@@ -1,0 +1,148 @@
+"""Runs everything `make test` runs and adds it up in one last line: `N passed, N failed, N skipped`.
+
+Steps: the Python environment (made when missing, brought to the pinned versions when they changed),
+`cargo test --workspace`, then pytest against the debug binary that the same build made. Every step
+runs even if an earlier one failed, so that one run shows all that is broken; only tests that need a
+binary that did not build are not started, and that counts as a failure.
+
+Exit code: 0 when nothing failed; with CI=true, when nothing was skipped either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
+RESULT_LINE = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;")
+
+
+@dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other: "Count") -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def main() -> int:
+    total = Count()
+    python = prepare_environment()
+    binary = build_binary()
+    total.add(timed("Rust tests", run_cargo_tests))
+    if binary is None:
+        print("the binary did not build, so the black-box tests cannot run")
+        total.failed += 1
+    else:
+        total.add(timed("black-box tests", lambda: run_pytest(python, binary)))
+    refused = total.skipped > 0 and os.environ.get("CI", "").lower() == "true"
+    if refused:
+        print("CI=true allows no skipped test")
+    print(total, flush=True)
+    return 1 if total.failed > 0 or total.passed == 0 or refused else 0
+
+
+def timed(name: str, step) -> Count:
+    started = time.monotonic()
+    count = step()
+    print(f"-- {name}: {count} in {time.monotonic() - started:.0f} s", flush=True)
+    return count
+
+
+def prepare_environment() -> Path:
+    """The interpreter of the tests' virtual environment, holding exactly the pinned packages."""
+    venv = Path(os.environ.get("QUIVER_VENV") or ROOT / ".venv")
+    python = venv / "bin" / "python"
+    requirements = TESTS / "requirements.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    stamp = venv / ".quiver-requirements"
+    if python.exists() and stamp.exists() and stamp.read_text() == digest:
+        return python
+    if sys.version_info < (3, 11):
+        sys.exit("the tests need Python 3.11 or newer; set PYTHON=/path/to/python3")
+    print(f"-- preparing {venv}", flush=True)
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "--requirement", str(requirements)], check=True)
+    stamp.write_text(digest)
+    return python
+
+
+def build_binary() -> Path | None:
+    """Builds the binary the black-box tests start.
+
+    All targets at once, as the tests need them: cargo then settles on one set of features, and the
+    dependencies, DataFusion first of all, are compiled once for both.
+    """
+    build = ["cargo", "build", "--workspace", "--all-targets", "--quiet"]
+    if subprocess.run(build, cwd=ROOT).returncode != 0:
+        return None
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+    return (ROOT / target / "debug" / "quiver").resolve()
+
+
+def run_cargo_tests() -> Count:
+    """`cargo test`, its output passed on, its result lines added up."""
+    count = Count()
+    command = ["cargo", "test", "--workspace", "--no-fail-fast"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    ) as cargo:
+        for line in cargo.stdout:
+            sys.stdout.write(line)
+            if match := RESULT_LINE.match(line):
+                count.add(Count(*map(int, match.groups())))
+    if cargo.returncode != 0 and count.failed == 0:
+        print("cargo test did not finish")
+        count.failed = 1
+    return count
+
+
+def run_pytest(python: Path, binary: Path) -> Count:
+    """pytest over tests/, counted from its JUnit file."""
+    report = binary.parents[1] / "quiver-pytest.xml"
+    report.unlink(missing_ok=True)
+    command = [str(python), "-m", "pytest", "-c", str(TESTS / "pytest.ini"), str(TESTS)]
+    command += [f"--junit-xml={report}", "--color=no", "-q"]
+    environment = dict(os.environ, QUIVER_BIN=str(binary))
+    code = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL).returncode
+    count = count_junit(report) if report.exists() else Count()
+    if code != 0 and count.failed == 0:
+        print(f"pytest did not finish (exit code {code})")
+        count.failed = 1
+    return count
+
+
+def count_junit(report: Path) -> Count:
+    count = Count()
+    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+        numbers = {key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")}
+        broken = numbers["failures"] + numbers["errors"]
+        count.add(
+            Count(
+                passed=max(0, numbers["tests"] - broken - numbers["skipped"]),
+                failed=broken,
+                skipped=numbers["skipped"],
+            )
+        )
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main())
