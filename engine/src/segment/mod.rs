@@ -5,8 +5,17 @@
 //! ids, and described by statistics that bound its rows. It knows nothing of catalogs, commits or
 //! snapshots: a file no catalog names is garbage and is swept.
 
+mod bound_text;
+mod directory;
+mod leaf;
 mod options;
+mod properties;
+mod sort;
+mod stats;
+mod storage;
 mod writer;
 
+pub(crate) use bound_text::{has_bounds, parse_bounds};
 pub(crate) use options::SegmentOptions;
+pub(crate) use storage::check_storable;
 pub(crate) use writer::write_segment;

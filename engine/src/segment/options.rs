@@ -1,6 +1,6 @@
 //! How a segment is laid out on disk.
 
-use datafusion::parquet::basic::Compression;
+use parquet::basic::Compression;
 
 /// Layout of a segment file. The defaults are the measured compromise between pruning and scanning.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,17 +1,38 @@
 //! Writes one segment: sorted, with statistics, synced.
 
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{Column, NewSegment, SortColumn};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::file::metadata::ParquetMetaData;
+use quiver_catalog::{Column, ColumnStats, NewSegment, SortColumn};
 use uuid::Uuid;
 
+use super::directory::{create_synced, io_error, sync_directory};
 use super::options::SegmentOptions;
+use super::properties::writer_properties;
+use super::sort::SortedRows;
+use super::stats::{LeafStats, leaf_stats};
+use super::storage::StorageSchema;
 use crate::error::{EngineError, Result};
 
-/// Writes `batches` as `<segment_id>.parquet` into `directory` and syncs file and directories.
+/// What follows the footer: its length and the magic bytes.
+const TRAILER_BYTES: u64 = 8;
+
+/// Writes `batches`, which have the schema of `columns`, as `<segment_id>.parquet` into `directory`
+/// (made if missing), ordered by `sort_key`. When it returns, the file and its directory entries are
+/// durable; when it fails, the file is gone or is an orphan that no catalog names.
 ///
-/// Blocking: call it from `spawn_blocking`.
+/// Besides the batches it holds one encoded row group, and with a sort key a copy of the key columns
+/// and four bytes per row. Blocking: call it from `spawn_blocking`.
+///
+/// # Errors
+/// `Unsupported` for columns no segment can hold, `Arrow` for values out of the stored range, `Io` and
+/// `Parquet` when writing fails, `Internal` when what was written is not what was given.
 pub(crate) fn write_segment(
     directory: &Path,
     columns: &[Column],
@@ -20,6 +41,108 @@ pub(crate) fn write_segment(
     segment_id: Uuid,
     options: &SegmentOptions,
 ) -> Result<NewSegment> {
-    let _ = (directory, columns, sort_key, batches, segment_id, options);
-    Err(EngineError::internal("segments cannot be written yet"))
+    let schema = StorageSchema::new(columns)?;
+    let stats = leaf_stats(batches, schema.parquet.num_columns())?;
+    let name = format!("{segment_id}.parquet");
+    let path = directory.join(&name);
+    create_synced(directory)?;
+    let written = write_file(&path, &schema, columns, sort_key, batches, &stats, options);
+    let (metadata, file_size_bytes, footer_size) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            // An orphan does no harm: only catalogued files count.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+    };
+    sync_directory(directory)?;
+    let record_count = checked_rows(&metadata, batches)?;
+    let column_stats = column_stats(columns, &metadata, &stats)?;
+    Ok(NewSegment { path: name, record_count, file_size_bytes, footer_size, column_stats })
+}
+
+fn write_file(
+    path: &Path,
+    schema: &StorageSchema,
+    columns: &[Column],
+    sort_key: &[SortColumn],
+    batches: &[RecordBatch],
+    stats: &[LeafStats],
+    options: &SegmentOptions,
+) -> Result<(ParquetMetaData, u64, u64)> {
+    // Never onto an existing file: a segment is written once.
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|source| io_error("create", path, source))?;
+    let properties = writer_properties(options, columns, sort_key, &schema.parquet, stats);
+    let writer_options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_parquet_schema(schema.parquet.clone());
+    let mut writer =
+        ArrowWriter::try_new_with_options(&mut file, Arc::clone(&schema.arrow), writer_options)?;
+    if let Some(sorted) = SortedRows::sort(batches, columns, sort_key)? {
+        for chunk in sorted.chunks(options.write_batch_rows) {
+            writer.write(&schema.encode(&chunk?)?)?;
+        }
+    } else {
+        for batch in batches {
+            writer.write(&schema.encode(batch)?)?;
+        }
+    }
+    let metadata = writer.close()?;
+    file.sync_all().map_err(|source| io_error("sync", path, source))?;
+    let (file_size_bytes, footer_size) = footer(&mut file)
+        .map_err(|source| io_error("read back", path, source))?
+        .ok_or_else(|| EngineError::internal("a segment was written without a footer"))?;
+    Ok((metadata, file_size_bytes, footer_size))
+}
+
+/// Sizes of the whole file and of its footer (without length and magic), in bytes.
+fn footer(file: &mut File) -> std::io::Result<Option<(u64, u64)>> {
+    let file_size = file.seek(SeekFrom::End(0))?;
+    if file_size <= TRAILER_BYTES {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(file_size - TRAILER_BYTES))?;
+    let mut trailer = [0; TRAILER_BYTES as usize];
+    file.read_exact(&mut trailer)?;
+    let [a, b, c, d, magic @ ..] = trailer;
+    let footer_size = u64::from(u32::from_le_bytes([a, b, c, d]));
+    let fits = footer_size + TRAILER_BYTES <= file_size && &magic == b"PAR1";
+    Ok(fits.then_some((file_size, footer_size)))
+}
+
+fn checked_rows(metadata: &ParquetMetaData, batches: &[RecordBatch]) -> Result<u64> {
+    let given: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    let written = metadata.file_metadata().num_rows();
+    if u64::try_from(written) == Ok(given) {
+        return Ok(given);
+    }
+    let message = format!("a segment of {given} rows was written with {written}");
+    Err(EngineError::internal(message))
+}
+
+fn column_stats(
+    columns: &[Column],
+    metadata: &ParquetMetaData,
+    stats: &[LeafStats],
+) -> Result<Vec<ColumnStats>> {
+    let leaves = columns.iter().flat_map(Column::leaves);
+    let stats = leaves.zip(stats).enumerate().map(|(leaf, (column, stats))| {
+        let sizes = metadata.row_groups().iter().map(|group| group.column(leaf).compressed_size());
+        let (min, max) = stats.bound_texts()?;
+        Ok(ColumnStats {
+            column_id: column.id,
+            column_size_bytes: u64::try_from(sizes.sum::<i64>()).unwrap_or(0),
+            value_count: stats.value_count,
+            null_count: stats.null_count,
+            min,
+            max,
+            contains_nan: stats.contains_nan,
+        })
+    });
+    stats.collect()
 }
