@@ -4,6 +4,8 @@
 
 /// Request: `Basic …` or `Bearer …`, possibly several times. Response: the session's (new) token.
 pub const AUTHORIZATION: &str = "authorization";
+/// Request: the token as clients of the legacy handshake send it, in a binary header.
+pub const LEGACY_TOKEN: &str = "auth-token-bin";
 /// Request: an API key.
 pub const API_KEY: &str = "x-api-key";
 /// Request: cookies; see [`SESSION_COOKIE`].

@@ -5,11 +5,13 @@
 //! Knows nothing of tenants, tables or SQL beyond numbers and bytes, and depends on no other crate of
 //! this workspace.
 
+mod digest;
 pub mod handle;
 pub mod headers;
 pub mod prepared;
 pub mod session;
 
+pub use digest::keyed_digest;
 pub use handle::{Claims, HandleError, Key, Purpose, Signer};
 pub use prepared::ActionCreatePreparedStatementResult;
 pub use session::{

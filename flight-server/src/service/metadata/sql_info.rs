@@ -1,0 +1,230 @@
+//! `GetSqlInfo`: what the server can do, in the numbering and the union members of `FlightSql.proto`.
+//!
+//! Two clients set the rules. The Go driver enables transactions only if id 8 is an `int32`. The JDBC
+//! driver asks for everything at once, casts each value to the Java type it expects, and dies of an id
+//! that its enumeration does not have; so an empty request is answered with the ids that every version
+//! of it knows, and the newer ones are told only to who asks for them.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder, SqlInfoValue};
+use arrow_flight::sql::{
+    CommandGetSqlInfo, SqlInfo, SqlNullOrdering, SqlSupportedCaseSensitivity,
+    SqlSupportedTransaction, SqlSupportsConvert, SqlTransactionIsolationLevel,
+};
+
+use super::{bug, functions};
+use crate::status::Failure;
+
+/// Version of the Arrow columnar format.
+const ARROW_FORMAT_VERSION: &str = "1.5";
+
+/// Longest name of a tenant, schema, table or user, in bytes.
+const NAME_BYTES_MAX: i64 = 128;
+
+/// No limit, or none that is known.
+const UNLIMITED: i64 = 0;
+
+static INFO: LazyLock<SqlInfoData> = LazyLock::new(|| {
+    let mut builder = SqlInfoDataBuilder::new();
+    for (info, value) in server().into_iter().chain(syntax()).chain(capabilities()).chain(limits())
+    {
+        builder.append(info, value);
+    }
+    builder.build().expect("values of constant types always fit their union")
+});
+
+pub(super) fn sql_info_schema() -> SchemaRef {
+    INFO.schema()
+}
+
+/// The infos asked for; ids that there is nothing to say about are left out.
+pub(super) fn sql_info(command: &CommandGetSqlInfo) -> Result<RecordBatch, Failure> {
+    if command.info.is_empty() {
+        return INFO.record_batch((0..=9).chain(500..=576)).map_err(bug);
+    }
+    let mut ids: Vec<u32> = command.info.iter().copied().filter(|id| *id < 1_000).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(RecordBatch::new_empty(sql_info_schema()));
+    }
+    INFO.record_batch(ids).map_err(bug)
+}
+
+type Info = (SqlInfo, SqlInfoValue);
+
+fn text(value: &str) -> SqlInfoValue {
+    SqlInfoValue::from(value)
+}
+
+fn bits(positions: impl IntoIterator<Item = i32>) -> SqlInfoValue {
+    SqlInfoValue::Bitmask(positions.into_iter().fold(0, |mask, position| mask | 1 << position))
+}
+
+fn server() -> Vec<Info> {
+    use SqlInfo as I;
+    vec![
+        (I::FlightSqlServerName, text("Quiver")),
+        (I::FlightSqlServerVersion, text(env!("CARGO_PKG_VERSION"))),
+        (I::FlightSqlServerArrowVersion, text(ARROW_FORMAT_VERSION)),
+        (I::FlightSqlServerReadOnly, false.into()),
+        (I::FlightSqlServerSql, true.into()),
+        (I::FlightSqlServerSubstrait, false.into()),
+        (I::FlightSqlServerSubstraitMinVersion, text("")),
+        (I::FlightSqlServerSubstraitMaxVersion, text("")),
+        (I::FlightSqlServerTransaction, (SqlSupportedTransaction::Transaction as i32).into()),
+        (I::FlightSqlServerCancel, true.into()),
+        (I::FlightSqlServerBulkIngestion, true.into()),
+        (I::FlightSqlServerIngestTransactionsSupported, true.into()),
+    ]
+}
+
+fn syntax() -> Vec<Info> {
+    use SqlInfo as I;
+    let lower_case = SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32;
+    let insensitive = SqlSupportedCaseSensitivity::SqlCaseSensitivityCaseInsensitive as i32;
+    vec![
+        (I::SqlIdentifierCase, lower_case.into()),
+        (I::SqlIdentifierQuoteChar, text("\"")),
+        (I::SqlQuotedIdentifierCase, insensitive.into()),
+        (I::SqlNullOrdering, (SqlNullOrdering::SqlNullsSortedHigh as i32).into()),
+        (I::SqlKeywords, functions::reserved_words().into()),
+        (I::SqlNumericFunctions, functions::numeric().into()),
+        (I::SqlStringFunctions, functions::string().into()),
+        (I::SqlSystemFunctions, functions::system().into()),
+        (I::SqlDatetimeFunctions, functions::datetime().into()),
+        (I::SqlSearchStringEscape, text("\\")),
+        (I::SqlExtraNameCharacters, text("$")),
+        (I::SqlSchemaTerm, text("schema")),
+        (I::SqlProcedureTerm, text("procedure")),
+        (I::SqlCatalogTerm, text("catalog")),
+        (I::SqlCatalogAtStart, true.into()),
+    ]
+}
+
+fn capabilities() -> Vec<Info> {
+    use SqlInfo as I;
+    let isolation = SqlTransactionIsolationLevel::SqlTransactionRepeatableRead as i32;
+    vec![
+        (I::SqlDdlCatalog, false.into()),
+        (I::SqlDdlSchema, true.into()),
+        (I::SqlDdlTable, true.into()),
+        (I::SqlAllTablesAreSelectable, true.into()),
+        (I::SqlSupportsColumnAliasing, true.into()),
+        (I::SqlNullPlusNullIsNull, true.into()),
+        (I::SqlSupportsConvert, conversions().into()),
+        (I::SqlSupportsTableCorrelationNames, true.into()),
+        (I::SqlSupportsDifferentTableCorrelationNames, false.into()),
+        (I::SqlSupportsExpressionsInOrderBy, true.into()),
+        (I::SqlSupportsOrderByUnrelated, true.into()),
+        // Columns outside the select list, and more than the select list has.
+        (I::SqlSupportedGroupBy, bits([0, 1])),
+        (I::SqlSupportsLikeEscapeClause, false.into()),
+        (I::SqlSupportsNonNullableColumns, true.into()),
+        // Minimum and core; of the extended grammar, cursors and positioned updates are missing.
+        (I::SqlSupportedGrammar, bits([0, 1])),
+        (I::SqlAnsi92SupportedLevel, bits([0])),
+        (I::SqlSupportsIntegrityEnhancementFacility, false.into()),
+        // The proto calls it an ordinal, the JDBC driver tests bits: limited and full.
+        (I::SqlOuterJoinsSupportLevel, bits([1, 2])),
+        (I::SqlSchemasSupportedActions, bits([])),
+        (I::SqlCatalogsSupportedActions, bits([])),
+        (I::SqlSupportedPositionedCommands, bits([])),
+        (I::SqlSelectForUpdateSupported, false.into()),
+        (I::SqlStoredProceduresSupported, false.into()),
+        // In comparisons, in EXISTS, in IN.
+        (I::SqlSupportedSubqueries, bits([0, 1, 2])),
+        (I::SqlCorrelatedSubqueriesSupported, true.into()),
+        (I::SqlSupportedUnions, bits([0, 1])),
+        // The proto calls it an int32, the JDBC driver casts it to a Java Long.
+        (I::SqlDefaultTransactionIsolation, i64::from(isolation).into()),
+        (I::SqlTransactionsSupported, true.into()),
+        (I::SqlSupportedTransactionsIsolationLevels, bits([isolation])),
+        (I::SqlDataDefinitionCausesTransactionCommit, false.into()),
+        (I::SqlDataDefinitionsInTransactionsIgnored, false.into()),
+        // Forward only, read only.
+        (I::SqlSupportedResultSetTypes, bits([1])),
+        (I::SqlSupportedConcurrenciesForResultSetUnspecified, bits([1])),
+        (I::SqlSupportedConcurrenciesForResultSetForwardOnly, bits([1])),
+        (I::SqlSupportedConcurrenciesForResultSetScrollSensitive, bits([])),
+        (I::SqlSupportedConcurrenciesForResultSetScrollInsensitive, bits([])),
+        (I::SqlBatchUpdatesSupported, true.into()),
+        (I::SqlSavepointsSupported, false.into()),
+        (I::SqlNamedParametersSupported, false.into()),
+        (I::SqlLocatorsUpdateCopy, false.into()),
+        (I::SqlStoredFunctionsUsingCallSyntaxSupported, false.into()),
+    ]
+}
+
+fn limits() -> Vec<Info> {
+    use SqlInfo as I;
+    let unlimited = [
+        I::SqlMaxBinaryLiteralLength,
+        I::SqlMaxCharLiteralLength,
+        I::SqlMaxColumnNameLength,
+        I::SqlMaxColumnsInGroupBy,
+        I::SqlMaxColumnsInIndex,
+        I::SqlMaxColumnsInOrderBy,
+        I::SqlMaxColumnsInSelect,
+        I::SqlMaxColumnsInTable,
+        I::SqlMaxConnections,
+        I::SqlMaxCursorNameLength,
+        I::SqlMaxIndexLength,
+        I::SqlMaxProcedureNameLength,
+        I::SqlMaxRowSize,
+        I::SqlMaxStatementLength,
+        I::SqlMaxStatements,
+        I::SqlMaxTablesInSelect,
+    ];
+    let names = [
+        I::SqlDbSchemaNameLength,
+        I::SqlMaxCatalogNameLength,
+        I::SqlMaxTableNameLength,
+        I::SqlMaxUsernameLength,
+    ];
+    let mut limits: Vec<Info> =
+        unlimited.into_iter().map(|info| (info, UNLIMITED.into())).collect();
+    limits.extend(names.into_iter().map(|info| (info, NAME_BYTES_MAX.into())));
+    limits.push((I::SqlMaxRowSizeIncludesBlobs, true.into()));
+    limits
+}
+
+/// What `CAST` converts: numbers among each other, dates and timestamps among each other, bytes and
+/// text, and everything from and to text.
+fn conversions() -> BTreeMap<i32, Vec<i32>> {
+    use SqlSupportsConvert as C;
+    let text = [C::SqlConvertChar, C::SqlConvertVarchar, C::SqlConvertLongvarchar];
+    let families: [&[C]; 5] = [
+        &[
+            C::SqlConvertBit,
+            C::SqlConvertTinyint,
+            C::SqlConvertSmallint,
+            C::SqlConvertInteger,
+            C::SqlConvertBigint,
+            C::SqlConvertReal,
+            C::SqlConvertFloat,
+            C::SqlConvertDecimal,
+            C::SqlConvertNumeric,
+        ],
+        &[C::SqlConvertDate, C::SqlConvertTimestamp],
+        &[C::SqlConvertTime],
+        &[C::SqlConvertBinary, C::SqlConvertVarbinary, C::SqlConvertLongvarbinary],
+        &[C::SqlConvertIntervalDayTime, C::SqlConvertIntervalYearMonth],
+    ];
+    let numbers = |types: &[C]| types.iter().map(|one| *one as i32).collect::<Vec<i32>>();
+    let mut conversions = BTreeMap::new();
+    for family in families {
+        let targets = [numbers(family), numbers(&text)].concat();
+        conversions.extend(numbers(family).into_iter().map(|from| (from, targets.clone())));
+    }
+    let everything = [families.concat(), text.to_vec()].concat();
+    conversions.extend(numbers(&text).into_iter().map(|from| (from, numbers(&everything))));
+    conversions
+}
+
+#[cfg(test)]
+mod tests;
