@@ -1,1 +1,76 @@
-//! To be written.
+//! The command line: parses it, runs one command, turns the outcome into an exit code.
+//!
+//! Exit code 0: done. 1: the command failed. 2: the command line or the settings are wrong. An
+//! error is one line on standard error that says what to do. Only this module and the ones below
+//! it read the environment or talk to the terminal.
+
+mod error;
+mod serve;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+
+/// Arrow Flight SQL data service: server, SQL prompt, bulk loader, administration.
+#[derive(Debug, Parser)]
+#[command(name = "quiver", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  quiver serve --dev                                    a local server to try things out
+  quiver sql \"SELECT 1\"                                 one statement
+  quiver sql                                            a prompt
+  quiver load *.parquet --table main.trips              load files
+  quiver user create bob --tenant acme                  a user of another tenant
+
+Exit codes: 0 done, 1 failed, 2 wrong command line or settings.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server
+    Serve(serve::ServeArgs),
+}
+
+/// Runs the program with the process's arguments and environment.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way, too; clap knows the stream and the code.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match execute(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe has seen enough: not a failure worth a message.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr().lock(), "error: {}", error.line());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| CliError::Io {
+            action: "start worker threads".to_owned(),
+            source,
+        })?;
+    match command {
+        Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
+    }
+}
