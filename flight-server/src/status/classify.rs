@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use arrow_flight::error::FlightError;
-use datafusion::error::{DataFusionError, SchemaError};
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use parquet::errors::ParquetError;
 use quiver_catalog::{CatalogError, ErrorKind};

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder, SqlInfoValue};
+use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
 use arrow_flight::sql::{
     CommandGetSqlInfo, SqlInfo, SqlNullOrdering, SqlSupportedCaseSensitivity,
     SqlSupportedTransaction, SqlSupportsConvert, SqlTransactionIsolationLevel,
@@ -32,7 +32,7 @@ static INFO: LazyLock<SqlInfoData> = LazyLock::new(|| {
     let mut builder = SqlInfoDataBuilder::new();
     for (info, value) in server().into_iter().chain(syntax()).chain(capabilities()).chain(limits())
     {
-        builder.append(info, value);
+        value.append(&mut builder, info);
     }
     builder.build().expect("values of constant types always fit their union")
 });
@@ -55,28 +55,54 @@ pub(super) fn sql_info(command: &CommandGetSqlInfo) -> Result<RecordBatch, Failu
     INFO.record_batch(ids).map_err(bug)
 }
 
-type Info = (SqlInfo, SqlInfoValue);
+type Info = (SqlInfo, Value);
 
-fn text(value: &str) -> SqlInfoValue {
-    SqlInfoValue::from(value)
+/// A value, by the member of the union that it belongs to.
+enum Value {
+    Text(&'static str),
+    Bool(bool),
+    BigInt(i64),
+    Int32(i32),
+    TextList(Vec<String>),
+    ListMap(BTreeMap<i32, Vec<i32>>),
 }
 
-fn bits(positions: impl IntoIterator<Item = i32>) -> SqlInfoValue {
-    SqlInfoValue::Bitmask(positions.into_iter().fold(0, |mask, position| mask | 1 << position))
+impl Value {
+    fn append(self, builder: &mut SqlInfoDataBuilder, info: SqlInfo) {
+        match self {
+            Self::Text(value) => builder.append(info, value),
+            Self::Bool(value) => builder.append(info, value),
+            Self::BigInt(value) => builder.append(info, value),
+            Self::Int32(value) => builder.append(info, value),
+            Self::TextList(value) => builder.append(info, value),
+            Self::ListMap(value) => builder.append(info, value),
+        }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+/// An `int32` with these bits set, counted from 0.
+fn bits(positions: impl IntoIterator<Item = i32>) -> Value {
+    Value::Int32(positions.into_iter().fold(0, |mask, position| mask | 1 << position))
 }
 
 fn server() -> Vec<Info> {
     use SqlInfo as I;
     vec![
-        (I::FlightSqlServerName, text("Quiver")),
-        (I::FlightSqlServerVersion, text(env!("CARGO_PKG_VERSION"))),
-        (I::FlightSqlServerArrowVersion, text(ARROW_FORMAT_VERSION)),
+        (I::FlightSqlServerName, Value::Text("Quiver")),
+        (I::FlightSqlServerVersion, Value::Text(env!("CARGO_PKG_VERSION"))),
+        (I::FlightSqlServerArrowVersion, Value::Text(ARROW_FORMAT_VERSION)),
         (I::FlightSqlServerReadOnly, false.into()),
         (I::FlightSqlServerSql, true.into()),
         (I::FlightSqlServerSubstrait, false.into()),
-        (I::FlightSqlServerSubstraitMinVersion, text("")),
-        (I::FlightSqlServerSubstraitMaxVersion, text("")),
-        (I::FlightSqlServerTransaction, (SqlSupportedTransaction::Transaction as i32).into()),
+        (I::FlightSqlServerSubstraitMinVersion, Value::Text("")),
+        (I::FlightSqlServerSubstraitMaxVersion, Value::Text("")),
+        (I::FlightSqlServerTransaction, Value::Int32(SqlSupportedTransaction::Transaction as i32)),
         (I::FlightSqlServerCancel, true.into()),
         (I::FlightSqlServerBulkIngestion, true.into()),
         (I::FlightSqlServerIngestTransactionsSupported, true.into()),
@@ -86,22 +112,23 @@ fn server() -> Vec<Info> {
 fn syntax() -> Vec<Info> {
     use SqlInfo as I;
     let lower_case = SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32;
+    let nulls_high = SqlNullOrdering::SqlNullsSortedHigh as i32;
     let insensitive = SqlSupportedCaseSensitivity::SqlCaseSensitivityCaseInsensitive as i32;
     vec![
-        (I::SqlIdentifierCase, lower_case.into()),
-        (I::SqlIdentifierQuoteChar, text("\"")),
-        (I::SqlQuotedIdentifierCase, insensitive.into()),
-        (I::SqlNullOrdering, (SqlNullOrdering::SqlNullsSortedHigh as i32).into()),
-        (I::SqlKeywords, functions::reserved_words().into()),
-        (I::SqlNumericFunctions, functions::numeric().into()),
-        (I::SqlStringFunctions, functions::string().into()),
-        (I::SqlSystemFunctions, functions::system().into()),
-        (I::SqlDatetimeFunctions, functions::datetime().into()),
-        (I::SqlSearchStringEscape, text("\\")),
-        (I::SqlExtraNameCharacters, text("$")),
-        (I::SqlSchemaTerm, text("schema")),
-        (I::SqlProcedureTerm, text("procedure")),
-        (I::SqlCatalogTerm, text("catalog")),
+        (I::SqlIdentifierCase, Value::Int32(lower_case)),
+        (I::SqlIdentifierQuoteChar, Value::Text("\"")),
+        (I::SqlQuotedIdentifierCase, Value::Int32(insensitive)),
+        (I::SqlNullOrdering, Value::Int32(nulls_high)),
+        (I::SqlKeywords, Value::TextList(functions::reserved_words())),
+        (I::SqlNumericFunctions, Value::TextList(functions::numeric())),
+        (I::SqlStringFunctions, Value::TextList(functions::string())),
+        (I::SqlSystemFunctions, Value::TextList(functions::system())),
+        (I::SqlDatetimeFunctions, Value::TextList(functions::datetime())),
+        (I::SqlSearchStringEscape, Value::Text("\\")),
+        (I::SqlExtraNameCharacters, Value::Text("$")),
+        (I::SqlSchemaTerm, Value::Text("schema")),
+        (I::SqlProcedureTerm, Value::Text("procedure")),
+        (I::SqlCatalogTerm, Value::Text("catalog")),
         (I::SqlCatalogAtStart, true.into()),
     ]
 }
@@ -116,7 +143,7 @@ fn capabilities() -> Vec<Info> {
         (I::SqlAllTablesAreSelectable, true.into()),
         (I::SqlSupportsColumnAliasing, true.into()),
         (I::SqlNullPlusNullIsNull, true.into()),
-        (I::SqlSupportsConvert, conversions().into()),
+        (I::SqlSupportsConvert, Value::ListMap(conversions())),
         (I::SqlSupportsTableCorrelationNames, true.into()),
         (I::SqlSupportsDifferentTableCorrelationNames, false.into()),
         (I::SqlSupportsExpressionsInOrderBy, true.into()),
@@ -141,7 +168,7 @@ fn capabilities() -> Vec<Info> {
         (I::SqlCorrelatedSubqueriesSupported, true.into()),
         (I::SqlSupportedUnions, bits([0, 1])),
         // The proto calls it an int32, the JDBC driver casts it to a Java Long.
-        (I::SqlDefaultTransactionIsolation, i64::from(isolation).into()),
+        (I::SqlDefaultTransactionIsolation, Value::BigInt(isolation.into())),
         (I::SqlTransactionsSupported, true.into()),
         (I::SqlSupportedTransactionsIsolationLevels, bits([isolation])),
         (I::SqlDataDefinitionCausesTransactionCommit, false.into()),
@@ -187,8 +214,8 @@ fn limits() -> Vec<Info> {
         I::SqlMaxUsernameLength,
     ];
     let mut limits: Vec<Info> =
-        unlimited.into_iter().map(|info| (info, UNLIMITED.into())).collect();
-    limits.extend(names.into_iter().map(|info| (info, NAME_BYTES_MAX.into())));
+        unlimited.into_iter().map(|info| (info, Value::BigInt(UNLIMITED))).collect();
+    limits.extend(names.into_iter().map(|info| (info, Value::BigInt(NAME_BYTES_MAX))));
     limits.push((I::SqlMaxRowSizeIncludesBlobs, true.into()));
     limits
 }
