@@ -8,11 +8,20 @@
 //! Does not know: the catalog, the write-ahead log, SQL.
 
 mod adapter;
+mod apply;
+mod budget;
 mod content_digest;
+mod conversion;
+mod lists;
 mod rebatch;
 mod schema;
+mod text;
 
 pub(crate) use adapter::Adapter;
 pub(crate) use content_digest::ContentDigest;
 pub(crate) use rebatch::logical_rebatch;
 pub(crate) use schema::{canonical_schema, logical_schema};
+pub(crate) use text::short;
+
+#[cfg(test)]
+mod tests;
