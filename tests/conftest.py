@@ -13,14 +13,11 @@ import pytest
 
 from quiver_testing import adbc, data
 from quiver_testing.flight import Flight
-from quiver_testing.server import Server
+from quiver_testing.server import NO_TIMED_FLUSH, Server
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEP = bool(os.environ.get("QUIVER_KEEP"))
 _numbers = itertools.count(1)
-
-# Long enough that nothing is flushed behind a test's back: tests that want a flush call for it.
-NO_TIMED_FLUSH = {"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "3600000"}
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ import pytest
 from quiver_testing import adbc
 from quiver_testing.errors import CLIENT_ERRORS
 from quiver_testing.flight import Flight
+from quiver_testing.server import NO_TIMED_FLUSH
 
 ROUNDS = int(os.environ.get("QUIVER_CRASH_ROUNDS", "30"))
 SEED = int(os.environ.get("QUIVER_CRASH_SEED", random.SystemRandom().randrange(1_000_000)))
@@ -301,7 +302,7 @@ def has_recovery_line(log: str) -> bool:
 
 def test_a_torn_tail_is_cut_and_the_rest_is_there(make_server):
     """The last bytes of the log overwritten, as after a power cut: the server starts without them."""
-    server = make_server(settings={"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "3600000"}).start()
+    server = make_server(settings=NO_TIMED_FLUSH).start()
     with Flight(server.uri) as client:
         client.execute(CREATE)
         for stream in range(3):
@@ -343,7 +344,7 @@ def test_rows_of_an_open_transaction_are_gone(make_server):
 
 def test_a_corrupt_log_is_refused_not_guessed(make_server):
     """A bad frame in front of durable ones is no torn tail: start is refused, and says where."""
-    server = make_server(settings={"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "3600000"}).start()
+    server = make_server(settings=NO_TIMED_FLUSH).start()
     with Flight(server.uri) as client:
         client.execute(CREATE)
         for stream in range(5):

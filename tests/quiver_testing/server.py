@@ -14,6 +14,8 @@ from pathlib import Path
 
 READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
+# Long enough that nothing is flushed behind a test's back: tests that want a flush call for it.
+NO_TIMED_FLUSH = {"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "3600000"}
 
 
 def free_port() -> int:
