@@ -34,6 +34,15 @@ pub enum ParseError {
         /// The limit.
         tokens_max: usize,
     },
+    /// A long chain of set operations.
+    #[error(
+        "the statement has more than {operations_max} UNION, EXCEPT or INTERSECT in a row; write \
+         rows as VALUES (…), (…), or split the statement"
+    )]
+    TooManySetOperations {
+        /// The limit.
+        operations_max: usize,
+    },
     /// More tables than one query may read.
     #[error("the statement reads more than {relations_max} tables; split it")]
     TooManyRelations {
@@ -76,6 +85,7 @@ impl ParseError {
             | Self::MultipleStatements
             | Self::TooDeep
             | Self::TooComplex { .. }
+            | Self::TooManySetOperations { .. }
             | Self::TooManyRelations { .. }
             | Self::Placeholders { .. }
             | Self::Syntax { .. } => ErrorKind::InvalidArgument,
@@ -83,11 +93,17 @@ impl ParseError {
     }
 
     pub(crate) fn unsupported(what: impl Into<String>) -> Self {
-        Self::Unsupported { what: what.into(), hint: None }
+        Self::Unsupported {
+            what: what.into(),
+            hint: None,
+        }
     }
 
     pub(crate) fn unsupported_but(what: impl Into<String>, hint: &'static str) -> Self {
-        Self::Unsupported { what: what.into(), hint: Some(hint) }
+        Self::Unsupported {
+            what: what.into(),
+            hint: Some(hint),
+        }
     }
 }
 

@@ -1,25 +1,50 @@
 //! The SQL statement layer: text in, one statement out.
+//!
+//! One token stream serves two parsers: ours for the statements of this product, and DataFusion's
+//! for everything it plans. A text that parses is safe to plan: its size and nesting are bounded, a
+//! query in it cannot write, and no clause is in it that the planner would pass over in silence.
+//! Table versions stay in the tree; the planner's extension takes or refuses them.
+//!
+//! Knows nothing of names, rights or types: whether a table exists is decided later.
 
+mod admin;
+mod copy;
+mod create_table;
+mod cursor;
+mod dialect;
+mod dispatch;
 mod error;
+mod query;
+mod redact;
+mod session;
 mod statement;
+mod tokens;
 
-use datafusion::sql::parser::DFParserBuilder;
+#[cfg(test)]
+mod tests;
 
 pub use error::ParseError;
+pub(crate) use redact::redact;
 pub(crate) use statement::{
-    AdminStatement, CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable, ParsedStatement,
-    PartitionTransform, Password, SortBy, Statement,
+    AdminStatement, CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable,
+    ParsedStatement, PartitionTransform, Password, SortBy, Statement,
 };
 
-/// Parses exactly one statement.
+/// Parses exactly one statement; a trailing semicolon and comments are fine.
+///
+/// # Errors
+/// `ParseError` names the place and what to write instead. For the text of a refused statement use
+/// [`redact`] before it is recorded.
 pub(crate) fn parse(sql: &str) -> Result<ParsedStatement, ParseError> {
-    let statement = DFParserBuilder::new(sql)
-        .build()
-        .and_then(|mut parser| parser.parse_statement())
-        .map_err(|error| ParseError::Syntax { message: error.to_string(), line: 0, column: 0 })?;
+    let tokens::Tokens {
+        tokens,
+        placeholders,
+    } = tokens::tokenize(sql)?;
+    let redacted = redact::redact_tokens(sql, &tokens);
+    let statement = dispatch::parse(tokens)?;
     Ok(ParsedStatement {
-        statement: Statement::Query(Box::new(statement)),
-        redacted: String::new(),
-        placeholders: 0,
+        statement,
+        redacted,
+        placeholders,
     })
 }
