@@ -1,0 +1,201 @@
+"""Transactions as ADBC opens them: all or nothing, own writes visible, an ingest inside belongs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from quiver_testing import adbc, flightsql
+from quiver_testing.data import numbered
+from quiver_testing.errors import CLIENT_ERRORS, assert_refused
+from quiver_testing.flight import Flight
+
+
+@pytest.fixture
+def manual(server):
+    """ADBC with autocommit off: a transaction is always open."""
+    with adbc.connect(server.uri, autocommit=False) as connection:
+        yield connection
+
+
+@pytest.fixture
+def table(flight, name) -> str:
+    flight.execute(f"CREATE TABLE {name} (id BIGINT NOT NULL, payload VARCHAR)")
+    return name
+
+
+def count(client: Flight, table: str) -> int:
+    return client.scalar(f"SELECT count(*) FROM {table}")
+
+
+def test_committed_rows_appear_together(manual, flight, table):
+    adbc.ingest(manual, table, numbered(0, 10), mode="append")
+    assert adbc.execute(manual, f"INSERT INTO {table} VALUES (100, 'x'), (101, 'y')") == 2
+    assert count(flight, table) == 0
+    manual.commit()
+    assert count(flight, table) == 12
+
+
+def test_a_transaction_sees_its_own_writes(manual, flight, table):
+    adbc.ingest(manual, table, numbered(0, 10), mode="append")
+    assert adbc.scalar(manual, f"SELECT count(*) FROM {table}") == 10
+    adbc.execute(manual, f"INSERT INTO {table} VALUES (100, 'x')")
+    assert adbc.scalar(manual, f"SELECT max(id) FROM {table}") == 100
+    manual.rollback()
+    assert adbc.scalar(manual, f"SELECT count(*) FROM {table}") == 0
+    assert count(flight, table) == 0
+
+
+def test_rollback_leaves_nothing(manual, flight, table):
+    adbc.ingest(manual, table, numbered(0, 1000), mode="append")
+    manual.rollback()
+    manual.commit()
+    assert count(flight, table) == 0
+
+
+def test_closing_without_commit_leaves_nothing(server, flight, table):
+    with adbc.connect(server.uri, autocommit=False) as connection:
+        adbc.ingest(connection, table, numbered(0, 10), mode="append")
+    assert count(flight, table) == 0
+
+
+def test_a_transaction_reads_one_state(manual, flight, table):
+    """The read view is taken at the first statement and held."""
+    assert adbc.scalar(manual, f"SELECT count(*) FROM {table}") == 0
+    flight.put(table, numbered(0, 10))
+    assert adbc.scalar(manual, f"SELECT count(*) FROM {table}") == 0
+    flight.query("CALL system.flush()")
+    assert adbc.scalar(manual, f"SELECT count(*) FROM {table}") == 0
+    manual.commit()
+    assert adbc.scalar(manual, f"SELECT count(*) FROM {table}") == 10
+
+
+def test_two_tables_commit_as_one(manual, flight, table, schema):
+    flight.execute(f"CREATE TABLE {schema}.other (id BIGINT NOT NULL, payload VARCHAR)")
+    adbc.ingest(manual, table, numbered(0, 5), mode="append")
+    adbc.ingest(manual, "other", numbered(0, 5), mode="append", schema=schema)
+    manual.commit()
+    both = f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM {schema}.other)"
+    assert flight.rows(both) == [(5, 5)]
+
+
+def test_create_inside_a_transaction(manual, flight, name):
+    """A table that a rolled-back transaction created was never there; a committed one stays."""
+    adbc.ingest(manual, name, numbered(0, 10), mode="create")
+    assert adbc.scalar(manual, f"SELECT count(*) FROM {name}") == 10
+    manual.rollback()
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        count(flight, name)
+    assert_refused(caught.value, "NOT_FOUND")
+    adbc.ingest(manual, name, numbered(0, 7), mode="create")
+    manual.commit()
+    assert count(flight, name) == 7
+
+
+def test_an_error_inside_does_not_end_the_transaction_silently(manual, flight, table):
+    """After a failing statement a commit either keeps what came before or says that it does not."""
+    adbc.ingest(manual, table, numbered(0, 10), mode="append")
+    with pytest.raises(CLIENT_ERRORS):
+        adbc.query(manual, "SELECT * FROM no_such_table")
+    try:
+        manual.commit()
+    except CLIENT_ERRORS as error:
+        assert_refused(error, "ABORTED", "FAILED_PRECONDITION")
+        assert count(flight, table) == 0
+    else:
+        assert count(flight, table) == 10
+
+
+def test_protocol_transaction_by_id(flight, table):
+    transaction = flight.begin()
+    insert = f"INSERT INTO {table} VALUES (1, 'a')"
+    assert flight.update("CommandStatementUpdate", query=insert, transaction_id=transaction) == 1
+    put = flightsql.ingest(table, "append", transaction_id=transaction)
+    assert flight.put(put, numbered(10, 5)) == 5
+    inside = flight.command(
+        "CommandStatementQuery", query=f"SELECT count(*) FROM {table}", transaction_id=transaction
+    )
+    assert inside.column(0)[0].as_py() == 6
+    assert count(flight, table) == 0
+    flight.end(transaction, commit=True)
+    assert count(flight, table) == 6
+
+
+def test_two_protocol_transactions_are_apart(flight, table):
+    first, second = flight.begin(), flight.begin()
+    for transaction, start in ((first, 0), (second, 100)):
+        put = flightsql.ingest(table, "append", transaction_id=transaction)
+        flight.put(put, numbered(start, 10))
+    # Without an id it would have to guess which of the two is meant.
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.put(flightsql.ingest(table, "append"), numbered(1000, 10))
+    assert_refused(caught.value, "FAILED_PRECONDITION")
+    flight.end(first, commit=False)
+    flight.end(second, commit=True)
+    assert flight.scalar(f"SELECT min(id) FROM {table}") == 100
+    assert count(flight, table) == 10
+
+
+def test_a_transaction_ends_once(flight, table):
+    transaction = flight.begin()
+    flight.end(transaction, commit=True)
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.end(transaction, commit=True)
+    assert_refused(caught.value, "NOT_FOUND", "ABORTED", "FAILED_PRECONDITION")
+    flight.end(transaction, commit=False)  # a rollback of any authentic id is fine
+
+
+def test_sql_begin_and_commit(flight, server, table):
+    flight.execute("BEGIN")
+    assert flight.execute(f"INSERT INTO {table} VALUES (1, 'a')") == 1
+    assert count(flight, table) == 1
+    with Flight(server.uri) as other:
+        assert count(other, table) == 0
+        flight.execute("COMMIT")
+        assert count(other, table) == 1
+    flight.execute("BEGIN")
+    flight.execute(f"INSERT INTO {table} VALUES (2, 'b')")
+    flight.execute("ROLLBACK")
+    assert count(flight, table) == 1
+
+
+def test_sql_begin_inside_a_protocol_transaction_is_refused(manual):
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        adbc.execute(manual, "BEGIN")
+    assert_refused(caught.value, "FAILED_PRECONDITION", "INVALID_ARGUMENT")
+
+
+def test_an_abandoned_transaction_with_writes_expires(make_server):
+    settings = {"QUIVER_SESSION__TRANSACTION_TIMEOUT_MS": "1000"}
+    server = make_server(settings=settings).start()
+    with Flight(server.uri) as client:
+        client.execute("CREATE TABLE t (id BIGINT NOT NULL, payload VARCHAR)")
+        with adbc.connect(server.uri, autocommit=False) as connection:
+            adbc.ingest(connection, "t", numbered(0, 10), mode="append")
+            time.sleep(3)
+            with pytest.raises(CLIENT_ERRORS) as caught:
+                connection.commit()
+            assert_refused(caught.value, "ABORTED")
+            connection.rollback()  # gets the connection going again
+            adbc.ingest(connection, "t", numbered(0, 3), mode="append")
+            connection.commit()
+        assert count(client, "t") == 3
+    assert server.stop() == 0
+
+
+def test_rollback_of_an_authentic_id_works_after_a_restart(make_server):
+    server = make_server().start()
+    with Flight(server.uri) as client:
+        client.execute("CREATE TABLE t (id BIGINT NOT NULL, payload VARCHAR)")
+        transaction = client.begin()
+        client.put(flightsql.ingest("t", "append", transaction_id=transaction), numbered(0, 3))
+    server.kill9()
+    server.start()
+    with Flight(server.uri) as client:
+        with pytest.raises(CLIENT_ERRORS) as caught:
+            client.end(transaction, commit=True)
+        assert_refused(caught.value, "ABORTED")
+        client.end(transaction, commit=False)
+        assert count(client, "t") == 0
+    assert server.stop() == 0
