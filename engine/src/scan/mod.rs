@@ -4,8 +4,13 @@
 //! was made from, whatever is flushed or dropped meanwhile. It knows nothing of SQL, tenants' rights
 //! or transactions: whoever builds it decides what is visible.
 
+mod buffered;
 mod cache;
 mod options;
+mod pruning;
+mod row_filter;
+mod segments;
+mod statistics;
 mod store;
 mod table;
 

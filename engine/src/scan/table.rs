@@ -2,18 +2,28 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch, UInt64Array};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, Statistics};
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
 use quiver_catalog::TableVersion;
 
+use super::buffered::BufferedScan;
 use super::options::ScanOptions;
+use super::pruning::prune;
+use super::row_filter;
+use super::segments::{SegmentScan, first_rows};
+use super::statistics::SegmentStatistics;
 
 /// One table as one read view sees it.
 #[derive(Debug)]
@@ -22,6 +32,7 @@ pub(crate) struct QuiverTable {
     buffered: Vec<RecordBatch>,
     store_url: ObjectStoreUrl,
     options: ScanOptions,
+    statistics: Arc<SegmentStatistics>,
 }
 
 impl QuiverTable {
@@ -33,7 +44,73 @@ impl QuiverTable {
         store_url: ObjectStoreUrl,
         options: ScanOptions,
     ) -> Self {
-        Self { table, buffered, store_url, options }
+        let statistics = options.cache.statistics(&table);
+        Self { table, buffered, store_url, options, statistics }
+    }
+
+    fn buffered_rows(&self) -> usize {
+        self.buffered.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    fn predicate(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(None) };
+        let schema = DFSchema::try_from(self.table.arrow_schema.as_ref().clone())?;
+        state.create_physical_expr(filter, &schema).map(Some)
+    }
+
+    /// Places of the columns that `filters` look at.
+    fn filtered(&self, filters: &[Expr]) -> Vec<usize> {
+        let columns = filters.iter().flat_map(Expr::column_refs);
+        columns.filter_map(|column| self.table.arrow_schema.index_of(&column.name).ok()).collect()
+    }
+
+    fn scan_buffered(
+        &self,
+        state: &dyn Session,
+        projection: Option<&[usize]>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let scan = BufferedScan {
+            schema: self.projected_schema(projection)?,
+            projection,
+            limit,
+            partitions_max: state.config_options().execution.target_partitions,
+            merge_below_rows: self.options.buffered_batch_rows_min,
+        };
+        scan.plan(&self.buffered)
+    }
+
+    fn scan_segments(
+        &self,
+        state: &dyn Session,
+        projection: Option<&[usize]>,
+        filters: &[Expr],
+        limit: Option<usize>,
+        kept: &UInt64Array,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let row_filter = self.options.row_filters
+            && row_filter::pays(&self.table, &self.statistics, projection, filters);
+        let scan = SegmentScan {
+            table: &self.table,
+            statistics: &self.statistics,
+            store_url: &self.store_url,
+            projection,
+            filtered: &self.filtered(filters),
+            limit,
+            row_filter,
+        };
+        scan.plan(state, kept)
+    }
+
+    fn projected_schema(&self, projection: Option<&[usize]>) -> Result<SchemaRef> {
+        Ok(match projection {
+            Some(projection) => Arc::new(self.table.arrow_schema.project(projection)?),
+            None => Arc::clone(&self.table.arrow_schema),
+        })
     }
 }
 
@@ -49,11 +126,86 @@ impl TableProvider for QuiverTable {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
-        _projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
-        _limit: Option<usize>,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(EmptyExec::new(self.schema())))
+        let projection = projection.map(Vec::as_slice);
+        // With filters a limit counts rows that match, which only the plan above can do.
+        let limit = limit.filter(|_| filters.is_empty());
+        let predicate = self.predicate(state, filters)?;
+        let mut kept = prune(&self.table, &self.statistics, predicate.as_ref());
+        if let Some(limit) = limit {
+            kept = first_rows(&self.table, &kept, limit.saturating_sub(self.buffered_rows()));
+        }
+        tracing::debug!(
+            table_id = self.table.id.0,
+            segments = self.table.segments.len(),
+            segments_kept = kept.len(),
+            rows_buffered = self.buffered_rows(),
+            "scan planned"
+        );
+        let mut parts = Vec::with_capacity(2);
+        if !kept.is_empty() {
+            parts.push(self.scan_segments(state, projection, filters, limit, &kept)?);
+        }
+        if self.buffered_rows() > 0 {
+            parts.push(self.scan_buffered(state, projection, limit)?);
+        }
+        match parts.len() {
+            0 => Ok(Arc::new(EmptyExec::new(self.projected_schema(projection)?))),
+            1 => Ok(parts.remove(0)),
+            _ => UnionExec::try_new(parts),
+        }
     }
+
+    /// Filters help to leave out data but never decide alone: the plan checks every row again.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = filters.iter().map(|filter| {
+            if filter.is_volatile() || looks_elsewhere(filter) {
+                TableProviderFilterPushDown::Unsupported
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
+        });
+        Ok(support.collect())
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let all = UInt64Array::from_iter_values(0..self.table.segments.len() as u64);
+        let stored = self.statistics.summary(&self.table, &all, &|_| true);
+        if self.buffered_rows() == 0 {
+            return Some(stored);
+        }
+        let buffered = super::statistics::of_batches(&self.buffered, &self.table.arrow_schema);
+        if self.table.segments.is_empty() {
+            return Some(buffered);
+        }
+        let schema = &self.table.arrow_schema;
+        let merged = Statistics::try_merge_iter([&stored, &buffered], schema).ok()?;
+        debug_assert!(matches!(merged.num_rows, Precision::Exact(_)));
+        Some(merged)
+    }
+}
+
+/// Whether the value of `filter` depends on more than the row.
+fn looks_elsewhere(filter: &Expr) -> bool {
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    let mut found = false;
+    let walked = filter.apply(|expr| {
+        found |= matches!(
+            expr,
+            Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::SetComparison(_)
+                | Expr::OuterReferenceColumn(..)
+        );
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walked.is_err()
 }

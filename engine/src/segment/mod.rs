@@ -17,5 +17,11 @@ mod writer;
 
 pub(crate) use bound_text::{has_bounds, parse_bounds};
 pub(crate) use options::SegmentOptions;
+pub(crate) use stats::{max_of, min_of, without_nan};
 pub(crate) use storage::check_storable;
 pub(crate) use writer::write_segment;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -73,13 +73,15 @@ pub(crate) fn leaf_stats(batches: &[RecordBatch], leaf_count: usize) -> Result<V
     Ok(stats)
 }
 
-fn min_of(values: &ArrayRef) -> Result<ScalarValue> {
+/// Smallest value; NULL if there is none.
+pub(crate) fn min_of(values: &ArrayRef) -> Result<ScalarValue> {
     let mut accumulator = MinAccumulator::try_new(values.data_type())?;
     accumulator.update_batch(std::slice::from_ref(values))?;
     Ok(accumulator.evaluate()?)
 }
 
-fn max_of(values: &ArrayRef) -> Result<ScalarValue> {
+/// Largest value; NULL if there is none.
+pub(crate) fn max_of(values: &ArrayRef) -> Result<ScalarValue> {
     let mut accumulator = MaxAccumulator::try_new(values.data_type())?;
     accumulator.update_batch(std::slice::from_ref(values))?;
     Ok(accumulator.evaluate()?)
@@ -96,7 +98,7 @@ fn keep(kept: &mut Option<ScalarValue>, value: ScalarValue, wanted: Ordering) {
 }
 
 /// Float values without NaN, and whether there was one.
-fn without_nan(values: &ArrayRef) -> Result<(ArrayRef, Option<bool>)> {
+pub(crate) fn without_nan(values: &ArrayRef) -> Result<(ArrayRef, Option<bool>)> {
     let is_nan = match values.data_type() {
         DataType::Float32 => {
             let floats: &Float32Array = values.as_primitive::<Float32Type>();

@@ -9,6 +9,7 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::metadata::ParquetMetaData;
+use parquet::file::properties::WriterProperties;
 use quiver_catalog::{Column, ColumnStats, NewSegment, SortColumn};
 use uuid::Uuid;
 
@@ -46,11 +47,22 @@ pub(crate) fn write_segment(
     let name = format!("{segment_id}.parquet");
     let path = directory.join(&name);
     create_synced(directory)?;
-    let written = write_file(&path, &schema, columns, sort_key, batches, &stats, options);
-    let (metadata, file_size_bytes, footer_size) = match written {
+    // Never onto an existing file: a segment is written once.
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(|source| io_error("create", &path, source))?;
+    let properties = writer_properties(options, columns, sort_key, &schema.parquet, &stats);
+    let sorted = SortedRows::sort(batches, columns, sort_key)?;
+    let rows = Rows { batches, sorted, chunk_rows: options.write_batch_rows };
+    let written = write_rows(&mut file, &schema, properties, &rows)
+        .and_then(|metadata| Ok((metadata, sync_file(&mut file, &path)?)));
+    let (metadata, sizes) = match written {
         Ok(written) => written,
         Err(error) => {
-            // An orphan does no harm: only catalogued files count.
+            // What cannot be removed is an orphan and does no harm: only catalogued files count.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
@@ -58,61 +70,71 @@ pub(crate) fn write_segment(
     sync_directory(directory)?;
     let record_count = checked_rows(&metadata, batches)?;
     let column_stats = column_stats(columns, &metadata, &stats)?;
-    Ok(NewSegment { path: name, record_count, file_size_bytes, footer_size, column_stats })
+    Ok(NewSegment {
+        path: name,
+        record_count,
+        file_size_bytes: sizes.file_bytes,
+        footer_size: sizes.footer_bytes,
+        column_stats,
+    })
 }
 
-fn write_file(
-    path: &Path,
+/// The rows of a segment, in order or in the order in which they came.
+struct Rows<'a> {
+    batches: &'a [RecordBatch],
+    sorted: Option<SortedRows<'a>>,
+    chunk_rows: usize,
+}
+
+/// Sizes in bytes.
+struct Sizes {
+    file_bytes: u64,
+    /// The footer without its length and the magic.
+    footer_bytes: u64,
+}
+
+fn write_rows(
+    file: &mut File,
     schema: &StorageSchema,
-    columns: &[Column],
-    sort_key: &[SortColumn],
-    batches: &[RecordBatch],
-    stats: &[LeafStats],
-    options: &SegmentOptions,
-) -> Result<(ParquetMetaData, u64, u64)> {
-    // Never onto an existing file: a segment is written once.
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(|source| io_error("create", path, source))?;
-    let properties = writer_properties(options, columns, sort_key, &schema.parquet, stats);
-    let writer_options = ArrowWriterOptions::new()
+    properties: WriterProperties,
+    rows: &Rows<'_>,
+) -> Result<ParquetMetaData> {
+    let options = ArrowWriterOptions::new()
         .with_properties(properties)
         .with_parquet_schema(schema.parquet.clone());
-    let mut writer =
-        ArrowWriter::try_new_with_options(&mut file, Arc::clone(&schema.arrow), writer_options)?;
-    if let Some(sorted) = SortedRows::sort(batches, columns, sort_key)? {
-        for chunk in sorted.chunks(options.write_batch_rows) {
+    let mut writer = ArrowWriter::try_new_with_options(file, Arc::clone(&schema.arrow), options)?;
+    if let Some(sorted) = &rows.sorted {
+        for chunk in sorted.chunks(rows.chunk_rows) {
             writer.write(&schema.encode(&chunk?)?)?;
         }
     } else {
-        for batch in batches {
+        for batch in rows.batches {
             writer.write(&schema.encode(batch)?)?;
         }
     }
-    let metadata = writer.close()?;
-    file.sync_all().map_err(|source| io_error("sync", path, source))?;
-    let (file_size_bytes, footer_size) = footer(&mut file)
-        .map_err(|source| io_error("read back", path, source))?
-        .ok_or_else(|| EngineError::internal("a segment was written without a footer"))?;
-    Ok((metadata, file_size_bytes, footer_size))
+    Ok(writer.close()?)
 }
 
-/// Sizes of the whole file and of its footer (without length and magic), in bytes.
-fn footer(file: &mut File) -> std::io::Result<Option<(u64, u64)>> {
-    let file_size = file.seek(SeekFrom::End(0))?;
-    if file_size <= TRAILER_BYTES {
+fn sync_file(file: &mut File, path: &Path) -> Result<Sizes> {
+    file.sync_all().map_err(|source| io_error("sync", path, source))?;
+    sizes(file)
+        .map_err(|source| io_error("read back", path, source))?
+        .ok_or_else(|| EngineError::internal("a segment was written without a footer"))
+}
+
+/// `None` when the file does not end as Parquet files do.
+fn sizes(file: &mut File) -> std::io::Result<Option<Sizes>> {
+    let file_bytes = file.seek(SeekFrom::End(0))?;
+    if file_bytes <= TRAILER_BYTES {
         return Ok(None);
     }
-    file.seek(SeekFrom::Start(file_size - TRAILER_BYTES))?;
+    file.seek(SeekFrom::Start(file_bytes - TRAILER_BYTES))?;
     let mut trailer = [0; TRAILER_BYTES as usize];
     file.read_exact(&mut trailer)?;
     let [a, b, c, d, magic @ ..] = trailer;
-    let footer_size = u64::from(u32::from_le_bytes([a, b, c, d]));
-    let fits = footer_size + TRAILER_BYTES <= file_size && &magic == b"PAR1";
-    Ok(fits.then_some((file_size, footer_size)))
+    let footer_bytes = u64::from(u32::from_le_bytes([a, b, c, d]));
+    let fits = footer_bytes + TRAILER_BYTES <= file_bytes && &magic == b"PAR1";
+    Ok(fits.then_some(Sizes { file_bytes, footer_bytes }))
 }
 
 fn checked_rows(metadata: &ParquetMetaData, batches: &[RecordBatch]) -> Result<u64> {

@@ -1,0 +1,142 @@
+//! The part of a scan that reads segment files.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, UInt64Array};
+use chrono::DateTime;
+use datafusion::catalog::Session;
+use datafusion::common::Statistics;
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::physical_plan::ExecutionPlan;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use quiver_catalog::{Segment, TableVersion};
+
+use super::statistics::SegmentStatistics;
+
+/// Bytes before the footer that are read with it: room for the page index of an ordinary segment.
+const PAGE_INDEX_BYTES: u64 = 32 * 1024;
+/// Length and magic after the footer.
+const TRAILER_BYTES: u64 = 8;
+
+/// How segments are to be read.
+#[derive(Debug)]
+pub(crate) struct SegmentScan<'a> {
+    pub(crate) table: &'a TableVersion,
+    pub(crate) statistics: &'a SegmentStatistics,
+    pub(crate) store_url: &'a ObjectStoreUrl,
+    /// Columns of the table, in this order; all of them if `None`.
+    pub(crate) projection: Option<&'a [usize]>,
+    /// Columns that filters look at; their bounds go into the plan for filters that come up later.
+    pub(crate) filtered: &'a [usize],
+    /// Rows that are enough.
+    pub(crate) limit: Option<usize>,
+    /// Whether rows are filtered while they are decoded.
+    pub(crate) row_filter: bool,
+}
+
+impl SegmentScan<'_> {
+    /// A plan that returns the rows of the segments at the places `kept`.
+    pub(crate) fn plan(
+        &self,
+        state: &dyn Session,
+        kept: &UInt64Array,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let partitions = state.config_options().execution.target_partitions;
+        let groups = self.groups(kept, partitions.max(1))?;
+        let source = Arc::new(self.source(state)?);
+        let config = FileScanConfigBuilder::new(self.store_url.clone(), source)
+            .with_file_groups(groups)
+            .with_statistics(self.summary(kept))
+            .with_projection_indices(self.projection.map(<[usize]>::to_vec))?
+            .with_limit(self.limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    fn source(&self, state: &dyn Session) -> Result<ParquetSource> {
+        let runtime = state.runtime_env();
+        let store = runtime.object_store(self.store_url)?;
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let row_filter = self.row_filter || options.global.pushdown_filters;
+        Ok(ParquetSource::new(Arc::clone(&self.table.arrow_schema))
+            .with_table_parquet_options(options)
+            .with_enable_page_index(true)
+            .with_bloom_filter_on_read(true)
+            .with_pushdown_filters(row_filter)
+            .with_reorder_filters(true)
+            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
+                store, footers,
+            ))))
+    }
+
+    /// The files, spread so that the partitions get about equally many bytes. Within a partition they
+    /// stay in the order in which they were written.
+    fn groups(&self, kept: &UInt64Array, partitions: usize) -> Result<Vec<FileGroup>> {
+        let mut places: Vec<usize> = kept.values().iter().map(|at| *at as usize).collect();
+        let bytes = |at: usize| self.table.segments[at].file_size_bytes;
+        places.sort_by_key(|at| std::cmp::Reverse(bytes(*at)));
+        let mut groups = vec![(0_u64, Vec::new()); partitions.min(places.len())];
+        for at in places {
+            if let Some(group) = groups.iter_mut().min_by_key(|(total, _)| *total) {
+                group.0 += bytes(at);
+                group.1.push(at);
+            }
+        }
+        let groups = groups.into_iter().map(|(_, mut places)| {
+            places.sort_unstable();
+            let files = places.into_iter().map(|at| self.file(at));
+            // No statistics for the group: its reader would take them as exact even under a filter.
+            Ok(FileGroup::new(files.collect::<Result<_>>()?))
+        });
+        groups.collect()
+    }
+
+    fn file(&self, at: usize) -> Result<PartitionedFile> {
+        let segment: &Segment = &self.table.segments[at];
+        let location = format!("{}/{}", self.table.path.trim_end_matches('/'), segment.path);
+        let meta = ObjectMeta {
+            location: Path::parse(location).map_err(object_store::Error::from)?,
+            // A segment never changes, so its footer may be cached under any one date.
+            last_modified: DateTime::UNIX_EPOCH,
+            size: segment.file_size_bytes,
+            e_tag: None,
+            version: None,
+        };
+        let tail = segment.footer_size + TRAILER_BYTES + PAGE_INDEX_BYTES;
+        let tail = usize::try_from(tail.min(segment.file_size_bytes)).unwrap_or(usize::MAX);
+        let statistics = self.summary(&UInt64Array::from_value(at as u64, 1));
+        Ok(PartitionedFile::new_from_meta(meta)
+            .with_metadata_size_hint(tail)
+            .with_statistics(Arc::new(statistics)))
+    }
+
+    /// Statistics of the segments at `kept`, for the columns the scan has to do with.
+    fn summary(&self, kept: &UInt64Array) -> Statistics {
+        self.statistics.summary(self.table, kept, &|index| {
+            self.projection.is_none_or(|projection| projection.contains(&index))
+                || self.filtered.contains(&index)
+        })
+    }
+}
+
+/// As many of the segments at `kept` as are needed for `rows` rows.
+pub(crate) fn first_rows(table: &TableVersion, kept: &UInt64Array, rows: usize) -> UInt64Array {
+    let mut found = 0_u64;
+    let enough = kept.values().iter().take_while(|at| {
+        let more = found < rows as u64;
+        found += table.segments[**at as usize].record_count;
+        more
+    });
+    UInt64Array::from_iter_values(enough.copied())
+}

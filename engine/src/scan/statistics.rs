@@ -1,0 +1,227 @@
+//! What the catalog knows of a table's segments, as typed arrays with one row per segment.
+//!
+//! Bounds here hold in `DataFusion`'s order of values: where a segment may contain NaN its bounds are
+//! unknown (NaN sorts above every number), and a bound of zero covers both zeros.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array, new_null_array};
+use arrow::compute::{concat, take};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
+use quiver_catalog::{Column, ColumnStats, Segment, TableVersion};
+
+use crate::segment::{has_bounds, max_of, min_of, parse_bounds, without_nan};
+
+/// Statistics of one list of segments.
+#[derive(Debug)]
+pub(crate) struct SegmentStatistics {
+    row_counts: Arc<UInt64Array>,
+    columns: Vec<OnceLock<Arc<ColumnBounds>>>,
+}
+
+/// Statistics of one top-level column, one row per segment; NULL stands for unknown.
+#[derive(Debug)]
+pub(crate) struct ColumnBounds {
+    pub(crate) min: ArrayRef,
+    pub(crate) max: ArrayRef,
+    pub(crate) null_counts: Arc<UInt64Array>,
+    /// Stored size of the column with everything below it, over all segments.
+    pub(crate) stored_bytes: u64,
+}
+
+impl SegmentStatistics {
+    pub(crate) fn new(table: &TableVersion) -> Self {
+        let rows = table.segments.iter().map(|segment| segment.record_count);
+        Self {
+            row_counts: Arc::new(UInt64Array::from_iter_values(rows)),
+            columns: table.columns.iter().map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// Rows per segment.
+    pub(crate) fn row_counts(&self) -> &Arc<UInt64Array> {
+        &self.row_counts
+    }
+
+    /// Statistics of the column at `index` of `table`, whose segments these are.
+    pub(crate) fn column(&self, table: &TableVersion, index: usize) -> Option<&Arc<ColumnBounds>> {
+        let column = table.columns.get(index)?;
+        let cell = self.columns.get(index)?;
+        Some(cell.get_or_init(|| Arc::new(ColumnBounds::new(column, &table.segments))))
+    }
+
+    /// Statistics of the segments at the places `kept`, over the whole schema of `table`; only columns
+    /// that are `wanted` are filled in.
+    pub(crate) fn summary(
+        &self,
+        table: &TableVersion,
+        kept: &UInt64Array,
+        wanted: &dyn Fn(usize) -> bool,
+    ) -> Statistics {
+        let rows = kept.values().iter().map(|at| self.row_counts.value(place(*at))).sum();
+        let columns = (0..table.columns.len()).map(|index| match self.column(table, index) {
+            Some(bounds) if wanted(index) => bounds.summary(kept, &self.row_counts),
+            _ => ColumnStatistics::new_unknown(),
+        });
+        let mut statistics = Statistics {
+            num_rows: exact_count(rows),
+            total_byte_size: Precision::Absent,
+            column_statistics: columns.collect(),
+        };
+        statistics.calculate_total_byte_size(&table.arrow_schema);
+        statistics
+    }
+}
+
+impl ColumnBounds {
+    fn new(column: &Column, segments: &[Arc<Segment>]) -> Self {
+        let stats: Vec<Option<&ColumnStats>> = segments
+            .iter()
+            .map(|segment| segment.column_stats.iter().find(|s| s.column_id == column.id))
+            .collect();
+        let usable = |stats: &Option<&ColumnStats>| is_float(column).then_some(*stats).map_or(
+            true,
+            |stats| stats.is_some_and(|stats| stats.contains_nan == Some(false)),
+        );
+        let texts = |text: fn(&ColumnStats) -> Option<&str>| {
+            let texts = stats.iter().map(|s| s.filter(|_| usable(s)).and_then(text));
+            parse_bounds(texts, &column.data_type)
+                .unwrap_or_else(|_| new_null_array(&column.data_type, segments.len()))
+        };
+        let null_counts = stats.iter().map(|stats| Some(stats.as_ref()?.null_count));
+        Self {
+            min: cover_zeros(texts(|stats| stats.min.as_deref()), -0.0),
+            max: cover_zeros(texts(|stats| stats.max.as_deref()), 0.0),
+            null_counts: Arc::new(null_counts.collect()),
+            stored_bytes: stored_bytes(column, segments),
+        }
+    }
+
+    fn summary(&self, kept: &UInt64Array, row_counts: &UInt64Array) -> ColumnStatistics {
+        let nulls = kept.values().iter().map(|at| {
+            let at = place(*at);
+            self.null_counts.is_valid(at).then(|| self.null_counts.value(at))
+        });
+        let null_count = nulls.sum::<Option<u64>>();
+        ColumnStatistics {
+            null_count: null_count.map_or(Precision::Absent, exact_count),
+            min_value: self.bound(&self.min, kept, row_counts, min_of),
+            max_value: self.bound(&self.max, kept, row_counts, max_of),
+            ..ColumnStatistics::new_unknown()
+        }
+    }
+
+    /// The outermost bound over the kept segments, if each of them has one or holds only NULLs.
+    fn bound(
+        &self,
+        bounds: &ArrayRef,
+        kept: &UInt64Array,
+        row_counts: &UInt64Array,
+        outermost: fn(&ArrayRef) -> crate::error::Result<ScalarValue>,
+    ) -> Precision<ScalarValue> {
+        let known = kept.values().iter().map(|at| place(*at)).all(|at| {
+            let only_nulls = self.null_counts.is_valid(at)
+                && self.null_counts.value(at) == row_counts.value(at);
+            bounds.is_valid(at) || only_nulls
+        });
+        if !known || !has_bounds(bounds.data_type()) {
+            return Precision::Absent;
+        }
+        let value = take(bounds, kept, None).map_err(Into::into).and_then(|kept| outermost(&kept));
+        match value {
+            Ok(value) if value.is_null() => Precision::Absent,
+            Ok(value) if is_exact(&value) => Precision::Exact(value),
+            Ok(value) => Precision::Inexact(value),
+            Err(_) => Precision::Absent,
+        }
+    }
+}
+
+/// Statistics of rows in memory, under the same rules.
+pub(crate) fn of_batches(batches: &[RecordBatch], schema: &Schema) -> Statistics {
+    let columns = schema.fields().iter().enumerate().map(|(index, field)| {
+        let arrays: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(index)).collect();
+        let nulls = arrays.iter().map(|array| array.null_count() as u64).sum();
+        let bounds = bounds_of(&arrays, field.data_type()).unwrap_or_default();
+        let (min_value, max_value) = bounds.unwrap_or((Precision::Absent, Precision::Absent));
+        ColumnStatistics {
+            null_count: exact_count(nulls),
+            min_value,
+            max_value,
+            ..ColumnStatistics::new_unknown()
+        }
+    });
+    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    let mut statistics = Statistics {
+        num_rows: exact_count(rows),
+        total_byte_size: Precision::Absent,
+        column_statistics: columns.collect(),
+    };
+    statistics.calculate_total_byte_size(schema);
+    statistics
+}
+
+type Bounds = (Precision<ScalarValue>, Precision<ScalarValue>);
+
+fn bounds_of(arrays: &[&ArrayRef], data_type: &DataType) -> crate::error::Result<Option<Bounds>> {
+    if !has_bounds(data_type) {
+        return Ok(None);
+    }
+    let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+    let values = concat(&arrays)?;
+    let (values, nan) = without_nan(&values)?;
+    if nan == Some(true) || values.null_count() == values.len() {
+        return Ok(None);
+    }
+    let precise = |value: ScalarValue| match is_exact(&value) {
+        true => Precision::Exact(value),
+        false => Precision::Inexact(value),
+    };
+    Ok(Some((precise(min_of(&values)?), precise(max_of(&values)?))))
+}
+
+/// Strings and blobs may have been shortened, and a zero stands for both zeros.
+fn is_exact(value: &ScalarValue) -> bool {
+    match value {
+        ScalarValue::Utf8(_) | ScalarValue::Binary(_) => false,
+        ScalarValue::Float32(value) => *value != Some(0.0),
+        ScalarValue::Float64(value) => *value != Some(0.0),
+        _ => true,
+    }
+}
+
+fn is_float(column: &Column) -> bool {
+    matches!(column.data_type, DataType::Float32 | DataType::Float64)
+}
+
+fn cover_zeros(bounds: ArrayRef, zero: f32) -> ArrayRef {
+    match bounds.data_type() {
+        DataType::Float32 => {
+            let bounds = bounds.as_primitive::<Float32Type>();
+            Arc::new(bounds.unary::<_, Float32Type>(|v| if v == 0.0 { zero } else { v }))
+        }
+        DataType::Float64 => {
+            let zero = f64::from(zero);
+            let bounds = bounds.as_primitive::<Float64Type>();
+            Arc::new(bounds.unary::<_, Float64Type>(|v| if v == 0.0 { zero } else { v }))
+        }
+        _ => bounds,
+    }
+}
+
+fn stored_bytes(column: &Column, segments: &[Arc<Segment>]) -> u64 {
+    let leaves: Vec<_> = column.leaves().into_iter().map(|leaf| leaf.id).collect();
+    let stats = segments.iter().flat_map(|segment| &segment.column_stats);
+    stats.filter(|s| leaves.contains(&s.column_id)).map(|s| s.column_size_bytes).sum()
+}
+
+fn exact_count(count: u64) -> Precision<usize> {
+    usize::try_from(count).map_or(Precision::Absent, Precision::Exact)
+}
+
+/// A place in the list of segments, which is in memory and thus indexed by `usize`.
+fn place(at: u64) -> usize {
+    usize::try_from(at).expect("an index into a list in memory")
+}
