@@ -1,0 +1,437 @@
+"""The `quiver` command: sql, load, administration, settings, help, and how serve starts and stops."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from quiver_testing.data import numbered
+from quiver_testing.errors import CLIENT_ERRORS, assert_refused
+from quiver_testing.flight import Flight
+from quiver_testing.server import free_port
+
+ONE_TO_THREE = "SELECT * FROM (VALUES (1, 'a'), (2, NULL), (3, 'c, \"d\"')) AS v(n, s) ORDER BY n"
+
+
+def quiver(binary, *arguments, env=None, cwd=None, timeout=60, input=""):
+    """The command without any server."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("QUIVER_")}
+    return subprocess.run(
+        [str(binary), *arguments],
+        capture_output=True, text=True, env={**clean, **(env or {})}, cwd=cwd, timeout=timeout,
+        input=input,
+    )
+
+
+def assert_one_line_error(done, *mentions: str, code: int | None = None) -> None:
+    assert done.returncode in ((1, 2) if code is None else (code,)), done
+    text = done.stderr.strip()
+    assert text and "\n" not in text, f"expected one line: {text!r}"
+    for word in mentions:
+        assert word in text, f"{word!r} is not in {text!r}"
+    assert "panicked" not in text
+
+
+# quiver sql
+
+
+def test_sql_as_a_table(server):
+    done = server.run("sql", ONE_TO_THREE)
+    assert done.returncode == 0, done.stderr
+    for text in ("n", "s", "1", "a", 'c, "d"'):
+        assert text in done.stdout
+
+
+def test_sql_as_csv(server):
+    done = server.run("sql", "--format", "csv", ONE_TO_THREE)
+    assert list(csv.reader(io.StringIO(done.stdout))) == [
+        ["n", "s"], ["1", "a"], ["2", ""], ["3", 'c, "d"'],
+    ]
+
+
+def test_sql_as_json(server):
+    done = server.run("sql", "--format", "json", ONE_TO_THREE)
+    rows = json.loads(done.stdout)
+    assert [row["n"] for row in rows] == [1, 2, 3]
+    assert rows[0]["s"] == "a" and rows[1].get("s") is None
+
+
+def test_sql_as_ndjson(server):
+    done = server.run("sql", "--format", "ndjson", ONE_TO_THREE)
+    assert [json.loads(line)["n"] for line in done.stdout.splitlines()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ("arrow", "parquet"))
+def test_sql_into_a_file(server, tmp_path, kind):
+    path = tmp_path / f"out.{kind}"
+    done = server.run("sql", "--format", kind, "--output", str(path), ONE_TO_THREE)
+    assert done.returncode == 0, done.stderr
+    if kind == "parquet":
+        table = pq.read_table(path)
+    else:
+        with pa.OSFile(str(path)) as file:
+            data = file.read()
+        try:
+            table = pa.ipc.open_file(data).read_all()
+        except pa.ArrowInvalid:
+            table = pa.ipc.open_stream(data).read_all()
+    assert table["n"].to_pylist() == [1, 2, 3]
+
+
+def test_sql_of_several_statements_from_stdin(server, name):
+    script = f"CREATE TABLE {name} (a BIGINT); INSERT INTO {name} VALUES (1), (2);\n" \
+             f"SELECT sum(a) AS total FROM {name};"
+    done = server.run("sql", "--format", "csv", input=script)
+    assert done.returncode == 0, done.stderr
+    assert "total" in done.stdout and "3" in done.stdout.split("total")[1]
+
+
+def test_sql_says_how_many_rows_changed(server, flight, name):
+    flight.execute(f"CREATE TABLE {name} (a BIGINT)")
+    done = server.run("sql", f"INSERT INTO {name} VALUES (1), (2), (3)")
+    assert done.returncode == 0 and "3" in done.stdout + done.stderr
+
+
+def test_sql_errors(server):
+    assert_one_line_error(server.run("sql", "SELECT * FROM no_such_table"), "no_such_table", code=1)
+    assert_one_line_error(server.run("sql", "SELECT 1", password="wrong"), code=1)
+    done = quiver(
+        server.binary, "sql", "--uri", f"grpc://127.0.0.1:{free_port()}", "SELECT 1",
+        env={"QUIVER_PASSWORD": "x"},
+    )
+    assert_one_line_error(done, code=1)
+
+
+def test_no_password_and_no_terminal(server):
+    done = quiver(server.binary, "sql", "--uri", server.uri, "SELECT 1")
+    assert_one_line_error(done, "password")
+
+
+# quiver load
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The same rows in each format."""
+    table = numbered(0, 5000)
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=1000)
+    pyarrow.csv.write_csv(table, tmp_path / "rows.csv")
+    with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as sink:
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=700)
+    with pa.OSFile(str(tmp_path / "stream.arrow"), "wb") as sink:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=700)
+    lines = (json.dumps(row) + "\n" for row in table.to_pylist())
+    (tmp_path / "rows.ndjson").write_text("".join(lines))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "file", ("rows.parquet", "rows.csv", "rows.arrow", "stream.arrow", "rows.ndjson")
+)
+def test_load_and_load_again(server, flight, files, name, file):
+    """The exact count; and a second run, as after an interruption, adds nothing."""
+    for _ in range(2):
+        done = server.run("load", str(files / file), "--table", f"main.{name}")
+        assert done.returncode == 0, done.stderr
+        assert "5000" in (done.stdout + done.stderr).replace(",", "").replace("_", "")
+        assert flight.rows(f"SELECT count(*), sum(id), max(payload) FROM {name}") == [
+            (5000, sum(range(5000)), "row 000000004999")
+        ]
+
+
+def test_load_of_several_files_at_once(server, flight, tmp_path, name):
+    paths = []
+    for part in range(6):
+        paths.append(str(tmp_path / f"part{part}.parquet"))
+        pq.write_table(numbered(part * 1000, 1000), paths[-1])
+    done = server.run("load", *paths, "--table", name)
+    assert done.returncode == 0, done.stderr
+    assert flight.rows(f"SELECT count(*), count(DISTINCT id) FROM {name}") == [(6000, 6000)]
+
+
+def test_load_after_an_interruption(server, flight, tmp_path, name):
+    """Some files are in when the client is killed; the next run brings the others, and only them."""
+    paths = []
+    for part in range(8):
+        paths.append(str(tmp_path / f"part{part}.parquet"))
+        pq.write_table(numbered(part * 50_000, 50_000), paths[-1])
+    command = [str(server.binary), "load", *paths, "--table", name]
+    environment = {
+        **server.environment(), "QUIVER_URI": server.uri, "QUIVER_PASSWORD": server.password,
+    }
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL) as client:
+        time.sleep(0.4)
+        client.kill()
+    done = server.run("load", *paths, "--table", name)
+    assert done.returncode == 0, done.stderr
+    assert flight.rows(f"SELECT count(*), count(DISTINCT id) FROM {name}") == [(400_000, 400_000)]
+
+
+def test_load_errors(server, flight, tmp_path, name):
+    assert_one_line_error(server.run("load", "/no/such.parquet", "--table", name), "/no/such.parquet")
+    strange = tmp_path / "rows.xyz"
+    strange.write_text("?")
+    assert_one_line_error(server.run("load", str(strange), "--table", name), "rows.xyz")
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1 this is not Parquet PAR1")
+    assert_one_line_error(server.run("load", str(broken), "--table", name), "broken.parquet")
+    uneven = tmp_path / "uneven.csv"
+    uneven.write_text("a,b\n1,2\n3\n")
+    assert_one_line_error(server.run("load", str(uneven), "--table", name), "uneven.csv")
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.query(f"SELECT * FROM {name}")
+    assert_refused(caught.value, "NOT_FOUND")
+
+
+# Administration
+
+
+def test_tenants_and_users(server, name):
+    tenant = "t" + name
+    done = server.run("tenant", "create", tenant)
+    assert done.returncode == 0, done.stderr
+    secret = server.folder / "secret"
+    secret.write_text("a long secret\n")
+    done = server.run("user", "create", "bob", "--tenant", tenant, "--new-password-file", str(secret))
+    assert done.returncode == 0, done.stderr
+    with Flight(server.uri, f"bob@{tenant}", "a long secret") as bob:
+        assert bob.scalar("SELECT 1") == 1
+    assert tenant in server.run("tenant", "list").stdout
+    assert "bob" in server.run("user", "list", "--tenant", tenant).stdout
+    assert_one_line_error(server.run("tenant", "create", tenant), tenant, code=1)
+    assert server.run("user", "drop", "bob", "--tenant", tenant).returncode == 0
+    assert server.run("tenant", "drop", tenant).returncode == 0
+    assert tenant not in server.run("tenant", "list").stdout
+
+
+def test_a_password_is_made_and_shown_once(server, name):
+    tenant = "g" + name
+    server.run("tenant", "create", tenant)
+    done = server.run("user", "create", "eve", "--tenant", tenant)
+    assert done.returncode == 0, done.stderr
+    words = (done.stdout + done.stderr).split()
+    assert any(logs_in(server, f"eve@{tenant}", word) for word in words if len(word) >= 12)
+
+
+def logs_in(server, user: str, password: str) -> bool:
+    try:
+        Flight(server.uri, user, password).close()
+    except CLIENT_ERRORS:
+        return False
+    return True
+
+
+# Help and usage
+
+
+@pytest.mark.parametrize("command", (
+    [], ["serve"], ["sql"], ["load"], ["tenant"], ["tenant", "create"], ["user"], ["user", "create"],
+))
+def test_help_has_examples(binary, command):
+    done = quiver(binary, *command, "--help")
+    assert done.returncode == 0
+    assert "quiver" in done.stdout and "example" in done.stdout.lower()
+
+
+def test_usage_errors(binary):
+    for arguments in (["frobnicate"], ["serve", "--frobnicate"], ["load"]):
+        done = quiver(binary, *arguments)
+        assert done.returncode == 2 and done.stderr.strip(), done
+
+
+def test_version(binary):
+    done = quiver(binary, "--version")
+    assert done.returncode == 0 and done.stdout.startswith("quiver ")
+
+
+# Settings
+
+
+def serve_refused(binary, tmp_path, *arguments, env=None):
+    return quiver(
+        binary, "serve", "--data-dir", str(tmp_path / "data"),
+        "--flight-addr", f"127.0.0.1:{free_port()}", "--http-addr", f"127.0.0.1:{free_port()}",
+        *arguments, env=env, cwd=tmp_path,
+    )
+
+
+def test_unknown_settings_are_refused_with_the_nearest(binary, tmp_path):
+    config = tmp_path / "quiver.toml"
+    config.write_text("[write_buffer]\nflush_intervall_ms = 5\n")
+    done = serve_refused(binary, tmp_path, "--config", str(config))
+    assert_one_line_error(done, "flush_intervall_ms", "flush_interval_ms")
+    done = serve_refused(binary, tmp_path, env={"QUIVER_WAL__FILE_BYTE": "1"})
+    assert_one_line_error(done, "file_bytes")
+    config.write_text("[write_bufer]\nflush_interval_ms = 5\n")
+    assert_one_line_error(
+        serve_refused(binary, tmp_path, "--config", str(config)), "write_bufer", "write_buffer"
+    )
+
+
+def test_bad_values_name_their_key(binary, tmp_path):
+    config = tmp_path / "quiver.toml"
+    config.write_text('[write_buffer]\nflush_interval_ms = "soon"\n')
+    done = serve_refused(binary, tmp_path, "--config", str(config))
+    assert_one_line_error(done, "flush_interval_ms")
+    done = serve_refused(binary, tmp_path, env={"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "soon"})
+    assert_one_line_error(done, "flush_interval_ms")
+    config.write_text("not toml at all")
+    assert_one_line_error(serve_refused(binary, tmp_path, "--config", str(config)), "quiver.toml")
+    done = serve_refused(binary, tmp_path, "--config", str(tmp_path / "missing.toml"))
+    assert_one_line_error(done, "missing.toml")
+
+
+def test_layers_of_settings(make_server, tmp_path):
+    """Environment over file; the server shows what is in force."""
+    server = make_server(settings={"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "7777"})
+    config = server.folder / "quiver.toml"
+    config.write_text("[write_buffer]\nflush_interval_ms = 5555\nflush_bytes = 9999999\n")
+    command = server.command
+    server.command = lambda: [*command(), "--config", str(config)]
+    server.start()
+    with Flight(server.uri) as client:
+        shown = str(client.query("SELECT * FROM system.settings").to_pylist())
+    assert "7777" in shown and "5555" not in shown and "9999999" in shown
+    assert server.stop() == 0
+
+
+def test_remote_addresses_without_tls_are_refused(binary, tmp_path):
+    done = quiver(
+        binary, "serve", "--data-dir", str(tmp_path / "data"),
+        "--flight-addr", f"0.0.0.0:{free_port()}", "--http-addr", f"127.0.0.1:{free_port()}",
+    )
+    assert_one_line_error(done, "allow_insecure_remote")
+    done = quiver(
+        binary, "serve", "--dev", "--data-dir", str(tmp_path / "dev"),
+        "--flight-addr", f"0.0.0.0:{free_port()}", "--http-addr", f"127.0.0.1:{free_port()}",
+    )
+    assert_one_line_error(done, "loopback")
+
+
+# Start and stop
+
+
+def test_first_start_makes_an_administrator(make_server):
+    server = make_server(dev=False).start()
+    path = server.data_dir / "admin-password"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    password = path.read_text().strip()
+    assert len(password) >= 16
+    with Flight(server.uri, "admin", password) as client:
+        assert client.scalar("SELECT 1") == 1
+        client.execute("CREATE TABLE kept (a BIGINT)")
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        Flight(server.uri, "admin", "quiver")
+    assert_refused(caught.value, "UNAUTHENTICATED")
+    assert password not in server.log(since_start=False)
+    server.restart()
+    with Flight(server.uri, "admin", password) as client:
+        assert client.scalar("SELECT count(*) FROM kept") == 0
+    for secret in [*(server.data_dir / "keys").glob("*"), server.data_dir / "control.sqlite"]:
+        assert stat.S_IMODE(secret.stat().st_mode) & 0o077 == 0, secret
+    assert server.stop() == 0
+
+
+def test_dev_and_other_data_do_not_mix(make_server):
+    server = make_server(dev=False).start()
+    assert server.stop() == 0
+    server.dev = True
+    with pytest.raises(AssertionError, match="exited with"):
+        server.start()
+    assert "--dev" in server.log()
+    other = make_server(dev=True).start()
+    assert "dev" in other.log().lower(), "it says so loudly"
+    assert other.stop() == 0
+    other.dev = False
+    with pytest.raises(AssertionError, match="exited with"):
+        other.start()
+
+
+def test_one_server_per_data_folder(make_server, binary):
+    server = make_server().start()
+    second = quiver(
+        binary, "serve", "--dev", "--data-dir", str(server.data_dir),
+        "--flight-addr", f"127.0.0.1:{free_port()}", "--http-addr", f"127.0.0.1:{free_port()}",
+    )
+    assert_one_line_error(second, str(server.data_dir), code=1)
+    assert server.stop() == 0
+
+
+def test_a_port_in_use_is_said_clearly(make_server, binary, tmp_path):
+    server = make_server().start()
+    second = quiver(
+        binary, "serve", "--dev", "--data-dir", str(tmp_path / "data"),
+        "--flight-addr", f"127.0.0.1:{server.flight_port}",
+        "--http-addr", f"127.0.0.1:{free_port()}",
+    )
+    assert_one_line_error(second, str(server.flight_port), code=1)
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT))
+def test_a_stop_keeps_everything(make_server, number):
+    server = make_server().start()
+    with Flight(server.uri) as client:
+        client.put("t", numbered(0, 1000), [("x-create", "true")])
+    server.process.send_signal(number)
+    assert server.process.wait(30) == 0
+    server.process = None
+    server.start()
+    with Flight(server.uri) as client:
+        assert client.scalar("SELECT count(*) FROM t") == 1000
+        segments = "SELECT sum(record_count) FROM system.segments WHERE table_name = 't'"
+        assert client.scalar(segments) == 1000, "a clean stop flushes"
+    assert server.stop() == 0
+
+
+def test_a_stop_ends_running_work(make_server):
+    """An open transaction and a long query do not keep the server from ending in its grace period."""
+    server = make_server(settings={"QUIVER_SERVER__SHUTDOWN_GRACE_MS": "1000"}).start()
+    with Flight(server.uri) as client:
+        client.put("t", numbered(0, 20_000), [("x-create", "true")])
+        client.begin()
+        info = client.info(b"SELECT count(*) FROM t a, t b, t c WHERE a.id + b.id + c.id = -1")
+        client.client.do_get(info.endpoints[0].ticket, client.options())
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 20
+
+
+def test_http_endpoints(server, flight):
+    assert server.get("/health")[0] == 200
+    assert server.get("/ready")[0] == 200
+    assert server.get("/no-such-page")[0] == 404
+    flight.scalar("SELECT 1")
+    status, text = server.get("/metrics")
+    assert status == 200
+    names = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if line[:1] not in "#"}
+    assert any("request" in name for name in names) and any("wal" in name for name in names), names
+    assert "# TYPE" in text and "# HELP" in text
+    status, page = server.get("/")
+    assert status == 200 and "quiver" in page.lower()
+
+
+def test_logs_are_json_with_request_and_tenant(server, flight):
+    with pytest.raises(CLIENT_ERRORS):
+        flight.query("SELECT * FROM a_table_for_the_log")
+    records = server.log_records()
+    assert records and all("level" in record for record in records)
+    text = server.log()
+    assert "tenant_id" in text and "request_id" in text
+    assert "a_table_for_the_log" not in "".join(
+        json.dumps(record) for record in records if record["level"] == "INFO"
+    ), "no SQL text at info"
