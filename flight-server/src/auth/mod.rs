@@ -11,6 +11,8 @@ mod context;
 mod credentials;
 mod directory;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod handshake;
 mod keys;
 mod passwords;

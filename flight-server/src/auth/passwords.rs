@@ -42,7 +42,7 @@ pub(super) struct Limits {
     pub(super) remembered_max: usize,
     /// How many checks run at once.
     pub(super) checks_max: usize,
-    /// How many checks may wait for a place to run.
+    /// How many checks may run or wait for a place to run.
     pub(super) waiting_max: usize,
 }
 

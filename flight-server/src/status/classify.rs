@@ -5,6 +5,7 @@
 //! bugs with other projects are removed. Holds no state.
 
 use std::error::Error;
+use std::io;
 use std::sync::Arc;
 
 use arrow::error::ArrowError;
@@ -136,8 +137,10 @@ fn datafusion(error: &DataFusionError, depth: usize) -> Failure {
         DataFusionError::ExecutionJoin(join) if join.is_cancelled() => {
             Failure::new(ErrorKind::Cancelled, "the query was cancelled")
         }
-        DataFusionError::IoError(_)
-        | DataFusionError::Internal(_)
+        DataFusionError::IoError(inner) => {
+            known(inner, depth).unwrap_or_else(|| Failure::internal(inner.to_string()))
+        }
+        DataFusionError::Internal(_)
         | DataFusionError::ExecutionJoin(_)
         | DataFusionError::Ffi(_) => Failure::internal(error.to_string()),
     }
@@ -275,7 +278,12 @@ fn known(error: &(dyn Error + 'static), depth: usize) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<ParserError>() {
         return Some(Failure::invalid(parser(error)));
     }
-    known(error.source()?, depth)
+    // What an I/O error wraps is not among its sources.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => known(wrapped, depth),
+        None => known(error.source()?, depth),
+    }
 }
 
 /// The text without the layer's prefixes, without a backtrace.

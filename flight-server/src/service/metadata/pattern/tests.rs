@@ -1,0 +1,58 @@
+use super::*;
+
+#[track_caller]
+fn check(pattern: &str, yes: &[&str], no: &[&str]) {
+    let compiled = Pattern::new(Some(pattern));
+    for name in yes {
+        assert!(compiled.matches(name), "{pattern:?} should match {name:?}");
+    }
+    for name in no {
+        assert!(!compiled.matches(name), "{pattern:?} should not match {name:?}");
+    }
+}
+
+#[test]
+fn no_pattern_matches_everything() {
+    for name in ["", "a", "main"] {
+        assert!(Pattern::new(None).matches(name));
+    }
+}
+
+#[test]
+fn wildcards() {
+    check("abc", &["abc"], &["", "ab", "abcd", "ABC"]);
+    check("", &[""], &["a"]);
+    check("%", &["", "a", "äöü"], &[]);
+    check("a%", &["a", "ab", "a%"], &["", "ba"]);
+    check("%a", &["a", "ba", "aaa"], &["ab"]);
+    check("%a%b%", &["ab", "xaxbx", "aab"], &["ba", "a"]);
+    check("a_c", &["abc", "a_c", "aäc"], &["ac", "abbc"]);
+    check("__", &["ab", "äö"], &["a", "abc"]);
+    check("%%%", &["", "x"], &[]);
+    check("_%_", &["ab", "abc"], &["a", ""]);
+    check("%ab%ab", &["abab", "xabxab", "ababab"], &["ab", "aba"]);
+}
+
+#[test]
+fn escapes() {
+    check(r"a\_c", &["a_c"], &["abc"]);
+    check(r"a\%", &["a%"], &["ab", "a"]);
+    check(r"a\\b", &[r"a\b"], &["ab"]);
+    check(r"a\b", &["ab"], &[r"a\b"]);
+    check(r"a\", &[r"a\"], &["a"]);
+}
+
+#[test]
+fn exactness_is_about_the_text_as_written() {
+    let pattern = Pattern::new(Some("a_b"));
+    assert!(pattern.is_exactly("a_b") && pattern.matches("axb"));
+    assert!(!pattern.is_exactly("axb"));
+}
+
+/// A backtracking matcher would need longer than anybody waits.
+#[test]
+fn many_wildcards_stay_cheap() {
+    let pattern = Pattern::new(Some(&"%a".repeat(200)));
+    assert!(!pattern.matches(&"a".repeat(199)));
+    assert!(pattern.matches(&"a".repeat(400)));
+}
