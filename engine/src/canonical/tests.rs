@@ -45,7 +45,7 @@ fn cut(batch: &RecordBatch, at: usize) -> Vec<RecordBatch> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 4000,
+        cases: 1000,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

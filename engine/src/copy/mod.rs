@@ -2,75 +2,27 @@
 //!
 //! Does: resolves a user's path inside the area, reads and writes Parquet, CSV, newline-delimited
 //! JSON and Arrow files.
-//! Guarantees: no file outside the area is opened; memory is bounded by a batch; a failed COPY TO
-//! leaves no file; errors name the file as the user wrote it, never a path of the machine.
+//! Guarantees: no file outside the area is opened; text files are read within a bounded memory; a
+//! failed COPY TO leaves no file; errors name the file, never a folder of the machine.
 //! Does not know: SQL, tables, rights. All calls block: run them on a blocking thread.
 
+mod options;
 mod path;
 mod reader;
+mod text;
+mod text_reader;
 mod writer;
 
+pub(crate) use options::{CopyOptions, FileCompression, FileFormat};
 pub(crate) use path::resolve;
 pub(crate) use reader::{BatchIterator, open};
 pub(crate) use writer::FileWriter;
 
-/// Format of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileFormat {
-    /// Apache Parquet.
-    Parquet,
-    /// Separated values, UTF-8.
-    Csv,
-    /// One JSON object per line.
-    NdJson,
-    /// The Arrow IPC file format (Feather 2).
-    ArrowFile,
-    /// The Arrow IPC stream format.
-    ArrowStream,
+/// The last part of a path, which is all that messages show.
+fn file_name(path: &std::path::Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    crate::canonical::short(&name).into_owned()
 }
 
-/// Compression inside a written file. Readers find it out by themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileCompression {
-    /// None.
-    None,
-    /// Snappy: Parquet only.
-    Snappy,
-    /// Gzip: Parquet only.
-    Gzip,
-    /// LZ4: Parquet and Arrow.
-    Lz4,
-    /// Zstandard: Parquet and Arrow.
-    Zstd,
-}
-
-/// How a file is read or written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CopyOptions {
-    /// Format of the file.
-    pub(crate) format: FileFormat,
-    /// CSV: whether the first line holds the column names.
-    pub(crate) header: bool,
-    /// CSV: the byte between fields.
-    pub(crate) delimiter: u8,
-    /// CSV: the text that stands for NULL.
-    pub(crate) null_value: String,
-    /// CSV: the byte around fields that hold a delimiter, a quote or a line break.
-    pub(crate) quote: u8,
-    /// Writing: compression; `None` takes the format's default (Parquet: Zstandard).
-    pub(crate) compression: Option<FileCompression>,
-}
-
-impl CopyOptions {
-    /// The defaults of a format: header, comma, double quote, empty text as NULL.
-    pub(crate) fn new(format: FileFormat) -> Self {
-        Self {
-            format,
-            header: true,
-            delimiter: b',',
-            null_value: String::new(),
-            quote: b'"',
-            compression: None,
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -195,7 +195,7 @@ impl Source {
                 self.primitive::<Decimal128Type>(t, len, |v| i128::from(v) * 777)
             }
             DataType::Decimal256(_, _) => self.primitive::<Decimal256Type>(t, len, |v| {
-                arrow::datatypes::i256::from_i128(i128::from(v) * 777)
+                i256::from_i128(i128::from(v) * 777)
             }),
             DataType::Utf8
             | DataType::LargeUtf8
