@@ -314,5 +314,3 @@ fn run_bytes<R: RunEndIndexType>(array: &ArrayRef) -> Result<u64> {
     Ok(bytes)
 }
 
-#[cfg(test)]
-mod tests;

@@ -166,5 +166,3 @@ fn take_ranges(
     Ok(take(values, &UInt64Array::new(indices, None), None)?)
 }
 
-#[cfg(test)]
-mod tests;
