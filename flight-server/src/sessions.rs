@@ -40,7 +40,10 @@ pub(crate) struct SessionLimits {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { idle_max: Duration::from_secs(24 * 60 * 60), per_tenant_max: 10_000 }
+        Self {
+            idle_max: Duration::from_secs(24 * 60 * 60),
+            per_tenant_max: 10_000,
+        }
     }
 }
 
@@ -48,7 +51,9 @@ impl Default for SessionLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SessionError {
     /// The tenant has too many sessions with options.
-    #[error("the tenant has {max} sessions with options set; close some, or wait until idle ones end")]
+    #[error(
+        "the tenant has {max} sessions with options set; close some, or wait until idle ones end"
+    )]
     TooMany {
         /// The bound.
         max: usize,
@@ -113,7 +118,11 @@ struct State {
 impl Sessions {
     /// No session has state yet.
     pub(crate) fn new(limits: SessionLimits, clock: Arc<dyn Clock>) -> Self {
-        Self { limits, clock, states: Mutex::default() }
+        Self {
+            limits,
+            clock,
+            states: Mutex::default(),
+        }
     }
 
     /// The options in force in the caller's session.
@@ -139,10 +148,15 @@ impl Sessions {
     pub(crate) fn get(&self, context: &TenantContext) -> GetSessionOptionsResult {
         let SessionOptions { catalog, schema } = self.options(context);
         let session_options = [
-            (CATALOG.to_owned(), SessionOptionValue::from(catalog.as_str())),
+            (
+                CATALOG.to_owned(),
+                SessionOptionValue::from(catalog.as_str()),
+            ),
             (SCHEMA.to_owned(), SessionOptionValue::from(schema.as_str())),
         ];
-        GetSessionOptionsResult { session_options: session_options.into() }
+        GetSessionOptionsResult {
+            session_options: session_options.into(),
+        }
     }
 
     /// Answers `CloseSession`. `closed_more` says whether the caller has just closed something else of
@@ -197,7 +211,12 @@ impl Sessions {
             changes.apply(state);
         } else if changes.sets_something() {
             self.make_room(&mut states, tenant_id)?;
-            let mut state = State { tenant_id, catalog: None, schema: None, used_micros };
+            let mut state = State {
+                tenant_id,
+                catalog: None,
+                schema: None,
+                used_micros,
+            };
             changes.apply(&mut state);
             states.insert(id, state);
         }
@@ -211,7 +230,9 @@ impl Sessions {
         closed_more: bool,
     ) -> Result<CloseSessionResult, SessionError> {
         let Some(id) = presented else {
-            return Ok(CloseSessionResult { status: CloseSessionStatus::NotCloseable.into() });
+            return Ok(CloseSessionResult {
+                status: CloseSessionStatus::NotCloseable.into(),
+            });
         };
         let mut states = self.states.lock();
         let had_state = self.usable(&mut states, id, tenant_id).is_some();
@@ -219,7 +240,9 @@ impl Sessions {
             return Err(SessionError::NotFound);
         }
         states.remove(&id);
-        Ok(CloseSessionResult { status: CloseSessionStatus::Closed.into() })
+        Ok(CloseSessionResult {
+            status: CloseSessionStatus::Closed.into(),
+        })
     }
 
     /// The session's state, marked as used, unless it has been idle for too long.
@@ -244,14 +267,22 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let max = self.limits.per_tenant_max;
         let full = |states: &HashMap<Uuid, State>| {
-            states.values().filter(|state| state.tenant_id == tenant_id).count() >= max
+            states
+                .values()
+                .filter(|state| state.tenant_id == tenant_id)
+                .count()
+                >= max
         };
         if !full(states) {
             return Ok(());
         }
         let oldest = self.oldest_valid();
         states.retain(|_, state| state.used_micros >= oldest);
-        if full(states) { Err(SessionError::TooMany { max }) } else { Ok(()) }
+        if full(states) {
+            Err(SessionError::TooMany { max })
+        } else {
+            Ok(())
+        }
     }
 
     fn oldest_valid(&self) -> i64 {
@@ -279,7 +310,10 @@ impl Changes {
         request: &SetSessionOptionsRequest,
         names: &dyn SessionNames,
     ) -> (Self, SetSessionOptionsResult) {
-        let mut changes = Self { catalog: Change::Keep, schema: Change::Keep };
+        let mut changes = Self {
+            catalog: Change::Keep,
+            schema: Change::Keep,
+        };
         let mut errors = HashMap::new();
         for (name, value) in &request.session_options {
             let valid = match name.as_str() {
@@ -288,7 +322,12 @@ impl Changes {
                 _ => Err(SessionOptionErrorValue::InvalidName),
             };
             if let Err(error) = valid {
-                errors.insert(name.clone(), SessionOptionError { value: error.into() });
+                errors.insert(
+                    name.clone(),
+                    SessionOptionError {
+                        value: error.into(),
+                    },
+                );
             }
         }
         (changes, SetSessionOptionsResult { errors })
@@ -299,9 +338,10 @@ impl Changes {
     }
 
     fn apply(self, state: &mut State) {
-        for (change, option) in
-            [(self.catalog, &mut state.catalog), (self.schema, &mut state.schema)]
-        {
+        for (change, option) in [
+            (self.catalog, &mut state.catalog),
+            (self.schema, &mut state.schema),
+        ] {
             match change {
                 Change::Keep => {}
                 Change::Erase => *option = None,
@@ -322,7 +362,9 @@ fn change(
         Some(OptionValue::StringList(list)) if list.values.len() == 1 => &list.values[0],
         Some(_) => return Err(SessionOptionErrorValue::InvalidValue),
     };
-    spelled(text).map(Change::Set).ok_or(SessionOptionErrorValue::InvalidValue)
+    spelled(text)
+        .map(Change::Set)
+        .ok_or(SessionOptionErrorValue::InvalidValue)
 }
 
 #[cfg(test)]

@@ -42,7 +42,11 @@ impl Failure {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retry_after_ms =
             matches!(kind, ErrorKind::Overloaded).then_some(RETRY_AFTER_DEFAULT_MS);
-        Self { kind, message: message.into(), retry_after_ms }
+        Self {
+            kind,
+            message: message.into(),
+            retry_after_ms,
+        }
     }
 
     /// The request itself is wrong.
@@ -76,7 +80,11 @@ pub(crate) trait IntoStatus {
 
 impl<E: Classify> IntoStatus for E {
     fn into_status(self, query_id: Option<Uuid>) -> Status {
-        let Failure { kind, message, retry_after_ms } = self.failure();
+        let Failure {
+            kind,
+            message,
+            retry_after_ms,
+        } = self.failure();
         status(kind, &message, query_id, retry_after_ms)
     }
 }
@@ -120,7 +128,10 @@ pub(crate) fn status(
     let mut trailers = MetadataMap::new();
     insert_query_id(&mut trailers, query_id);
     if let Some(retry_after_ms) = retry_after_ms {
-        trailers.insert(headers::RETRY_AFTER_MS, AsciiMetadataValue::from(retry_after_ms));
+        trailers.insert(
+            headers::RETRY_AFTER_MS,
+            AsciiMetadataValue::from(retry_after_ms),
+        );
     }
     Status::with_metadata(code(kind), text, trailers)
 }

@@ -50,9 +50,15 @@ pub enum Purpose {
 
 impl Purpose {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Statement, Self::Prepared, Self::Transaction, Self::Lease, Self::Poll]
-            .into_iter()
-            .find(|purpose| *purpose as u8 == byte)
+        [
+            Self::Statement,
+            Self::Prepared,
+            Self::Transaction,
+            Self::Lease,
+            Self::Poll,
+        ]
+        .into_iter()
+        .find(|purpose| *purpose as u8 == byte)
     }
 }
 
@@ -82,7 +88,10 @@ pub struct Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Key")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,7 +113,10 @@ pub struct Signer {
 
 impl fmt::Debug for Signer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Signer").field("current", &self.current).finish_non_exhaustive()
+        formatter
+            .debug_struct("Signer")
+            .field("current", &self.current)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,8 +127,15 @@ impl Signer {
     #[must_use]
     pub fn new(current: Key, older: Vec<Key>) -> Self {
         let current_id = current.id;
-        let macs = older.into_iter().chain([current]).map(|key| (key.id, keyed(&key))).collect();
-        Self { current: current_id, macs }
+        let macs = older
+            .into_iter()
+            .chain([current])
+            .map(|key| (key.id, keyed(&key)))
+            .collect();
+        Self {
+            current: current_id,
+            macs,
+        }
     }
 
     /// The handle that says `claims`.

@@ -31,7 +31,10 @@ impl ActionCreatePreparedStatementResult {
     /// The bytes of this message inside its `google.protobuf.Any`, ready for `Result.body`.
     #[must_use]
     pub fn to_any_bytes(&self) -> Bytes {
-        let any = Any { type_url: TYPE_URL.to_owned(), value: self.encode_to_vec().into() };
+        let any = Any {
+            type_url: TYPE_URL.to_owned(),
+            value: self.encode_to_vec().into(),
+        };
         any.encode_to_vec().into()
     }
 }

@@ -50,7 +50,9 @@ pub enum OptionValue {
 
 impl From<&str> for SessionOptionValue {
     fn from(value: &str) -> Self {
-        Self { option_value: Some(OptionValue::String(value.to_owned())) }
+        Self {
+            option_value: Some(OptionValue::String(value.to_owned())),
+        }
     }
 }
 

@@ -81,7 +81,14 @@ impl Authenticator {
         };
         let passwords = PasswordGate::new(Arc::clone(&control), Arc::clone(&clock), limits);
         let tokens = Tokens::new(&keys);
-        Self { control, keys, tokens, passwords, clock, settings }
+        Self {
+            control,
+            keys,
+            tokens,
+            passwords,
+            clock,
+            settings,
+        }
     }
 
     /// The caller of a call with these headers (`request.metadata().as_ref()`).
@@ -92,7 +99,10 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`AuthError`], of which [`AuthError::kind`] is `Unauthenticated` unless the server itself is at fault.
-    pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<TenantContext, AuthError> {
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<TenantContext, AuthError> {
         let presented = Presented::from_headers(headers)?;
         let proof = self.prove(&presented).await?;
         let (user, tenant) = self.load(proof, presented.tenant.as_deref()).await?;
@@ -158,10 +168,20 @@ impl Authenticator {
         login: &Login,
         header_tenant: Option<&str>,
     ) -> Result<Proof, AuthError> {
-        let tenant = login.tenant.as_deref().or(header_tenant).unwrap_or(TENANT_DEFAULT);
-        let (user_id, tenant_id) =
-            self.passwords.check(tenant, &login.user, &login.password).await?;
-        Ok(Proof { user_id, tenant_id, token: None })
+        let tenant = login
+            .tenant
+            .as_deref()
+            .or(header_tenant)
+            .unwrap_or(TENANT_DEFAULT);
+        let (user_id, tenant_id) = self
+            .passwords
+            .check(tenant, &login.user, &login.password)
+            .await?;
+        Ok(Proof {
+            user_id,
+            tenant_id,
+            token: None,
+        })
     }
 
     /// User and tenant as they are now; the tenant must be the one of `x-tenant-id`, if given.
@@ -241,8 +261,14 @@ impl Proofs {
             self.expired = true;
             return Ok(());
         }
-        let Token { user_id, tenant_id, .. } = token;
-        self.add(Proof { user_id, tenant_id, token: Some(token) })
+        let Token {
+            user_id, tenant_id, ..
+        } = token;
+        self.add(Proof {
+            user_id,
+            tenant_id,
+            token: Some(token),
+        })
     }
 
     fn add(&mut self, proof: Proof) -> Result<(), AuthError> {

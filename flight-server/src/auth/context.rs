@@ -34,7 +34,9 @@ impl TenantContext {
     /// Puts [`Self::new_token`], if there is one, into the headers of the response.
     pub(crate) fn insert_token(&self, metadata: &mut MetadataMap) {
         if let Some(token) = &self.new_token {
-            metadata.as_mut().insert(headers::AUTHORIZATION, bearer(token));
+            metadata
+                .as_mut()
+                .insert(headers::AUTHORIZATION, bearer(token));
         }
     }
 }

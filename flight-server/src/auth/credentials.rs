@@ -36,7 +36,10 @@ pub(super) struct Login {
 impl fmt::Debug for Login {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = formatter.debug_struct("Login");
-        debug.field("user", &self.user).field("tenant", &self.tenant).finish_non_exhaustive()
+        debug
+            .field("user", &self.user)
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,11 +58,18 @@ pub(super) struct Presented {
 impl Presented {
     /// Reads all credentials of a call.
     pub(super) fn from_headers(headers: &HeaderMap) -> Result<Self, AuthError> {
-        let mut presented = Self { tenant: tenant_header(headers)?, ..Self::default() };
+        let mut presented = Self {
+            tenant: tenant_header(headers)?,
+            ..Self::default()
+        };
         for value in headers.get_all(headers::AUTHORIZATION) {
             let text = value.to_str().map_err(|_| MALFORMED_AUTHORIZATION)?;
             // A proxy may have joined several values by commas, which neither scheme contains.
-            for credential in text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            for credential in text
+                .split(',')
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+            {
                 presented.add_authorization(credential)?;
             }
         }
@@ -109,7 +119,9 @@ const MALFORMED_AUTHORIZATION: AuthError = AuthError::Malformed {
 };
 
 fn basic(encoded: &str) -> Result<Login, AuthError> {
-    let decoded = BASE64.decode(encoded).map_err(|_| MALFORMED_AUTHORIZATION)?;
+    let decoded = BASE64
+        .decode(encoded)
+        .map_err(|_| MALFORMED_AUTHORIZATION)?;
     let text = String::from_utf8(decoded).map_err(|_| MALFORMED_AUTHORIZATION)?;
     let (name, password) = text.split_once(':').ok_or(MALFORMED_AUTHORIZATION)?;
     login(name.to_owned(), password.to_owned())
@@ -117,7 +129,9 @@ fn basic(encoded: &str) -> Result<Login, AuthError> {
 
 fn login(name: String, password: String) -> Result<Login, AuthError> {
     if name.len() > LOGIN_BYTES_MAX || password.len() > LOGIN_BYTES_MAX {
-        return Err(AuthError::Malformed { what: "user name or password is too long" });
+        return Err(AuthError::Malformed {
+            what: "user name or password is too long",
+        });
     }
     let (user, tenant) = match name.rsplit_once('@') {
         Some((user, tenant)) => (user.to_owned(), Some(tenant.to_owned())),
@@ -128,16 +142,23 @@ fn login(name: String, password: String) -> Result<Login, AuthError> {
             what: "the user name is incomplete; log in as `user@tenant`",
         });
     }
-    Ok(Login { user, tenant, password })
+    Ok(Login {
+        user,
+        tenant,
+        password,
+    })
 }
 
 fn tenant_header(headers: &HeaderMap) -> Result<Option<String>, AuthError> {
-    const MALFORMED: AuthError =
-        AuthError::Malformed { what: "send one tenant name in the header `x-tenant-id`" };
+    const MALFORMED: AuthError = AuthError::Malformed {
+        what: "send one tenant name in the header `x-tenant-id`",
+    };
     let mut tenant: Option<String> = None;
     for value in headers.get_all(headers::TENANT_ID) {
         let name = value.to_str().map_err(|_| MALFORMED)?.trim();
-        let repeated = tenant.as_ref().is_none_or(|other| other.eq_ignore_ascii_case(name));
+        let repeated = tenant
+            .as_ref()
+            .is_none_or(|other| other.eq_ignore_ascii_case(name));
         if name.is_empty() || name.len() > LOGIN_BYTES_MAX || !repeated {
             return Err(MALFORMED);
         }
@@ -148,8 +169,9 @@ fn tenant_header(headers: &HeaderMap) -> Result<Option<String>, AuthError> {
 
 /// gRPC carries the bytes of a `-bin` header as base64.
 fn legacy_token(encoded: &[u8]) -> Result<String, AuthError> {
-    const MALFORMED: AuthError =
-        AuthError::Malformed { what: "cannot read the header `auth-token-bin`; log in again" };
+    const MALFORMED: AuthError = AuthError::Malformed {
+        what: "cannot read the header `auth-token-bin`; log in again",
+    };
     let decoded = BASE64.decode(encoded).map_err(|_| MALFORMED)?;
     String::from_utf8(decoded).map_err(|_| MALFORMED)
 }

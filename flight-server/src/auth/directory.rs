@@ -10,7 +10,9 @@ pub(super) async fn user_and_tenant(
     user_id: UserId,
     tenant_id: TenantId,
 ) -> Result<Option<(User, Tenant)>, AuthError> {
-    let Some(user) = control.user_by_id(user_id).await? else { return Ok(None) };
+    let Some(user) = control.user_by_id(user_id).await? else {
+        return Ok(None);
+    };
     if user.tenant_id != tenant_id {
         return Ok(None);
     }

@@ -19,7 +19,10 @@ pub(super) struct ManualClock(AtomicI64);
 
 impl ManualClock {
     pub(super) fn advance(&self, duration: Duration) {
-        self.0.fetch_add(i64::try_from(duration.as_micros()).unwrap(), Ordering::Relaxed);
+        self.0.fetch_add(
+            i64::try_from(duration.as_micros()).unwrap(),
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -47,7 +50,9 @@ impl Fixture {
         let clock = Arc::new(ManualClock(AtomicI64::new(1_700_000_000_000_000)));
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let path = home.path().join("control.sqlite");
-        let control = ControlCatalog::open(path, Arc::clone(&shared)).await.unwrap();
+        let control = ControlCatalog::open(path, Arc::clone(&shared))
+            .await
+            .unwrap();
         let default = tenant(&control, "default").await;
         let acme = tenant(&control, "acme").await;
         let bob = user(&control, &acme, "bob", "pw").await;
@@ -56,14 +61,27 @@ impl Fixture {
         let keys = Keys::load_or_create(&home.path().join("keys")).unwrap();
         let authenticator =
             Authenticator::new(Arc::clone(&control), keys, shared, AuthSettings::default());
-        Self { home, clock, control, authenticator, acme, bob, other_bob }
+        Self {
+            home,
+            clock,
+            control,
+            authenticator,
+            acme,
+            bob,
+            other_bob,
+        }
     }
 
     /// An authenticator of the same server after a restart.
     pub(super) fn restarted(&self) -> Authenticator {
         let keys = Keys::load_or_create(&self.home.path().join("keys")).unwrap();
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
-        Authenticator::new(Arc::clone(&self.control), keys, clock, AuthSettings::default())
+        Authenticator::new(
+            Arc::clone(&self.control),
+            keys,
+            clock,
+            AuthSettings::default(),
+        )
     }
 }
 

@@ -31,10 +31,15 @@ impl Authenticator {
         };
         let protocol_version = first.as_ref().map_or(0, |request| request.protocol_version);
         let payload = first.as_ref().map(|request| request.payload.as_ref());
-        let context =
-            self.handshake(headers, payload).await.map_err(|error| error.into_status(None))?;
+        let context = self
+            .handshake(headers, payload)
+            .await
+            .map_err(|error| error.into_status(None))?;
         let token = context.new_token.clone().unwrap_or_default();
-        let answer = HandshakeResponse { protocol_version, payload: token.into_bytes().into() };
+        let answer = HandshakeResponse {
+            protocol_version,
+            payload: token.into_bytes().into(),
+        };
         let mut response = Response::new(stream::iter([Ok(answer)]).boxed());
         context.insert_token(response.metadata_mut());
         Ok(response)

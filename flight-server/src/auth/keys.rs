@@ -64,7 +64,10 @@ pub(crate) struct Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Keys").field("tokens", &self.tokens).finish_non_exhaustive()
+        formatter
+            .debug_struct("Keys")
+            .field("tokens", &self.tokens)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,7 +83,10 @@ impl Keys {
         let tokens = load_kind(directory, "token")?;
         let mut handles = load_kind(directory, "handle")?;
         let current = handles.pop().expect("load_kind returns at least one key");
-        Ok(Self { tokens, signer: Signer::new(current, handles) })
+        Ok(Self {
+            tokens,
+            signer: Signer::new(current, handles),
+        })
     }
 
     /// Keys of session tokens by ascending id; the last one signs. Never empty.
@@ -109,22 +115,38 @@ fn load_kind(directory: &Path, kind: &str) -> Result<Vec<Key>, KeysError> {
         create(directory, &path)?;
         paths.insert(1, path);
     }
-    paths.into_iter().map(|(id, path)| Ok(Key { id, secret: load(&path)? })).collect()
+    paths
+        .into_iter()
+        .map(|(id, path)| {
+            Ok(Key {
+                id,
+                secret: load(&path)?,
+            })
+        })
+        .collect()
 }
 
 /// The id in a file name such as `token-7.key`, if it is a key of this kind.
 fn key_id(path: &Path, kind: &str) -> Option<u32> {
     let name = path.file_name()?.to_str()?;
-    name.strip_prefix(kind)?.strip_prefix('-')?.strip_suffix(".key")?.parse().ok()
+    name.strip_prefix(kind)?
+        .strip_prefix('-')?
+        .strip_suffix(".key")?
+        .parse()
+        .ok()
 }
 
 fn load(path: &Path) -> Result<[u8; SECRET_BYTES], KeysError> {
     let metadata = fs::metadata(path).map_err(io_error("read", path))?;
     if metadata.permissions().mode() & OTHERS_MODE != 0 {
-        return Err(KeysError::Exposed { path: path.to_owned() });
+        return Err(KeysError::Exposed {
+            path: path.to_owned(),
+        });
     }
     let text = fs::read(path).map_err(io_error("read", path))?;
-    from_hex(text.trim_ascii()).ok_or_else(|| KeysError::Damaged { path: path.to_owned() })
+    from_hex(text.trim_ascii()).ok_or_else(|| KeysError::Damaged {
+        path: path.to_owned(),
+    })
 }
 
 /// Makes a key so that a crash leaves either no file of this name or a whole one.
@@ -138,7 +160,11 @@ fn create(directory: &Path, path: &Path) -> Result<(), KeysError> {
     }
     let write = || {
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(FILE_MODE).open(&unfinished)?;
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(&unfinished)?;
         writeln!(file, "{}", to_hex(&random::bytes()))?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
@@ -173,7 +199,11 @@ fn from_hex(text: &[u8]) -> Option<[u8; SECRET_BYTES]> {
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeysError {
-    move |source| KeysError::Io { action, path: path.to_owned(), source }
+    move |source| KeysError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]

@@ -115,9 +115,15 @@ impl PasswordGate {
             return Ok(known);
         }
         self.wait_out_penalty(&name).await?;
-        let busy = |_| AuthError::Busy { retry_after_ms: BUSY_RETRY_MS };
+        let busy = |_| AuthError::Busy {
+            retry_after_ms: BUSY_RETRY_MS,
+        };
         let _waiting = self.waiting.try_acquire().map_err(busy)?;
-        let _place = self.places.acquire().await.expect("the semaphore is never closed");
+        let _place = self
+            .places
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         // Another call of the same client may have been checked while this one waited.
         if let Some(known) = self.recognise(&digest) {
             return Ok(known);
@@ -146,7 +152,10 @@ impl PasswordGate {
     fn recognise(&self, digest: &[u8; 32]) -> Option<(UserId, TenantId)> {
         let now = self.clock.now_micros();
         let state = self.state.lock();
-        let known = state.remembered.get(digest).filter(|known| now < known.until_micros)?;
+        let known = state
+            .remembered
+            .get(digest)
+            .filter(|known| now < known.until_micros)?;
         Some((known.user_id, known.tenant_id))
     }
 
@@ -169,7 +178,14 @@ impl PasswordGate {
         }
         if state.remembered.len() < self.limits.remembered_max {
             let until_micros = now.saturating_add(micros(self.limits.remember));
-            state.remembered.insert(digest, Remembered { user_id, tenant_id, until_micros });
+            state.remembered.insert(
+                digest,
+                Remembered {
+                    user_id,
+                    tenant_id,
+                    until_micros,
+                },
+            );
         }
     }
 
@@ -191,8 +207,14 @@ impl PasswordGate {
         let (delay, _turn) = {
             let mut state = self.state.lock();
             let now = self.clock.now_micros();
-            let Some(failures) = state.failures.get_mut(name) else { return Ok(()) };
-            let delay = if stale(failures, now) { Duration::ZERO } else { penalty(failures.count) };
+            let Some(failures) = state.failures.get_mut(name) else {
+                return Ok(());
+            };
+            let delay = if stale(failures, now) {
+                Duration::ZERO
+            } else {
+                penalty(failures.count)
+            };
             if delay.is_zero() {
                 return Ok(());
             }
@@ -224,7 +246,9 @@ impl Drop for Turn<'_> {
 
 /// What the next check waits after `count` wrong passwords.
 fn penalty(count: u32) -> Duration {
-    let Some(doublings) = count.checked_sub(FREE_FAILURES) else { return Duration::ZERO };
+    let Some(doublings) = count.checked_sub(FREE_FAILURES) else {
+        return Duration::ZERO;
+    };
     let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
     PENALTY_MIN.saturating_mul(factor).min(PENALTY_MAX)
 }
@@ -236,7 +260,9 @@ fn stale(failures: &Failures, now_micros: i64) -> bool {
 fn make_room(failures: &mut HashMap<Name, Failures>, now_micros: i64) {
     failures.retain(|_, failures| !stale(failures, now_micros));
     if failures.len() >= NAMES_MAX {
-        let oldest = failures.iter().min_by_key(|(_, failures)| failures.last_micros);
+        let oldest = failures
+            .iter()
+            .min_by_key(|(_, failures)| failures.last_micros);
         if let Some(name) = oldest.map(|(name, _)| name.clone()) {
             failures.remove(&name);
         }

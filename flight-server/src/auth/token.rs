@@ -50,7 +50,10 @@ pub(super) struct Tokens {
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Tokens").field("kid", &self.header.kid).finish_non_exhaustive()
+        formatter
+            .debug_struct("Tokens")
+            .field("kid", &self.header.kid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +71,12 @@ impl Tokens {
             .map(|key| (key.id.to_string(), DecodingKey::from_secret(&key.secret)))
             .collect();
         let signing = EncodingKey::from_secret(&current.secret);
-        Self { header, signing, verifying, validation }
+        Self {
+            header,
+            signing,
+            verifying,
+            validation,
+        }
     }
 
     /// The signed text of `token`.
@@ -91,8 +99,9 @@ impl Tokens {
         }
         let kid = jsonwebtoken::decode_header(text).ok()?.kid?;
         let key = self.verifying.get(&kid)?;
-        let claims =
-            jsonwebtoken::decode::<WireClaims>(text, key, &self.validation).ok()?.claims;
+        let claims = jsonwebtoken::decode::<WireClaims>(text, key, &self.validation)
+            .ok()?
+            .claims;
         Some(Token {
             user_id: UserId(claims.sub.parse().ok()?),
             tenant_id: TenantId(claims.tid),

@@ -14,7 +14,10 @@ struct ManualClock(AtomicI64);
 
 impl ManualClock {
     fn advance(&self, duration: Duration) {
-        self.0.fetch_add(i64::try_from(duration.as_micros()).unwrap(), Ordering::Relaxed);
+        self.0.fetch_add(
+            i64::try_from(duration.as_micros()).unwrap(),
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -33,7 +36,10 @@ impl SessionNames for Names {
     }
 
     fn schema(&self, name: &str) -> Option<String> {
-        ["main", "Raw"].into_iter().find(|s| s.eq_ignore_ascii_case(name)).map(str::to_owned)
+        ["main", "Raw"]
+            .into_iter()
+            .find(|s| s.eq_ignore_ascii_case(name))
+            .map(str::to_owned)
     }
 }
 
@@ -44,9 +50,15 @@ struct Fixture {
 
 fn fixture(per_tenant_max: usize) -> Fixture {
     let clock = Arc::new(ManualClock::default());
-    let limits = SessionLimits { idle_max: Duration::from_secs(60), per_tenant_max };
+    let limits = SessionLimits {
+        idle_max: Duration::from_secs(60),
+        per_tenant_max,
+    };
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-    Fixture { sessions: Sessions::new(limits, shared), clock }
+    Fixture {
+        sessions: Sessions::new(limits, shared),
+        clock,
+    }
 }
 
 fn id(number: u128) -> Uuid {
@@ -55,9 +67,16 @@ fn id(number: u128) -> Uuid {
 
 fn request(options: &[(&str, Option<OptionValue>)]) -> SetSessionOptionsRequest {
     let session_options = options.iter().map(|(name, value)| {
-        ((*name).to_owned(), SessionOptionValue { option_value: value.clone() })
+        (
+            (*name).to_owned(),
+            SessionOptionValue {
+                option_value: value.clone(),
+            },
+        )
     });
-    SetSessionOptionsRequest { session_options: session_options.collect() }
+    SetSessionOptionsRequest {
+        session_options: session_options.collect(),
+    }
 }
 
 fn text(value: &str) -> Option<OptionValue> {
@@ -70,9 +89,15 @@ impl Fixture {
         session: Uuid,
         options: &[(&str, Option<OptionValue>)],
     ) -> Result<HashMap<String, SessionOptionErrorValue>, SessionError> {
-        let result = self.sessions.set_in(session, TENANT, &request(options), &Names)?;
+        let result = self
+            .sessions
+            .set_in(session, TENANT, &request(options), &Names)?;
         let code = |error: SessionOptionError| error.value();
-        Ok(result.errors.into_iter().map(|(name, error)| (name, code(error))).collect())
+        Ok(result
+            .errors
+            .into_iter()
+            .map(|(name, error)| (name, code(error)))
+            .collect())
     }
 
     fn options(&self, session: Uuid) -> (String, String) {
@@ -151,7 +176,12 @@ fn only_text_is_a_name() {
         assert_eq!(errors["schema"], SessionOptionErrorValue::InvalidValue);
     }
     assert_eq!(fixture.sessions.count(TENANT), 0);
-    assert!(fixture.set(id(1), &[("schema", list(&["raw"]))]).unwrap().is_empty());
+    assert!(
+        fixture
+            .set(id(1), &[("schema", list(&["raw"]))])
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(fixture.options(id(1)), pair("Acme", "Raw"));
 }
 
@@ -168,10 +198,16 @@ fn the_number_of_sessions_is_bounded_per_tenant() {
     let raw = [("schema", text("raw"))];
     fixture.set(id(1), &raw).unwrap();
     fixture.set(id(2), &raw).unwrap();
-    assert_eq!(fixture.set(id(3), &raw), Err(SessionError::TooMany { max: 2 }));
+    assert_eq!(
+        fixture.set(id(3), &raw),
+        Err(SessionError::TooMany { max: 2 })
+    );
     // Those that exist, and other tenants, are not affected.
     fixture.set(id(1), &[("schema", text("main"))]).unwrap();
-    fixture.sessions.set_in(id(4), OTHER, &request(&raw), &Names).unwrap();
+    fixture
+        .sessions
+        .set_in(id(4), OTHER, &request(&raw), &Names)
+        .unwrap();
     // An idle one makes room.
     fixture.clock.advance(Duration::from_secs(40));
     fixture.options(id(1));
@@ -184,10 +220,17 @@ fn the_number_of_sessions_is_bounded_per_tenant() {
 #[test]
 fn a_request_is_bounded() {
     let fixture = fixture(9);
-    let names: Vec<String> = (0..=OPTIONS_PER_REQUEST_MAX).map(|n| format!("o{n}")).collect();
+    let names: Vec<String> = (0..=OPTIONS_PER_REQUEST_MAX)
+        .map(|n| format!("o{n}"))
+        .collect();
     let options: Vec<_> = names.iter().map(|name| (name.as_str(), None)).collect();
     let error = fixture.set(id(1), &options).unwrap_err();
-    assert_eq!(error, SessionError::TooManyOptions { count: OPTIONS_PER_REQUEST_MAX + 1 });
+    assert_eq!(
+        error,
+        SessionError::TooManyOptions {
+            count: OPTIONS_PER_REQUEST_MAX + 1
+        }
+    );
 }
 
 #[test]
@@ -220,7 +263,10 @@ fn another_tenant_with_the_same_id_sees_nothing() {
 fn closing() {
     let fixture = fixture(9);
     let close = |session, more| {
-        fixture.sessions.close_one(session, TENANT, more).map(|result| result.status())
+        fixture
+            .sessions
+            .close_one(session, TENANT, more)
+            .map(|result| result.status())
     };
     fixture.set(id(1), &[("schema", text("raw"))]).unwrap();
     assert_eq!(close(Some(id(1)), false), Ok(CloseSessionStatus::Closed));
@@ -233,7 +279,13 @@ fn closing() {
 
 #[test]
 fn errors_have_their_kinds() {
-    assert_eq!(SessionError::TooMany { max: 1 }.kind(), ErrorKind::Overloaded);
-    assert_eq!(SessionError::TooManyOptions { count: 1 }.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(
+        SessionError::TooMany { max: 1 }.kind(),
+        ErrorKind::Overloaded
+    );
+    assert_eq!(
+        SessionError::TooManyOptions { count: 1 }.kind(),
+        ErrorKind::InvalidArgument
+    );
     assert_eq!(SessionError::NotFound.kind(), ErrorKind::NotFound);
 }

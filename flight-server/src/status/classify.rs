@@ -69,7 +69,10 @@ impl Classify for HandleError {
 impl Classify for AuthError {
     fn failure(&self) -> Failure {
         let failure = Failure::new(self.kind(), with_sources(self));
-        Failure { retry_after_ms: self.retry_after_ms().or(failure.retry_after_ms), ..failure }
+        Failure {
+            retry_after_ms: self.retry_after_ms().or(failure.retry_after_ms),
+            ..failure
+        }
     }
 }
 
@@ -101,7 +104,10 @@ fn engine(error: &EngineError, depth: usize) -> Failure {
         EngineError::Catalog(error) => error.failure(),
         other => {
             let failure = Failure::new(other.kind(), with_sources(other));
-            Failure { retry_after_ms: other.retry_after_ms().or(failure.retry_after_ms), ..failure }
+            Failure {
+                retry_after_ms: other.retry_after_ms().or(failure.retry_after_ms),
+                ..failure
+            }
         }
     }
 }
@@ -148,7 +154,10 @@ fn datafusion(error: &DataFusionError, depth: usize) -> Failure {
 
 /// Several errors of one planning run: the kind of the first, the texts of the first few.
 fn collection(errors: &[DataFusionError], depth: usize) -> Failure {
-    let mut failures = errors.iter().take(COLLECTED_MAX).map(|error| datafusion(error, depth));
+    let mut failures = errors
+        .iter()
+        .take(COLLECTED_MAX)
+        .map(|error| datafusion(error, depth));
     let Some(mut first) = failures.next() else {
         return Failure::internal("DataFusion reported a failure without an error");
     };
@@ -181,7 +190,8 @@ fn parser(error: &ParserError) -> String {
     match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => clean(message),
         ParserError::RecursionLimitExceeded => {
-            "the statement is nested too deeply; split it or use fewer nested expressions".to_owned()
+            "the statement is nested too deeply; split it or use fewer nested expressions"
+                .to_owned()
         }
     }
 }
@@ -230,7 +240,10 @@ fn parquet(error: &ParquetError, depth: usize) -> Failure {
             known(inner.as_ref(), depth).unwrap_or_else(|| Failure::internal(inner.to_string()))
         }
         ParquetError::NYI(message) => Failure::new(ErrorKind::Unsupported, clean(message)),
-        other => Failure::new(ErrorKind::Corruption, format!("cannot read a Parquet file: {other}")),
+        other => Failure::new(
+            ErrorKind::Corruption,
+            format!("cannot read a Parquet file: {other}"),
+        ),
     }
 }
 
@@ -240,9 +253,10 @@ fn object_store(error: &object_store::Error) -> Failure {
         Store::NotFound { path, .. } => {
             Failure::new(ErrorKind::NotFound, format!("file '{path}' not found"))
         }
-        Store::AlreadyExists { path, .. } => {
-            Failure::new(ErrorKind::AlreadyExists, format!("file '{path}' already exists"))
-        }
+        Store::AlreadyExists { path, .. } => Failure::new(
+            ErrorKind::AlreadyExists,
+            format!("file '{path}' already exists"),
+        ),
         Store::NotSupported { .. } | Store::NotImplemented { .. } => {
             Failure::new(ErrorKind::Unsupported, clean(&error.to_string()))
         }
@@ -279,7 +293,9 @@ fn known(error: &(dyn Error + 'static), depth: usize) -> Option<Failure> {
         return Some(Failure::invalid(parser(error)));
     }
     // What an I/O error wraps is not among its sources.
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
     match wrapped {
         Some(wrapped) => known(wrapped, depth),
         None => known(error.source()?, depth),
@@ -298,7 +314,11 @@ fn clean(message: &str) -> String {
         "This feature is not implemented: ",
         "Resources exhausted: ",
     ];
-    let mut text = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(message).trim();
+    let mut text = message
+        .split(DataFusionError::BACK_TRACE_SEP)
+        .next()
+        .unwrap_or(message)
+        .trim();
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
         text = rest.trim_start();
     }

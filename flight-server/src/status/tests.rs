@@ -61,7 +61,10 @@ fn an_overloaded_failure_always_says_when_to_retry() {
 #[test]
 fn internal_texts_stay_inside() {
     let status = status(ErrorKind::Internal, "secret path /data", None, None);
-    let report_id = status.message().strip_prefix("internal error, report id ").unwrap();
+    let report_id = status
+        .message()
+        .strip_prefix("internal error, report id ")
+        .unwrap();
     assert!(Uuid::try_parse(report_id).is_ok());
 }
 
@@ -84,7 +87,10 @@ fn messages_fit_clients_in_their_encoded_form() {
             if !whole {
                 let kept = line.strip_suffix("...").unwrap();
                 assert!(long.starts_with(kept));
-                assert!(encoded > MESSAGE_BYTES_MAX - 16, "{text} {count}: cut too early");
+                assert!(
+                    encoded > MESSAGE_BYTES_MAX - 16,
+                    "{text} {count}: cut too early"
+                );
             }
         }
     }
@@ -106,7 +112,10 @@ fn a_status_from_below_passes_through() {
     let status = FlightError::from(original).into_status(Some(Uuid::nil()));
     assert_eq!((status.code(), status.message()), (Code::Aborted, "lost"));
     assert_eq!(trailer(&status, "x-retry-after-ms").unwrap(), "5");
-    assert_eq!(trailer(&status, "x-query-id").unwrap(), Uuid::nil().to_string());
+    assert_eq!(
+        trailer(&status, "x-query-id").unwrap(),
+        Uuid::nil().to_string()
+    );
 }
 
 #[test]
@@ -130,11 +139,23 @@ fn datafusion_errors_by_variant() {
     use DataFusionError as E;
     use ErrorKind as K;
     let io = || std::io::Error::other("disk");
-    assert_kind(&E::Plan("no such function".into()), K::InvalidArgument, "no such function");
+    assert_kind(
+        &E::Plan("no such function".into()),
+        K::InvalidArgument,
+        "no such function",
+    );
     assert_kind(&E::Configuration("x".into()), K::InvalidArgument, "x");
-    assert_kind(&E::Execution("Execution error: x.".into()), K::InvalidArgument, "x");
+    assert_kind(
+        &E::Execution("Execution error: x.".into()),
+        K::InvalidArgument,
+        "x",
+    );
     assert_kind(&E::NotImplemented("MERGE".into()), K::Unsupported, "MERGE");
-    assert_kind(&E::ResourcesExhausted("memory".into()), K::Overloaded, "memory");
+    assert_kind(
+        &E::ResourcesExhausted("memory".into()),
+        K::Overloaded,
+        "memory",
+    );
     assert_eq!(datafusion_kind(&E::Internal("oops".into())).0, K::Internal);
     assert_eq!(datafusion_kind(&E::IoError(io())).0, K::Internal);
     let backtrace = format!("bad{}frames", E::BACK_TRACE_SEP);
@@ -145,7 +166,11 @@ fn datafusion_errors_by_variant() {
 fn arrow_errors_by_variant() {
     use ErrorKind as K;
     let cases = [
-        (ArrowError::DivideByZero, K::InvalidArgument, "division by zero"),
+        (
+            ArrowError::DivideByZero,
+            K::InvalidArgument,
+            "division by zero",
+        ),
         (
             ArrowError::ArithmeticOverflow("1 + 2".into()),
             K::InvalidArgument,
@@ -156,8 +181,16 @@ fn arrow_errors_by_variant() {
             K::InvalidArgument,
             "Cannot cast string 'x'",
         ),
-        (ArrowError::NotYetImplemented("this".into()), K::Unsupported, "this"),
-        (ArrowError::MemoryError("full".into()), K::Overloaded, "full"),
+        (
+            ArrowError::NotYetImplemented("this".into()),
+            K::Unsupported,
+            "this",
+        ),
+        (
+            ArrowError::MemoryError("full".into()),
+            K::Overloaded,
+            "full",
+        ),
     ];
     for (error, kind, text) in cases {
         let wrapped = DataFusionError::ArrowError(Box::new(error), None);
@@ -167,7 +200,9 @@ fn arrow_errors_by_variant() {
 
 #[test]
 fn wrappers_do_not_hide_what_they_wrap() {
-    let inner = || EngineError::NotFound { what: "table main.t".into() };
+    let inner = || EngineError::NotFound {
+        what: "table main.t".into(),
+    };
     let external = || DataFusionError::External(Box::new(inner()));
     let cases = [
         external(),
@@ -176,7 +211,9 @@ fn wrappers_do_not_hide_what_they_wrap() {
         DataFusionError::External(Box::new(external())),
         DataFusionError::External(Box::new(Arc::new(external()))),
         DataFusionError::ArrowError(
-            Box::new(ArrowError::ExternalError(Box::new(external().context("deep")))),
+            Box::new(ArrowError::ExternalError(Box::new(
+                external().context("deep"),
+            ))),
             None,
         ),
         DataFusionError::Collection(vec![external(), external()]),
@@ -206,7 +243,10 @@ fn an_endless_chain_ends() {
 
 #[test]
 fn engine_errors_keep_kind_text_and_retry_time() {
-    let error = EngineError::Overloaded { message: "the buffer is full".into(), retry_after_ms: 40 };
+    let error = EngineError::Overloaded {
+        message: "the buffer is full".into(),
+        retry_after_ms: 40,
+    };
     let status = error.into_status(None);
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(trailer(&status, "x-retry-after-ms").unwrap(), "40");
@@ -234,7 +274,10 @@ async fn missing_names_are_not_found() {
         let error = context.sql(sql).await.unwrap_err();
         let (kind, message) = datafusion_kind(&error);
         assert_eq!(kind, ErrorKind::NotFound, "{sql}: {error:?}");
-        assert!(message.contains(text) && message.ends_with("not found"), "{message}");
+        assert!(
+            message.contains(text) && message.ends_with("not found"),
+            "{message}"
+        );
     }
 }
 
@@ -254,19 +297,29 @@ async fn what_users_get_wrong_is_invalid() {
         assert!(!message.contains("Error during planning"), "{message}");
         assert!(!message.starts_with("sql parser error"), "{message}");
     }
-    for sql in ["SELECT 1 / 0", "SELECT CAST('x' AS INT)", "SELECT CAST(300 AS TINYINT)"] {
+    for sql in [
+        "SELECT 1 / 0",
+        "SELECT CAST('x' AS INT)",
+        "SELECT CAST(300 AS TINYINT)",
+    ] {
         let error = match context.sql(sql).await {
             Ok(frame) => frame.collect().await.unwrap_err(),
             Err(error) => error,
         };
-        assert_eq!(datafusion_kind(&error).0, ErrorKind::InvalidArgument, "{sql}: {error:?}");
+        assert_eq!(
+            datafusion_kind(&error).0,
+            ErrorKind::InvalidArgument,
+            "{sql}: {error:?}"
+        );
     }
 }
 
 #[test]
 fn unknown_columns_name_the_known_ones() {
     let column = Column::from_name("x");
-    let error = DFSchema::empty().field_with_unqualified_name(&column.name).unwrap_err();
+    let error = DFSchema::empty()
+        .field_with_unqualified_name(&column.name)
+        .unwrap_err();
     let (kind, message) = datafusion_kind(&error);
     assert_eq!(kind, ErrorKind::InvalidArgument);
     assert!(message.starts_with("No field named x"), "{message}");

@@ -1,7 +1,10 @@
 use super::*;
 
 fn key(id: u32) -> Key {
-    Key { id, secret: [u8::try_from(id).expect("small ids in tests"); 32] }
+    Key {
+        id,
+        secret: [u8::try_from(id).expect("small ids in tests"); 32],
+    }
 }
 
 fn claims(purpose: Purpose) -> Claims {
@@ -42,7 +45,10 @@ fn negative_expiry_and_extreme_ids_survive() {
         id: [255; 16],
         expires_at_micros: i64::MIN,
     };
-    assert_eq!(signer.verify(&signer.sign(&extreme), Purpose::Lease), Ok(extreme));
+    assert_eq!(
+        signer.verify(&signer.sign(&extreme), Purpose::Lease),
+        Ok(extreme)
+    );
 }
 
 #[test]
@@ -63,7 +69,10 @@ fn every_changed_bit_is_noticed() {
     for bit in 0..handle.len() * 8 {
         let mut changed = handle.to_vec();
         changed[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(signer.verify(&changed, Purpose::Statement), Err(HandleError::Forged));
+        assert_eq!(
+            signer.verify(&changed, Purpose::Statement),
+            Err(HandleError::Forged)
+        );
     }
 }
 
@@ -72,10 +81,16 @@ fn every_other_length_is_refused() {
     let signer = Signer::new(key(7), vec![]);
     let handle = signer.sign(&claims(Purpose::Statement));
     for length in 0..handle.len() {
-        assert_eq!(signer.verify(&handle[..length], Purpose::Statement), Err(HandleError::Forged));
+        assert_eq!(
+            signer.verify(&handle[..length], Purpose::Statement),
+            Err(HandleError::Forged)
+        );
     }
     let longer = [&handle[..], &[0]].concat();
-    assert_eq!(signer.verify(&longer, Purpose::Statement), Err(HandleError::Forged));
+    assert_eq!(
+        signer.verify(&longer, Purpose::Statement),
+        Err(HandleError::Forged)
+    );
 }
 
 #[test]
@@ -83,12 +98,27 @@ fn older_keys_still_verify_and_foreign_ones_do_not() {
     let before = Signer::new(key(1), vec![]);
     let after = Signer::new(key(2), vec![key(1)]);
     let old = before.sign(&claims(Purpose::Prepared));
-    assert_eq!(after.verify(&old, Purpose::Prepared), Ok(claims(Purpose::Prepared)));
+    assert_eq!(
+        after.verify(&old, Purpose::Prepared),
+        Ok(claims(Purpose::Prepared))
+    );
     let new = after.sign(&claims(Purpose::Prepared));
-    assert_eq!(before.verify(&new, Purpose::Prepared), Err(HandleError::Forged));
+    assert_eq!(
+        before.verify(&new, Purpose::Prepared),
+        Err(HandleError::Forged)
+    );
 
-    let same_id = Signer::new(Key { id: 1, secret: [9; 32] }, vec![]);
-    assert_eq!(same_id.verify(&old, Purpose::Prepared), Err(HandleError::Forged));
+    let same_id = Signer::new(
+        Key {
+            id: 1,
+            secret: [9; 32],
+        },
+        vec![],
+    );
+    assert_eq!(
+        same_id.verify(&old, Purpose::Prepared),
+        Err(HandleError::Forged)
+    );
 }
 
 #[test]

@@ -32,14 +32,26 @@ impl Fixture {
 #[tokio::test]
 async fn basic_without_a_session_begins_one() {
     let fixture = Fixture::new().await;
-    let context = fixture.call(&[("authorization", &basic("bob@acme:pw"))]).await.unwrap();
-    assert_eq!((context.user.id, context.tenant.id), (fixture.bob.id, fixture.acme.id));
+    let context = fixture
+        .call(&[("authorization", &basic("bob@acme:pw"))])
+        .await
+        .unwrap();
+    assert_eq!(
+        (context.user.id, context.tenant.id),
+        (fixture.bob.id, fixture.acme.id)
+    );
     assert!(context.session_is_new && context.presented_session().is_none());
     let token = context.new_token.unwrap();
 
-    let next = fixture.call(&[("authorization", &bearer(&token))]).await.unwrap();
+    let next = fixture
+        .call(&[("authorization", &bearer(&token))])
+        .await
+        .unwrap();
     assert_eq!(next.presented_session(), Some(context.session_id));
-    assert_eq!(next.token_expires_at_micros, context.token_expires_at_micros);
+    assert_eq!(
+        next.token_expires_at_micros,
+        context.token_expires_at_micros
+    );
     assert_eq!(next.new_token, None);
 }
 
@@ -50,10 +62,16 @@ async fn the_tenant_of_a_bare_name() {
     let context = fixture.call(&[("authorization", &login)]).await.unwrap();
     assert_eq!(context.user.id, fixture.other_bob.id);
     let headers = [("authorization", login.as_str()), ("x-tenant-id", "ACME")];
-    assert_eq!(fixture.call(&headers).await.unwrap().user.id, fixture.bob.id);
+    assert_eq!(
+        fixture.call(&headers).await.unwrap().user.id,
+        fixture.bob.id
+    );
     let login = basic("BOB@Acme:pw");
     let headers = [("authorization", login.as_str()), ("x-tenant-id", "acme")];
-    assert_eq!(fixture.call(&headers).await.unwrap().user.id, fixture.bob.id);
+    assert_eq!(
+        fixture.call(&headers).await.unwrap().user.id,
+        fixture.bob.id
+    );
 }
 
 #[tokio::test]
@@ -61,8 +79,14 @@ async fn the_tenant_header_cannot_contradict_the_login() {
     let fixture = Fixture::new().await;
     let token = bearer(&fixture.token().await);
     for authorization in [basic("bob@acme:pw"), token] {
-        let headers = [("authorization", authorization.as_str()), ("x-tenant-id", "default")];
-        assert!(matches!(fixture.call(&headers).await, Err(AuthError::Disagree)));
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("x-tenant-id", "default"),
+        ];
+        assert!(matches!(
+            fixture.call(&headers).await,
+            Err(AuthError::Disagree)
+        ));
     }
 }
 
@@ -70,8 +94,16 @@ async fn the_tenant_header_cannot_contradict_the_login() {
 async fn refusals_tell_nothing_about_who_exists() {
     let fixture = Fixture::new().await;
     let mut texts = Vec::new();
-    for login in ["bob@acme:no", "nobody@acme:pw", "bob@nowhere:pw", "bob@acme:"] {
-        let error = fixture.call(&[("authorization", &basic(login))]).await.unwrap_err();
+    for login in [
+        "bob@acme:no",
+        "nobody@acme:pw",
+        "bob@nowhere:pw",
+        "bob@acme:",
+    ] {
+        let error = fixture
+            .call(&[("authorization", &basic(login))])
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), quiver_catalog::ErrorKind::Unauthenticated);
         texts.push(error.to_string());
     }
@@ -92,19 +124,36 @@ async fn several_credentials_of_one_user_agree() {
     }
     let wrong = basic("bob@acme:no");
     let entries = [("authorization", token.as_str()), ("authorization", &wrong)];
-    assert!(matches!(fixture.call(&entries).await, Err(AuthError::WrongPassword)));
+    assert!(matches!(
+        fixture.call(&entries).await,
+        Err(AuthError::WrongPassword)
+    ));
 }
 
 #[tokio::test]
 async fn credentials_of_two_users_are_refused() {
     let fixture = Fixture::new().await;
-    let (one, two) = (fixture.token().await, fixture.token_of("bob@default:pw").await);
+    let (one, two) = (
+        fixture.token().await,
+        fixture.token_of("bob@default:pw").await,
+    );
     for entries in [
-        [("authorization", bearer(&one)), ("authorization", bearer(&two))],
-        [("authorization", bearer(&one)), ("authorization", basic("bob@default:pw"))],
-        [("authorization", bearer(&one)), ("cookie", format!("arrow_flight_session_id={two}"))],
+        [
+            ("authorization", bearer(&one)),
+            ("authorization", bearer(&two)),
+        ],
+        [
+            ("authorization", bearer(&one)),
+            ("authorization", basic("bob@default:pw")),
+        ],
+        [
+            ("authorization", bearer(&one)),
+            ("cookie", format!("arrow_flight_session_id={two}")),
+        ],
     ] {
-        let entries = entries.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let entries = entries
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
         let error = fixture.call(&entries).await.unwrap_err();
         assert!(matches!(error, AuthError::Disagree), "{error}");
     }
@@ -116,7 +165,11 @@ async fn of_two_sessions_the_newer_token_wins() {
     let old = bearer(&fixture.token().await);
     fixture.clock.advance(Duration::from_secs(1));
     let new = fixture.token().await;
-    let session = fixture.call(&[("authorization", &bearer(&new))]).await.unwrap().session_id;
+    let session = fixture
+        .call(&[("authorization", &bearer(&new))])
+        .await
+        .unwrap()
+        .session_id;
     let new = bearer(&new);
     for pair in [[&old, &new], [&new, &old]] {
         let entries = pair.map(|value| ("authorization", value.as_str()));
@@ -138,7 +191,10 @@ async fn a_token_is_renewed_once_half_of_its_time_is_over() {
     assert!(!renewed.session_is_new);
     assert!(renewed.token_expires_at_micros > first.token_expires_at_micros);
     let token = renewed.new_token.unwrap();
-    let next = fixture.call(&[("authorization", &bearer(&token))]).await.unwrap();
+    let next = fixture
+        .call(&[("authorization", &bearer(&token))])
+        .await
+        .unwrap();
     assert_eq!(next.session_id, first.session_id);
 }
 
@@ -170,11 +226,20 @@ async fn tokens_outlive_a_restart_and_forged_ones_are_never_passed_over() {
     let stranger = Fixture::new().await.token().await;
     for entries in [
         vec![("authorization", bearer(&stranger))],
-        vec![("authorization", bearer(&token)), ("authorization", bearer(&stranger))],
+        vec![
+            ("authorization", bearer(&token)),
+            ("authorization", bearer(&stranger)),
+        ],
         vec![("authorization", bearer("nonsense"))],
     ] {
-        let entries: Vec<_> = entries.iter().map(|(n, value)| (*n, value.as_str())).collect();
-        assert!(matches!(fixture.call(&entries).await, Err(AuthError::InvalidToken)));
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(n, value)| (*n, value.as_str()))
+            .collect();
+        assert!(matches!(
+            fixture.call(&entries).await,
+            Err(AuthError::InvalidToken)
+        ));
     }
 }
 
@@ -189,14 +254,20 @@ async fn a_cookie_is_as_good_as_a_bearer_token() {
     // With a password beside it, it still names the session.
     let login = basic("bob@acme:pw");
     let entries = [("authorization", login.as_str()), ("cookie", &cookie)];
-    assert_eq!(fixture.call(&entries).await.unwrap().session_id, context.session_id);
+    assert_eq!(
+        fixture.call(&entries).await.unwrap().session_id,
+        context.session_id
+    );
 }
 
 #[tokio::test]
 async fn a_cookie_of_another_server_counts_for_nothing() {
     let fixture = Fixture::new().await;
     let cookie = "arrow_flight_session_id=foreign";
-    assert!(matches!(fixture.call(&[("cookie", cookie)]).await, Err(AuthError::InvalidToken)));
+    assert!(matches!(
+        fixture.call(&[("cookie", cookie)]).await,
+        Err(AuthError::InvalidToken)
+    ));
     let login = basic("bob@acme:pw");
     let entries = [("authorization", login.as_str()), ("cookie", cookie)];
     assert!(fixture.call(&entries).await.unwrap().session_is_new);
@@ -207,10 +278,16 @@ async fn a_dropped_user_is_out_at_once() {
     let fixture = Fixture::new().await;
     let (login, token) = (basic("bob@acme:pw"), bearer(&fixture.token().await));
     fixture.control.drop_user(fixture.bob.id).await.unwrap();
-    let error = fixture.call(&[("authorization", &token)]).await.unwrap_err();
+    let error = fixture
+        .call(&[("authorization", &token)])
+        .await
+        .unwrap_err();
     assert!(matches!(error, AuthError::InvalidToken), "{error}");
     // Also while the password is still remembered.
-    let error = fixture.call(&[("authorization", &login)]).await.unwrap_err();
+    let error = fixture
+        .call(&[("authorization", &login)])
+        .await
+        .unwrap_err();
     assert!(matches!(error, AuthError::WrongPassword), "{error}");
 }
 
@@ -218,9 +295,16 @@ async fn a_dropped_user_is_out_at_once() {
 async fn a_handshake_always_begins_a_session() {
     let fixture = Fixture::new().await;
     let token = fixture.token().await;
-    let before = fixture.call(&[("authorization", &bearer(&token))]).await.unwrap();
+    let before = fixture
+        .call(&[("authorization", &bearer(&token))])
+        .await
+        .unwrap();
     let entries = headers(&[("authorization", &bearer(&token))]);
-    let context = fixture.authenticator.handshake(&entries, None).await.unwrap();
+    let context = fixture
+        .authenticator
+        .handshake(&entries, None)
+        .await
+        .unwrap();
     assert_ne!(context.session_id, before.session_id);
     assert!(context.session_is_new && context.new_token.is_some());
 }
@@ -229,31 +313,56 @@ async fn a_handshake_always_begins_a_session() {
 async fn the_legacy_payload_counts_only_without_other_credentials() {
     let fixture = Fixture::new().await;
     let payload = |username: &str, password: &str| {
-        BasicAuth { username: username.into(), password: password.into() }.encode_to_vec()
+        BasicAuth {
+            username: username.into(),
+            password: password.into(),
+        }
+        .encode_to_vec()
     };
     let none = HeaderMap::new();
     let auth = &fixture.authenticator;
-    let context = auth.handshake(&none, Some(&payload("bob@acme", "pw"))).await.unwrap();
+    let context = auth
+        .handshake(&none, Some(&payload("bob@acme", "pw")))
+        .await
+        .unwrap();
     assert_eq!(context.user.id, fixture.bob.id);
-    let error = auth.handshake(&none, Some(&payload("bob@acme", "no"))).await.unwrap_err();
+    let error = auth
+        .handshake(&none, Some(&payload("bob@acme", "no")))
+        .await
+        .unwrap_err();
     assert!(matches!(error, AuthError::WrongPassword));
-    assert!(matches!(auth.handshake(&none, Some(b"")).await, Err(AuthError::Missing)));
+    assert!(matches!(
+        auth.handshake(&none, Some(b"")).await,
+        Err(AuthError::Missing)
+    ));
     let entries = headers(&[("authorization", &basic("bob@acme:pw"))]);
-    let context = auth.handshake(&entries, Some(&payload("bob@default", "no"))).await.unwrap();
+    let context = auth
+        .handshake(&entries, Some(&payload("bob@default", "no")))
+        .await
+        .unwrap();
     assert_eq!(context.user.id, fixture.bob.id);
 }
 
 #[tokio::test]
 async fn the_token_goes_into_the_response_header_and_never_into_logs() {
     let fixture = Fixture::new().await;
-    let context = fixture.call(&[("authorization", &basic("bob@acme:pw"))]).await.unwrap();
+    let context = fixture
+        .call(&[("authorization", &basic("bob@acme:pw"))])
+        .await
+        .unwrap();
     let mut metadata = tonic::metadata::MetadataMap::new();
     context.insert_token(&mut metadata);
     let token = context.new_token.clone().unwrap();
-    assert_eq!(metadata.get("authorization").unwrap().to_str().unwrap(), bearer(&token));
+    assert_eq!(
+        metadata.get("authorization").unwrap().to_str().unwrap(),
+        bearer(&token)
+    );
     assert!(!format!("{context:?} {metadata:?}").contains(&token));
 
-    let next = fixture.call(&[("authorization", &bearer(&token))]).await.unwrap();
+    let next = fixture
+        .call(&[("authorization", &bearer(&token))])
+        .await
+        .unwrap();
     let mut metadata = tonic::metadata::MetadataMap::new();
     next.insert_token(&mut metadata);
     assert!(metadata.is_empty());

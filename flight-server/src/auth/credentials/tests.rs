@@ -13,16 +13,29 @@ fn presented(headers: &[(&'static str, &str)]) -> Result<Presented, AuthError> {
 }
 
 fn basic_header(login: &str) -> String {
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login))
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(login)
+    )
 }
 
 fn refused(headers: &[(&'static str, &str)]) {
-    assert!(matches!(presented(headers), Err(AuthError::Malformed { .. })), "{headers:?}");
+    assert!(
+        matches!(presented(headers), Err(AuthError::Malformed { .. })),
+        "{headers:?}"
+    );
 }
 
 #[test]
 fn basic_with_and_without_padding() {
-    for login in ["bob:pw", "bob:pwd", "bob:pwd1", "bob:", "bob:a:b", "bob:pässwörd"] {
+    for login in [
+        "bob:pw",
+        "bob:pwd",
+        "bob:pwd1",
+        "bob:",
+        "bob:a:b",
+        "bob:pässwörd",
+    ] {
         let padded = basic_header(login);
         for header in [padded.as_str(), padded.trim_end_matches('=')] {
             let found = presented(&[("authorization", header)]).unwrap();
@@ -37,8 +50,11 @@ fn basic_with_and_without_padding() {
 #[test]
 fn schemes_are_recognised_without_regard_to_case() {
     let login = basic_header("bob:pw").replace("Basic", "bAsIc");
-    let found =
-        presented(&[("authorization", login.as_str()), ("authorization", "BEARER t")]).unwrap();
+    let found = presented(&[
+        ("authorization", login.as_str()),
+        ("authorization", "BEARER t"),
+    ])
+    .unwrap();
     assert_eq!(found.logins.len(), 1);
     assert_eq!(found.tokens, ["t"]);
 }
@@ -50,22 +66,31 @@ fn the_tenant_follows_the_last_at_sign() {
         presented(&[("authorization", header.as_str())]).map(|mut found| found.logins.remove(0))
     };
     let found = login("bob@acme").unwrap();
-    assert_eq!((found.user.as_str(), found.tenant.as_deref()), ("bob", Some("acme")));
+    assert_eq!(
+        (found.user.as_str(), found.tenant.as_deref()),
+        ("bob", Some("acme"))
+    );
     let found = login("bob@mail.example@acme").unwrap();
     assert_eq!(found.user, "bob@mail.example");
     for incomplete in ["", "@acme", "bob@", "@"] {
-        assert!(matches!(login(incomplete), Err(AuthError::Malformed { .. })), "{incomplete}");
+        assert!(
+            matches!(login(incomplete), Err(AuthError::Malformed { .. })),
+            "{incomplete}"
+        );
     }
 }
 
 #[test]
 fn several_values_also_joined_by_a_proxy() {
     let joined = format!("{}, Bearer t1,Bearer t2", basic_header("bob:pw"));
-    let found =
-        presented(&[("authorization", joined.as_str()), ("authorization", "Bearer t3")]).unwrap();
+    let found = presented(&[
+        ("authorization", joined.as_str()),
+        ("authorization", "Bearer t3"),
+    ])
+    .unwrap();
     assert_eq!(found.logins.len(), 1);
     assert_eq!(found.tokens, ["t1", "t2", "t3"]);
-    let many = vec!["Bearer t"; CREDENTIALS_MAX + 1].join(",");
+    let many = ["Bearer t"; CREDENTIALS_MAX + 1].join(",");
     refused(&[("authorization", &many)]);
 }
 
@@ -76,9 +101,15 @@ fn unreadable_authorization_is_refused() {
     refused(&[("authorization", "Basic ###")]);
     refused(&[("authorization", "Basic /w==")]);
     refused(&[("authorization", &basic_header("no colon"))]);
-    refused(&[("authorization", &basic_header(&format!("bob:{}", "x".repeat(2_000))))]);
+    refused(&[(
+        "authorization",
+        &basic_header(&format!("bob:{}", "x".repeat(2_000))),
+    )]);
     let mut map = HeaderMap::new();
-    map.insert("authorization", HeaderValue::from_bytes(b"Bearer \xff").unwrap());
+    map.insert(
+        "authorization",
+        HeaderValue::from_bytes(b"Bearer \xff").unwrap(),
+    );
     assert!(Presented::from_headers(&map).is_err());
 }
 
@@ -113,11 +144,18 @@ fn the_tenant_header_has_one_value() {
 
 #[test]
 fn the_legacy_payload_is_a_login() {
-    let auth = BasicAuth { username: "bob@acme".into(), password: "pw".into() };
+    let auth = BasicAuth {
+        username: "bob@acme".into(),
+        password: "pw".into(),
+    };
     let mut found = Presented::default();
     found.add_legacy_payload(&auth.encode_to_vec()).unwrap();
     assert_eq!(found.logins[0].tenant.as_deref(), Some("acme"));
-    assert!(Presented::default().add_legacy_payload(b"\xff\xff").is_err());
+    assert!(
+        Presented::default()
+            .add_legacy_payload(b"\xff\xff")
+            .is_err()
+    );
     let nobody = BasicAuth::default().encode_to_vec();
     assert!(Presented::default().add_legacy_payload(&nobody).is_err());
 }

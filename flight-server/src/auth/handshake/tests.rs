@@ -8,14 +8,22 @@ use super::super::fixture::{Fixture, basic, headers as header_map};
 use super::*;
 
 fn request(payload: Vec<u8>) -> HandshakeRequest {
-    HandshakeRequest { protocol_version: 3, payload: payload.into() }
+    HandshakeRequest {
+        protocol_version: 3,
+        payload: payload.into(),
+    }
 }
 
 /// The token in the response header, and the whole stream.
 async fn read(
     response: Response<BoxStream<'static, Result<HandshakeResponse, Status>>>,
 ) -> (String, Vec<HandshakeResponse>) {
-    let header = response.metadata().get("authorization").unwrap().to_str().unwrap();
+    let header = response
+        .metadata()
+        .get("authorization")
+        .unwrap()
+        .to_str()
+        .unwrap();
     let token = header.strip_prefix("Bearer ").unwrap().to_owned();
     let answers: Vec<_> = response.into_inner().collect().await;
     (token, answers.into_iter().map(Result::unwrap).collect())
@@ -25,13 +33,23 @@ async fn read(
 async fn a_login_by_header_is_answered_without_reading_the_stream() {
     let fixture = Fixture::new().await;
     let entries = header_map(&[("authorization", &basic("bob@acme:pw"))]);
-    let answer = fixture.authenticator.answer_handshake(&entries, stream::pending()).await.unwrap();
+    let answer = fixture
+        .authenticator
+        .answer_handshake(&entries, stream::pending())
+        .await
+        .unwrap();
     let (token, answers) = read(answer).await;
     assert_eq!(answers.len(), 1);
     assert_eq!(answers[0].payload, token.as_bytes());
     let entries = header_map(&[("authorization", &format!("Bearer {token}"))]);
     assert_eq!(
-        fixture.authenticator.authenticate(&entries).await.unwrap().user.id,
+        fixture
+            .authenticator
+            .authenticate(&entries)
+            .await
+            .unwrap()
+            .user
+            .id,
         fixture.bob.id
     );
 }
@@ -39,17 +57,28 @@ async fn a_login_by_header_is_answered_without_reading_the_stream() {
 #[tokio::test]
 async fn a_login_by_payload_uses_the_legacy_token_header_afterwards() {
     let fixture = Fixture::new().await;
-    let login = BasicAuth { username: "bob@acme".into(), password: "pw".into() };
+    let login = BasicAuth {
+        username: "bob@acme".into(),
+        password: "pw".into(),
+    };
     let requests = stream::iter([Ok(request(login.encode_to_vec()))]);
     let none = HeaderMap::new();
-    let answer = fixture.authenticator.answer_handshake(&none, requests).await.unwrap();
+    let answer = fixture
+        .authenticator
+        .answer_handshake(&none, requests)
+        .await
+        .unwrap();
     let (_, answers) = read(answer).await;
     assert_eq!(answers[0].protocol_version, 3);
 
     let mut metadata = tonic::metadata::MetadataMap::new();
     let token = tonic::metadata::BinaryMetadataValue::from_bytes(&answers[0].payload);
     metadata.insert_bin("auth-token-bin", token);
-    let context = fixture.authenticator.authenticate(metadata.as_ref()).await.unwrap();
+    let context = fixture
+        .authenticator
+        .authenticate(metadata.as_ref())
+        .await
+        .unwrap();
     assert_eq!(context.user.id, fixture.bob.id);
 }
 
@@ -61,11 +90,17 @@ async fn refusals_have_the_right_codes() {
         (none.clone(), vec![]),
         (none.clone(), vec![Ok(request(vec![]))]),
         (none.clone(), vec![Ok(request(b"\xff".to_vec()))]),
-        (header_map(&[("authorization", &basic("bob@acme:no"))]), vec![]),
+        (
+            header_map(&[("authorization", &basic("bob@acme:no"))]),
+            vec![],
+        ),
     ];
     for (headers, requests) in cases {
         let requests = stream::iter(requests);
-        let answer = fixture.authenticator.answer_handshake(&headers, requests).await;
+        let answer = fixture
+            .authenticator
+            .answer_handshake(&headers, requests)
+            .await;
         assert_eq!(answer.err().unwrap().code(), Code::Unauthenticated);
     }
     let broken = stream::iter([Err(crate::status::status(

@@ -22,7 +22,12 @@ fn mode(path: &Path) -> u32 {
 fn write_key(path: &Path, text: &str, mode: u32) {
     let _ = fs::remove_file(path);
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(mode).open(path).unwrap();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .unwrap();
     file.write_all(text.as_bytes()).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -39,7 +44,10 @@ fn keys_are_made_once_and_only_for_the_owner() {
     let second = Keys::load_or_create(&directory).unwrap();
     assert_eq!(first.tokens(), second.tokens());
     let handle = first.signer().sign(&claims());
-    assert_eq!(second.signer().verify(&handle, Purpose::Statement), Ok(claims()));
+    assert_eq!(
+        second.signer().verify(&handle, Purpose::Statement),
+        Ok(claims())
+    );
 }
 
 #[test]
@@ -55,7 +63,10 @@ fn two_servers_have_different_keys() {
 #[test]
 fn the_highest_id_signs_and_the_older_still_verify() {
     let home = TempDir::new().unwrap();
-    let old = Keys::load_or_create(home.path()).unwrap().signer().sign(&claims());
+    let old = Keys::load_or_create(home.path())
+        .unwrap()
+        .signer()
+        .sign(&claims());
     write_key(&home.path().join("handle-10.key"), &"ab".repeat(32), 0o600);
     write_key(&home.path().join("token-2.key"), &"cd".repeat(32), 0o600);
     let keys = Keys::load_or_create(home.path()).unwrap();
@@ -82,10 +93,19 @@ fn a_key_that_others_can_read_is_refused_with_the_remedy() {
 fn a_damaged_key_is_refused() {
     let home = TempDir::new().unwrap();
     let path = home.path().join("handle-1.key");
-    for text in ["", "ab", &"zz".repeat(32), &"ab".repeat(33), &"é".repeat(32)] {
+    for text in [
+        "",
+        "ab",
+        &"zz".repeat(32),
+        &"ab".repeat(33),
+        &"é".repeat(32),
+    ] {
         write_key(&path, text, 0o600);
         let error = Keys::load_or_create(home.path()).unwrap_err();
-        assert!(matches!(error, KeysError::Damaged { .. }), "{text}: {error}");
+        assert!(
+            matches!(error, KeysError::Damaged { .. }),
+            "{text}: {error}"
+        );
     }
     write_key(&path, &format!("{}\n", "AB".repeat(32)), 0o600);
     assert!(Keys::load_or_create(home.path()).is_ok());
@@ -94,7 +114,13 @@ fn a_damaged_key_is_refused() {
 #[test]
 fn other_files_and_unfinished_keys_do_no_harm() {
     let home = TempDir::new().unwrap();
-    for name in ["token-1.new", "token-x.key", "token-.key", "notes.txt", "handle-1.key.bak"] {
+    for name in [
+        "token-1.new",
+        "token-x.key",
+        "token-.key",
+        "notes.txt",
+        "handle-1.key.bak",
+    ] {
         fs::write(home.path().join(name), "unfinished").unwrap();
     }
     let keys = Keys::load_or_create(home.path()).unwrap();

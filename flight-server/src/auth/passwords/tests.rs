@@ -33,7 +33,11 @@ async fn a_right_password_is_remembered_for_a_while() {
     let found = gate.check("acme", "bob", "pw").await.unwrap();
     assert_eq!(found, (fixture.bob.id, fixture.acme.id));
     // The catalog is not asked again: a change behind the gate's back goes unnoticed …
-    fixture.control.set_password(fixture.bob.id, "new").await.unwrap();
+    fixture
+        .control
+        .set_password(fixture.bob.id, "new")
+        .await
+        .unwrap();
     assert_eq!(gate.check("ACME", "BOB", "pw").await.unwrap(), found);
     assert!(bob(&gate, "new").await);
     // … until the time is over.
@@ -46,7 +50,11 @@ async fn a_changed_password_is_forgotten_when_told() {
     let fixture = Fixture::new().await;
     let gate = gate(&fixture, LIMITS);
     assert!(bob(&gate, "pw").await);
-    fixture.control.set_password(fixture.bob.id, "new").await.unwrap();
+    fixture
+        .control
+        .set_password(fixture.bob.id, "new")
+        .await
+        .unwrap();
     gate.forget();
     assert!(!bob(&gate, "pw").await);
     assert!(bob(&gate, "new").await);
@@ -80,7 +88,14 @@ async fn the_memory_is_bounded() {
 #[tokio::test]
 async fn checks_beyond_the_queue_are_turned_away() {
     let fixture = Fixture::new().await;
-    let gate = gate(&fixture, Limits { checks_max: 1, waiting_max: 2, ..LIMITS });
+    let gate = gate(
+        &fixture,
+        Limits {
+            checks_max: 1,
+            waiting_max: 2,
+            ..LIMITS
+        },
+    );
     let checks = ["u1", "u2", "u3", "u4"].map(|name| gate.check("acme", name, "pw"));
     let results = join_all(checks).await;
     let busy = |result: &&Result<_, AuthError>| matches!(result, Err(AuthError::Busy { .. }));
@@ -113,7 +128,13 @@ async fn repeated_failures_slow_the_name_down_whether_or_not_it_exists() {
     }
     // The right password still gets in, and clears the record.
     assert!(bob(&gate, "pw").await);
-    assert!(!gate.state.lock().failures.contains_key(&("acme".to_owned(), "bob".to_owned())));
+    assert!(
+        !gate
+            .state
+            .lock()
+            .failures
+            .contains_key(&("acme".to_owned(), "bob".to_owned()))
+    );
 }
 
 #[tokio::test]
@@ -131,7 +152,15 @@ async fn few_checks_of_a_failing_name_wait_and_cancelled_ones_make_room() {
         waiting.push(check);
     }
     let error = gate.check("acme", "bob", "no").await.unwrap_err();
-    assert!(matches!(error, AuthError::Busy { retry_after_ms: 5_000 }), "{error}");
+    assert!(
+        matches!(
+            error,
+            AuthError::Busy {
+                retry_after_ms: 5_000
+            }
+        ),
+        "{error}"
+    );
     // Other names are not affected, nor is a remembered password.
     gate.check("default", "bob", "pw").await.unwrap();
     drop(waiting);
@@ -146,7 +175,9 @@ async fn failures_are_forgotten_after_a_while() {
     for _ in 0..20 {
         gate.note_failure(name.clone());
     }
-    fixture.clock.advance(FAILURES_FORGOTTEN_AFTER + Duration::from_micros(1));
+    fixture
+        .clock
+        .advance(FAILURES_FORGOTTEN_AFTER + Duration::from_micros(1));
     gate.wait_out_penalty(&name).await.unwrap();
     gate.note_failure(name.clone());
     assert_eq!(gate.state.lock().failures[&name].count, 1);
@@ -157,7 +188,11 @@ fn the_record_of_failures_is_bounded() {
     let mut failures = HashMap::new();
     for index in 0..NAMES_MAX {
         let last_micros = i64::try_from(index).unwrap();
-        let entry = Failures { count: 1, waiting: 0, last_micros };
+        let entry = Failures {
+            count: 1,
+            waiting: 0,
+            last_micros,
+        };
         failures.insert(("acme".to_owned(), index.to_string()), entry);
     }
     make_room(&mut failures, 0);

@@ -38,7 +38,10 @@ fn the_wire_format_is_the_documented_one() {
     let home = TempDir::new().unwrap();
     let text = tokens(&home).sign(&token()).unwrap();
     let header: serde_json::Value = serde_json::from_str(&part(&text, 0)).unwrap();
-    assert_eq!(header, serde_json::json!({ "typ": "JWT", "alg": "HS256", "kid": "1" }));
+    assert_eq!(
+        header,
+        serde_json::json!({ "typ": "JWT", "alg": "HS256", "kid": "1" })
+    );
     let claims: serde_json::Value = serde_json::from_str(&part(&text, 1)).unwrap();
     let expected = serde_json::json!({
         "sub": u64::MAX.to_string(),
@@ -88,5 +91,8 @@ fn nothing_but_our_own_signature_is_believed() {
 #[test]
 fn debug_shows_no_secret() {
     let home = TempDir::new().unwrap();
-    assert_eq!(format!("{:?}", tokens(&home)), "Tokens { kid: Some(\"1\"), .. }");
+    assert_eq!(
+        format!("{:?}", tokens(&home)),
+        "Tokens { kid: Some(\"1\"), .. }"
+    );
 }

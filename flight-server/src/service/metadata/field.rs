@@ -45,7 +45,10 @@ pub(super) fn with_column_metadata(schema: &Schema, place: Place<'_>) -> Schema 
             (DB_SCHEMA_NAME, place.schema.to_owned()),
             (TABLE_NAME, place.table.to_owned()),
             (IS_AUTO_INCREMENT, flag(false)),
-            (IS_CASE_SENSITIVE, flag(matches!(field.data_type(), DataType::Utf8))),
+            (
+                IS_CASE_SENSITIVE,
+                flag(matches!(field.data_type(), DataType::Utf8)),
+            ),
             (IS_READ_ONLY, flag(place.read_only)),
             (IS_SEARCHABLE, flag(true)),
         ]);
@@ -154,7 +157,11 @@ fn with_entries(
         .iter()
         .map(|field| {
             let mut metadata: HashMap<String, String> = field.metadata().clone();
-            metadata.extend(entries(field).into_iter().map(|(key, text)| (key.to_owned(), text)));
+            metadata.extend(
+                entries(field)
+                    .into_iter()
+                    .map(|(key, text)| (key.to_owned(), text)),
+            );
             Arc::new(field.as_ref().clone().with_metadata(metadata))
         })
         .collect();

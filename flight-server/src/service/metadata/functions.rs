@@ -16,8 +16,13 @@ pub(super) fn numeric() -> Vec<String> {
 
 pub(super) fn string() -> Vec<String> {
     let all = functions::string::functions().into_iter();
-    let all = all.chain(functions::unicode::functions()).chain(functions::regex::functions());
-    names(all.chain(functions::encoding::functions()).chain(functions::crypto::functions()))
+    let all = all
+        .chain(functions::unicode::functions())
+        .chain(functions::regex::functions());
+    names(
+        all.chain(functions::encoding::functions())
+            .chain(functions::crypto::functions()),
+    )
 }
 
 pub(super) fn datetime() -> Vec<String> {

@@ -35,7 +35,11 @@ pub(super) fn schemas(
 ) -> Result<RecordBatch, Failure> {
     let pattern = Pattern::new(command.db_schema_filter_pattern.as_deref());
     let mut builder = CommandGetDbSchemas::default().into_builder();
-    if command.catalog.as_deref().is_none_or(|catalog| catalog == source.tenant) {
+    if command
+        .catalog
+        .as_deref()
+        .is_none_or(|catalog| catalog == source.tenant)
+    {
         let own = source.version.schemas().map(|schema| schema.name.as_str());
         let extra = source.extra.iter().map(|table| table.schema.as_str());
         let names: BTreeSet<&str> = own.chain(extra).collect();

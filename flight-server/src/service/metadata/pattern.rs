@@ -57,7 +57,9 @@ impl Pattern {
                 Some(Part::AnyCharacter) => {}
                 Some(Part::Character(character)) if *character == name[at_name] => {}
                 _ => {
-                    let Some((tried, after)) = resume else { return false };
+                    let Some((tried, after)) = resume else {
+                        return false;
+                    };
                     resume = Some((tried + 1, after));
                     (at_name, at_part) = (tried + 1, after);
                     continue;
@@ -66,7 +68,9 @@ impl Pattern {
             at_name += 1;
             at_part += 1;
         }
-        self.parts[at_part..].iter().all(|part| *part == Part::AnyText)
+        self.parts[at_part..]
+            .iter()
+            .all(|part| *part == Part::AnyText)
     }
 }
 

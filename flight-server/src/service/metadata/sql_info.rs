@@ -30,11 +30,17 @@ const UNLIMITED: i64 = 0;
 
 static INFO: LazyLock<SqlInfoData> = LazyLock::new(|| {
     let mut builder = SqlInfoDataBuilder::new();
-    for (info, value) in server().into_iter().chain(syntax()).chain(capabilities()).chain(limits())
+    for (info, value) in server()
+        .into_iter()
+        .chain(syntax())
+        .chain(capabilities())
+        .chain(limits())
     {
         value.append(&mut builder, info);
     }
-    builder.build().expect("values of constant types always fit their union")
+    builder
+        .build()
+        .expect("values of constant types always fit their union")
 });
 
 pub(super) fn sql_info_schema() -> SchemaRef {
@@ -46,7 +52,12 @@ pub(super) fn sql_info(command: &CommandGetSqlInfo) -> Result<RecordBatch, Failu
     if command.info.is_empty() {
         return INFO.record_batch((0..=9).chain(500..=576)).map_err(bug);
     }
-    let mut ids: Vec<u32> = command.info.iter().copied().filter(|id| *id < 1_000).collect();
+    let mut ids: Vec<u32> = command
+        .info
+        .iter()
+        .copied()
+        .filter(|id| *id < 1_000)
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     if ids.is_empty() {
@@ -88,21 +99,34 @@ impl From<bool> for Value {
 
 /// An `int32` with these bits set, counted from 0.
 fn bits(positions: impl IntoIterator<Item = i32>) -> Value {
-    Value::Int32(positions.into_iter().fold(0, |mask, position| mask | 1 << position))
+    Value::Int32(
+        positions
+            .into_iter()
+            .fold(0, |mask, position| mask | 1 << position),
+    )
 }
 
 fn server() -> Vec<Info> {
     use SqlInfo as I;
     vec![
         (I::FlightSqlServerName, Value::Text("Quiver")),
-        (I::FlightSqlServerVersion, Value::Text(env!("CARGO_PKG_VERSION"))),
-        (I::FlightSqlServerArrowVersion, Value::Text(ARROW_FORMAT_VERSION)),
+        (
+            I::FlightSqlServerVersion,
+            Value::Text(env!("CARGO_PKG_VERSION")),
+        ),
+        (
+            I::FlightSqlServerArrowVersion,
+            Value::Text(ARROW_FORMAT_VERSION),
+        ),
         (I::FlightSqlServerReadOnly, false.into()),
         (I::FlightSqlServerSql, true.into()),
         (I::FlightSqlServerSubstrait, false.into()),
         (I::FlightSqlServerSubstraitMinVersion, Value::Text("")),
         (I::FlightSqlServerSubstraitMaxVersion, Value::Text("")),
-        (I::FlightSqlServerTransaction, Value::Int32(SqlSupportedTransaction::Transaction as i32)),
+        (
+            I::FlightSqlServerTransaction,
+            Value::Int32(SqlSupportedTransaction::Transaction as i32),
+        ),
         (I::FlightSqlServerCancel, true.into()),
         (I::FlightSqlServerBulkIngestion, true.into()),
         (I::FlightSqlServerIngestTransactionsSupported, true.into()),
@@ -120,10 +144,16 @@ fn syntax() -> Vec<Info> {
         (I::SqlQuotedIdentifierCase, Value::Int32(insensitive)),
         (I::SqlNullOrdering, Value::Int32(nulls_high)),
         (I::SqlKeywords, Value::TextList(functions::reserved_words())),
-        (I::SqlNumericFunctions, Value::TextList(functions::numeric())),
+        (
+            I::SqlNumericFunctions,
+            Value::TextList(functions::numeric()),
+        ),
         (I::SqlStringFunctions, Value::TextList(functions::string())),
         (I::SqlSystemFunctions, Value::TextList(functions::system())),
-        (I::SqlDatetimeFunctions, Value::TextList(functions::datetime())),
+        (
+            I::SqlDatetimeFunctions,
+            Value::TextList(functions::datetime()),
+        ),
         (I::SqlSearchStringEscape, Value::Text("\\")),
         (I::SqlExtraNameCharacters, Value::Text("$")),
         (I::SqlSchemaTerm, Value::Text("schema")),
@@ -168,17 +198,35 @@ fn capabilities() -> Vec<Info> {
         (I::SqlCorrelatedSubqueriesSupported, true.into()),
         (I::SqlSupportedUnions, bits([0, 1])),
         // The proto calls it an int32, the JDBC driver casts it to a Java Long.
-        (I::SqlDefaultTransactionIsolation, Value::BigInt(isolation.into())),
+        (
+            I::SqlDefaultTransactionIsolation,
+            Value::BigInt(isolation.into()),
+        ),
         (I::SqlTransactionsSupported, true.into()),
-        (I::SqlSupportedTransactionsIsolationLevels, bits([isolation])),
+        (
+            I::SqlSupportedTransactionsIsolationLevels,
+            bits([isolation]),
+        ),
         (I::SqlDataDefinitionCausesTransactionCommit, false.into()),
         (I::SqlDataDefinitionsInTransactionsIgnored, false.into()),
         // Forward only, read only.
         (I::SqlSupportedResultSetTypes, bits([1])),
-        (I::SqlSupportedConcurrenciesForResultSetUnspecified, bits([1])),
-        (I::SqlSupportedConcurrenciesForResultSetForwardOnly, bits([1])),
-        (I::SqlSupportedConcurrenciesForResultSetScrollSensitive, bits([])),
-        (I::SqlSupportedConcurrenciesForResultSetScrollInsensitive, bits([])),
+        (
+            I::SqlSupportedConcurrenciesForResultSetUnspecified,
+            bits([1]),
+        ),
+        (
+            I::SqlSupportedConcurrenciesForResultSetForwardOnly,
+            bits([1]),
+        ),
+        (
+            I::SqlSupportedConcurrenciesForResultSetScrollSensitive,
+            bits([]),
+        ),
+        (
+            I::SqlSupportedConcurrenciesForResultSetScrollInsensitive,
+            bits([]),
+        ),
         (I::SqlBatchUpdatesSupported, true.into()),
         (I::SqlSavepointsSupported, false.into()),
         (I::SqlNamedParametersSupported, false.into()),
@@ -213,9 +261,15 @@ fn limits() -> Vec<Info> {
         I::SqlMaxTableNameLength,
         I::SqlMaxUsernameLength,
     ];
-    let mut limits: Vec<Info> =
-        unlimited.into_iter().map(|info| (info, Value::BigInt(UNLIMITED))).collect();
-    limits.extend(names.into_iter().map(|info| (info, Value::BigInt(NAME_BYTES_MAX))));
+    let mut limits: Vec<Info> = unlimited
+        .into_iter()
+        .map(|info| (info, Value::BigInt(UNLIMITED)))
+        .collect();
+    limits.extend(
+        names
+            .into_iter()
+            .map(|info| (info, Value::BigInt(NAME_BYTES_MAX))),
+    );
     limits.push((I::SqlMaxRowSizeIncludesBlobs, true.into()));
     limits
 }
@@ -224,7 +278,11 @@ fn limits() -> Vec<Info> {
 /// text, and everything from and to text.
 fn conversions() -> BTreeMap<i32, Vec<i32>> {
     use SqlSupportsConvert as C;
-    let text = [C::SqlConvertChar, C::SqlConvertVarchar, C::SqlConvertLongvarchar];
+    let text = [
+        C::SqlConvertChar,
+        C::SqlConvertVarchar,
+        C::SqlConvertLongvarchar,
+    ];
     let families: [&[C]; 5] = [
         &[
             C::SqlConvertBit,
@@ -239,17 +297,29 @@ fn conversions() -> BTreeMap<i32, Vec<i32>> {
         ],
         &[C::SqlConvertDate, C::SqlConvertTimestamp],
         &[C::SqlConvertTime],
-        &[C::SqlConvertBinary, C::SqlConvertVarbinary, C::SqlConvertLongvarbinary],
+        &[
+            C::SqlConvertBinary,
+            C::SqlConvertVarbinary,
+            C::SqlConvertLongvarbinary,
+        ],
         &[C::SqlConvertIntervalDayTime, C::SqlConvertIntervalYearMonth],
     ];
     let numbers = |types: &[C]| types.iter().map(|one| *one as i32).collect::<Vec<i32>>();
     let mut conversions = BTreeMap::new();
     for family in families {
         let targets = [numbers(family), numbers(&text)].concat();
-        conversions.extend(numbers(family).into_iter().map(|from| (from, targets.clone())));
+        conversions.extend(
+            numbers(family)
+                .into_iter()
+                .map(|from| (from, targets.clone())),
+        );
     }
     let everything = [families.concat(), text.to_vec()].concat();
-    conversions.extend(numbers(&text).into_iter().map(|from| (from, numbers(&everything))));
+    conversions.extend(
+        numbers(&text)
+            .into_iter()
+            .map(|from| (from, numbers(&everything))),
+    );
     conversions
 }
 

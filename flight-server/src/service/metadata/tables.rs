@@ -39,8 +39,12 @@ pub(super) fn tables(
     let schemas: StringArray = rows.iter().map(|row| Some(row.schema)).collect();
     let names: StringArray = rows.iter().map(|row| Some(row.table)).collect();
     let types: StringArray = rows.iter().map(|row| Some(row.table_type)).collect();
-    let mut columns: Vec<ArrayRef> =
-        vec![Arc::new(catalogs), Arc::new(schemas), Arc::new(names), Arc::new(types)];
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(catalogs),
+        Arc::new(schemas),
+        Arc::new(names),
+        Arc::new(types),
+    ];
     if command.include_schema {
         columns.push(Arc::new(table_schemas(&rows, source.tenant)?));
     }
@@ -49,7 +53,11 @@ pub(super) fn tables(
 
 /// Tables that pass all filters, exact matches first, then by schema and name.
 fn matching<'a>(command: &CommandGetTables, source: &Source<'a>) -> Vec<Row<'a>> {
-    if command.catalog.as_deref().is_some_and(|catalog| catalog != source.tenant) {
+    if command
+        .catalog
+        .as_deref()
+        .is_some_and(|catalog| catalog != source.tenant)
+    {
         return Vec::new();
     }
     let schemas = Pattern::new(command.db_schema_filter_pattern.as_deref());
@@ -62,7 +70,10 @@ fn matching<'a>(command: &CommandGetTables, source: &Source<'a>) -> Vec<Row<'a>>
         .filter(|row| schemas.matches(row.schema) && tables.matches(row.table))
         .collect();
     rows.sort_by_key(|row| {
-        let inexact = (!schemas.is_exactly(row.schema), !tables.is_exactly(row.table));
+        let inexact = (
+            !schemas.is_exactly(row.schema),
+            !tables.is_exactly(row.table),
+        );
         (inexact, row.schema, row.table)
     });
     rows
@@ -85,10 +96,7 @@ fn all<'a>(source: &Source<'a>) -> impl Iterator<Item = Row<'a>> {
 }
 
 /// Each table's schema as an encapsulated IPC message, with the columns' SQL types as metadata.
-fn table_schemas(
-    rows: &[Row<'_>],
-    tenant: &str,
-) -> Result<arrow::array::BinaryArray, Failure> {
+fn table_schemas(rows: &[Row<'_>], tenant: &str) -> Result<arrow::array::BinaryArray, Failure> {
     let options = IpcWriteOptions::default();
     let mut builder = BinaryBuilder::new();
     for row in rows {

@@ -17,7 +17,9 @@ static TYPES: LazyLock<XdbcTypeInfoData> = LazyLock::new(|| {
     for data_type in canonical_types() {
         builder.append(describe(&data_type));
     }
-    builder.build().expect("rows of constant types always fit their schema")
+    builder
+        .build()
+        .expect("rows of constant types always fit their schema")
 });
 
 pub(super) fn type_info_schema() -> SchemaRef {
@@ -32,8 +34,18 @@ pub(super) fn type_info(command: CommandGetXdbcTypeInfo) -> Result<RecordBatch, 
 /// One of each type that a column can have.
 fn canonical_types() -> Vec<DataType> {
     let utc = || Some(Arc::from("UTC"));
-    let integers = [DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64];
-    let unsigned = [DataType::UInt8, DataType::UInt16, DataType::UInt32, DataType::UInt64];
+    let integers = [
+        DataType::Int8,
+        DataType::Int16,
+        DataType::Int32,
+        DataType::Int64,
+    ];
+    let unsigned = [
+        DataType::UInt8,
+        DataType::UInt16,
+        DataType::UInt32,
+        DataType::UInt64,
+    ];
     let others = [
         DataType::Boolean,
         DataType::Float32,

@@ -4,7 +4,11 @@ fn entries(data_type: DataType) -> (String, Option<String>, Option<String>) {
     let schema = with_sql_types(&Schema::new(vec![Field::new("c", data_type, true)]));
     let metadata = schema.field(0).metadata();
     let get = |key: &str| metadata.get(key).cloned();
-    (get(TYPE_NAME).unwrap_or_default(), get(PRECISION), get(SCALE))
+    (
+        get(TYPE_NAME).unwrap_or_default(),
+        get(PRECISION),
+        get(SCALE),
+    )
 }
 
 #[test]
@@ -24,9 +28,24 @@ fn types_have_name_precision_and_scale() {
         (DataType::Binary, "BYTEA", Some(2_147_483_647), None),
         (DataType::FixedSizeBinary(16), "UUID", Some(16), None),
         (DataType::Date32, "DATE", Some(10), None),
-        (DataType::Time64(TimeUnit::Microsecond), "TIME", Some(15), Some(6)),
-        (DataType::Timestamp(TimeUnit::Second, None), "TIMESTAMP", Some(19), Some(0)),
-        (DataType::Timestamp(TimeUnit::Nanosecond, None), "TIMESTAMP", Some(29), Some(9)),
+        (
+            DataType::Time64(TimeUnit::Microsecond),
+            "TIME",
+            Some(15),
+            Some(6),
+        ),
+        (
+            DataType::Timestamp(TimeUnit::Second, None),
+            "TIMESTAMP",
+            Some(19),
+            Some(0),
+        ),
+        (
+            DataType::Timestamp(TimeUnit::Nanosecond, None),
+            "TIMESTAMP",
+            Some(29),
+            Some(9),
+        ),
         (
             DataType::Timestamp(TimeUnit::Microsecond, utc()),
             "TIMESTAMP WITH TIME ZONE",
@@ -61,7 +80,12 @@ fn nothing_but_metadata_changes() {
 #[test]
 fn columns_of_tables_say_where_they_belong() {
     let schema = Schema::new(vec![Field::new("a", DataType::Utf8, true)]);
-    let place = Place { catalog: "acme", schema: "main", table: "t", read_only: true };
+    let place = Place {
+        catalog: "acme",
+        schema: "main",
+        table: "t",
+        read_only: true,
+    };
     let described = with_column_metadata(&schema, place);
     let metadata = described.field(0).metadata();
     for (key, value) in [

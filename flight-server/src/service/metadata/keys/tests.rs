@@ -4,7 +4,13 @@ fn shape(schema: &Schema) -> Vec<(&str, DataType, bool)> {
     schema
         .fields()
         .iter()
-        .map(|field| (field.name().as_str(), field.data_type().clone(), field.is_nullable()))
+        .map(|field| {
+            (
+                field.name().as_str(),
+                field.data_type().clone(),
+                field.is_nullable(),
+            )
+        })
         .collect()
 }
 

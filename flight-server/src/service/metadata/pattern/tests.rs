@@ -7,7 +7,10 @@ fn check(pattern: &str, yes: &[&str], no: &[&str]) {
         assert!(compiled.matches(name), "{pattern:?} should match {name:?}");
     }
     for name in no {
-        assert!(!compiled.matches(name), "{pattern:?} should not match {name:?}");
+        assert!(
+            !compiled.matches(name),
+            "{pattern:?} should not match {name:?}"
+        );
     }
 }
 

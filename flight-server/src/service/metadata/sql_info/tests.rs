@@ -17,7 +17,11 @@ fn ask(info: Vec<u32>) -> RecordBatch {
 }
 
 fn ids(batch: &RecordBatch) -> Vec<u32> {
-    batch.column(0).as_primitive::<UInt32Type>().values().to_vec()
+    batch
+        .column(0)
+        .as_primitive::<UInt32Type>()
+        .values()
+        .to_vec()
 }
 
 fn values(batch: &RecordBatch) -> &UnionArray {
@@ -65,17 +69,29 @@ fn each_id_has_the_type_that_drivers_cast_to() {
 fn the_go_driver_finds_transactions() {
     let batch = ask(vec![8]);
     assert_eq!(values(&batch).type_id(0), INT32);
-    assert_eq!(values(&batch).value(0).as_primitive::<Int32Type>().value(0), 1);
+    assert_eq!(
+        values(&batch).value(0).as_primitive::<Int32Type>().value(0),
+        1
+    );
 }
 
 #[test]
 fn identity_and_names() {
     let batch = ask(vec![0, 1, 504, 559]);
-    let text = |row: usize| values(&batch).value(row).as_string::<i32>().value(0).to_owned();
+    let text = |row: usize| {
+        values(&batch)
+            .value(row)
+            .as_string::<i32>()
+            .value(0)
+            .to_owned()
+    };
     assert_eq!(text(0), "Quiver");
     assert_eq!(text(1), env!("CARGO_PKG_VERSION"));
     assert_eq!(text(2), "\"");
-    assert_eq!(values(&batch).value(3).as_primitive::<Int64Type>().value(0), 128);
+    assert_eq!(
+        values(&batch).value(3).as_primitive::<Int64Type>().value(0),
+        128
+    );
 }
 
 #[test]
@@ -85,11 +101,17 @@ fn function_lists_name_what_is_compiled_in() {
         let list = values(&batch).value(row);
         let list = list.as_list::<i32>().value(0);
         let list = list.as_string::<i32>();
-        (0..list.len()).map(|index| list.value(index).to_owned()).collect::<Vec<_>>()
+        (0..list.len())
+            .map(|index| list.value(index).to_owned())
+            .collect::<Vec<_>>()
     };
-    for (row, name) in
-        [(0, "SELECT"), (1, "abs"), (2, "lower"), (3, "coalesce"), (4, "date_trunc")]
-    {
+    for (row, name) in [
+        (0, "SELECT"),
+        (1, "abs"),
+        (2, "lower"),
+        (3, "coalesce"),
+        (4, "date_trunc"),
+    ] {
         let names = list(row);
         assert!(names.contains(&name.to_owned()), "{name} in {names:?}");
         assert!(names.is_sorted());
@@ -103,7 +125,10 @@ fn every_type_converts_to_text_and_back() {
     assert_eq!(conversions.len(), 20);
     let varchar = C::SqlConvertVarchar as i32;
     for (from, targets) in &conversions {
-        assert!(targets.contains(&varchar) && targets.contains(from), "{from}");
+        assert!(
+            targets.contains(&varchar) && targets.contains(from),
+            "{from}"
+        );
         assert!(conversions[&varchar].contains(from), "{from}");
     }
     let bigint = &conversions[&(C::SqlConvertBigint as i32)];
