@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import adbc_driver_manager
 import grpc
 import pyarrow as pa
 
@@ -79,4 +80,7 @@ def assert_refused(error: BaseException, *codes: str, mentions: str | None = Non
     return message
 
 
-CLIENT_ERRORS: tuple[type[BaseException], ...] = (pa.ArrowException, KeyError, grpc.RpcError, OSError)
+# Arrow's "not found" is a KeyError; a connection that ends may be an OSError.
+CLIENT_ERRORS: tuple[type[BaseException], ...] = (
+    adbc_driver_manager.Error, pa.ArrowException, KeyError, grpc.RpcError, OSError,
+)
