@@ -1,5 +1,40 @@
 //! How rows become durable and are read back.
+//!
+//! The engine takes a tenant and gives streams. It knows the write-ahead log, memtables, segments,
+//! transactions and SQL over one tenant; it knows nothing of Flight, HTTP, users' passwords or rights.
 
+mod canonical;
+mod commit;
+mod copy;
+mod engine;
+mod error;
+mod flush;
+mod idempotency;
+mod ingest;
+mod node;
+mod read_view;
+mod record;
+mod recovery;
+mod scan;
+mod segment;
+mod settings;
 mod sql;
 mod storage_fs;
+pub mod task;
+mod tenant;
+mod transaction;
 mod wal;
+mod write_buffer;
+
+pub use engine::{Engine, TenantPlace};
+pub use error::{EngineError, Result};
+pub use flush::FlushOutcome;
+pub use ingest::{Ingest, IngestMode, IngestOutcome, IngestRequest, TableExists, TableMissing};
+pub use record::IpcBatch;
+pub use settings::EngineSettings;
+pub use sql::{
+    AdminStatement, ParsedStatement, QueryPlan, QueryRows, Statement, StatementContext,
+    SystemTable, SystemTables, parse,
+};
+pub use tenant::Tenant;
+pub use transaction::Transaction;

@@ -3,15 +3,19 @@
 //! Turns calls into (tenant, statement or stream of record batches), asks [`quiver_engine`] to do the
 //! work, and turns what comes back into the wire's terms. Holds no storage logic.
 
-
 mod auth;
 mod banner;
 pub mod cli;
 mod config;
+mod data_dir;
 mod http;
 mod metrics;
+mod queries;
+mod request_end;
 mod server;
 mod service;
 mod sessions;
+mod shared;
 mod status;
+mod system_tables;
 mod telemetry;

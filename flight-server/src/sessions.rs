@@ -1,9 +1,11 @@
 //! What clients have set on their sessions: the options `catalog` and `schema`.
 //!
-//! A session is the random id inside a signed token, so there is nothing to create: state appears when
-//! an option is first set, is bounded per tenant, and goes after a time without use, on close, or with
-//! the process. Guarantees that nothing invalid is ever stored; who asks and what is valid the caller
-//! says. Knows nothing of transactions.
+//! A session is the random id inside a signed token, so there is nothing to create: state appears
+//! when an option is first set, is bounded per tenant, and goes after a time without use, on close,
+//! or with the process. Guarantees that nothing invalid is ever stored; who asks and what is valid
+//! the caller says. Knows nothing of transactions.
+
+mod changes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,13 +13,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use quiver_catalog::{Clock, ErrorKind, TenantId};
-use quiver_proto::session::OptionValue;
 use quiver_proto::{
-    CloseSessionResult, CloseSessionStatus, GetSessionOptionsResult, SessionOptionError,
-    SessionOptionErrorValue, SessionOptionValue, SetSessionOptionsRequest, SetSessionOptionsResult,
+    CloseSessionResult, CloseSessionStatus, GetSessionOptionsResult, SessionOptionValue,
+    SetSessionOptionsRequest, SetSessionOptionsResult,
 };
 use uuid::Uuid;
 
+use self::changes::Changes;
 use crate::auth::TenantContext;
 
 /// The schema of a session that has set none.
@@ -32,7 +34,8 @@ const OPTIONS_PER_REQUEST_MAX: usize = 100;
 /// Bounds of the session state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionLimits {
-    /// State that was not used for this long is dropped; the session itself lives as long as its token.
+    /// State that was not used for this long is dropped; the session itself lives as long as its
+    /// token.
     pub(crate) idle_max: Duration,
     /// Sessions with state per tenant.
     pub(crate) per_tenant_max: usize,
@@ -133,8 +136,8 @@ impl Sessions {
     /// Answers `SetSessionOptions`: sets and erases what it can and names the rest.
     ///
     /// # Errors
-    /// [`SessionError::TooMany`], [`SessionError::TooManyOptions`]; an option that is unknown or cannot
-    /// have its value is no error but an entry in the result.
+    /// [`SessionError::TooMany`], [`SessionError::TooManyOptions`]; an option that is unknown or
+    /// cannot have its value is no error but an entry in the result.
     pub(crate) fn set(
         &self,
         context: &TenantContext,
@@ -159,8 +162,8 @@ impl Sessions {
         }
     }
 
-    /// Answers `CloseSession`. `closed_more` says whether the caller has just closed something else of
-    /// the session, such as a transaction.
+    /// Answers `CloseSession`. `closed_more` says whether the caller has just closed something else
+    /// of the session, such as a transaction.
     ///
     /// # Errors
     /// [`SessionError::NotFound`] when the named session had nothing to close.
@@ -289,82 +292,6 @@ impl Sessions {
         let idle_micros = i64::try_from(self.limits.idle_max.as_micros()).unwrap_or(i64::MAX);
         self.clock.now_micros().saturating_sub(idle_micros)
     }
-}
-
-/// What a valid part of a request does to one option.
-enum Change {
-    Keep,
-    Erase,
-    Set(String),
-}
-
-/// The valid part of a request.
-struct Changes {
-    catalog: Change,
-    schema: Change,
-}
-
-impl Changes {
-    /// Splits a request into what can be done and what cannot.
-    fn validate(
-        request: &SetSessionOptionsRequest,
-        names: &dyn SessionNames,
-    ) -> (Self, SetSessionOptionsResult) {
-        let mut changes = Self {
-            catalog: Change::Keep,
-            schema: Change::Keep,
-        };
-        let mut errors = HashMap::new();
-        for (name, value) in &request.session_options {
-            let valid = match name.as_str() {
-                CATALOG => change(value, |text| names.catalog(text)).map(|c| changes.catalog = c),
-                SCHEMA => change(value, |text| names.schema(text)).map(|c| changes.schema = c),
-                _ => Err(SessionOptionErrorValue::InvalidName),
-            };
-            if let Err(error) = valid {
-                errors.insert(
-                    name.clone(),
-                    SessionOptionError {
-                        value: error.into(),
-                    },
-                );
-            }
-        }
-        (changes, SetSessionOptionsResult { errors })
-    }
-
-    fn sets_something(&self) -> bool {
-        matches!(self.catalog, Change::Set(_)) || matches!(self.schema, Change::Set(_))
-    }
-
-    fn apply(self, state: &mut State) {
-        for (change, option) in [
-            (self.catalog, &mut state.catalog),
-            (self.schema, &mut state.schema),
-        ] {
-            match change {
-                Change::Keep => {}
-                Change::Erase => *option = None,
-                Change::Set(name) => *option = Some(name),
-            }
-        }
-    }
-}
-
-/// Both options are names: text, or a list of exactly one text, which is how some clients send it.
-fn change(
-    value: &SessionOptionValue,
-    spelled: impl FnOnce(&str) -> Option<String>,
-) -> Result<Change, SessionOptionErrorValue> {
-    let text = match &value.option_value {
-        None => return Ok(Change::Erase),
-        Some(OptionValue::String(text)) => text,
-        Some(OptionValue::StringList(list)) if list.values.len() == 1 => &list.values[0],
-        Some(_) => return Err(SessionOptionErrorValue::InvalidValue),
-    };
-    spelled(text)
-        .map(Change::Set)
-        .ok_or(SessionOptionErrorValue::InvalidValue)
 }
 
 #[cfg(test)]

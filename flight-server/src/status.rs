@@ -1,9 +1,9 @@
 //! The only place that makes a [`tonic::Status`].
 //!
-//! Every error of the lower layers is first reduced to a [`Failure`] (kind, one line of text, when to
-//! try again) by [`Classify`], then the kind decides the gRPC code. Guarantees that no text is longer
-//! than clients can take, that no text has a second line, and that what a bug left in an error is
-//! logged under a report id instead of being sent. Knows nothing of the calls it answers.
+//! Every error of the lower layers is first reduced to a [`Failure`] (kind, one line of text, when
+//! to try again) by [`Classify`], then the kind decides the gRPC code. Guarantees that no text is
+//! longer than clients can take, that no text has a second line, and that what a bug left in an
+//! error is logged under a report id instead of being sent. Knows nothing of the calls it answers.
 
 mod classify;
 
@@ -113,8 +113,8 @@ pub(crate) fn stream_error(error: impl IntoStatus, query_id: Option<Uuid>) -> Fl
 
 /// The status that answers a call that failed.
 ///
-/// `message` is flattened to one line and cut to what every client can take. Of an internal error the
-/// client sees only a report id, under which the text is logged here, once.
+/// `message` is flattened to one line and cut to what every client can take. Of an internal error
+/// the client sees only a report id, under which the text is logged here, once.
 pub(crate) fn status(
     kind: ErrorKind,
     message: &str,
@@ -172,7 +172,8 @@ fn masked(message: &str, query_id: Option<Uuid>) -> String {
     format!("internal error, report id {report_id}")
 }
 
-/// `message` without line breaks, control characters and repeated blanks, cut at a character boundary.
+/// `message` without line breaks, control characters and repeated blanks, cut at a character
+/// boundary.
 fn one_line(message: &str) -> String {
     let mut line = String::with_capacity(message.len().min(MESSAGE_BYTES_MAX));
     let words = message.split(|c: char| c.is_whitespace() || c.is_control());

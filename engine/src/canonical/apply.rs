@@ -94,7 +94,10 @@ pub(super) fn apply(
             Ok(Arc::new(convert_struct(array.as_struct(), to, children, budget)?))
         }
         Conversion::List { to, child } => lists::convert_list(array, to, child, budget),
-        Conversion::Map { to, entries } => lists::convert_map(array.as_map(), to, entries, budget),
+        Conversion::Map { to, sorted, entries } => {
+            let map = lists::convert_map(array.as_map(), to, entries, budget)?;
+            Ok(lists::marked(map, *sorted)?)
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) enum Conversion {
     /// A struct, field by field.
     Struct { to: Fields, children: Vec<Source> },
     /// A map; its entries are a struct.
-    Map { to: FieldRef, entries: Box<Conversion> },
+    Map { to: FieldRef, sorted: bool, entries: Box<Conversion> },
 }
 
 /// Where a field of the wanted schema comes from.
@@ -151,10 +151,13 @@ pub(super) fn plan(
             to: wanted.clone(),
             children: plan_fields(given, wanted, matching, path)?,
         },
-        (DataType::Map(given, _), DataType::Map(wanted, false)) => {
+        (DataType::Map(given, is_sorted), DataType::Map(wanted, sorted))
+            if is_sorted >= sorted =>
+        {
             let entries =
                 plan(given.data_type(), wanted.data_type(), Matching::ByPosition, path)?;
-            Conversion::Map { to: Arc::clone(wanted), entries: Box::new(entries) }
+            let to = Arc::clone(wanted);
+            Conversion::Map { to, sorted: *sorted, entries: Box::new(entries) }
         }
         (from, DataType::List(wanted)) if list_child(from).is_some() => {
             let given = list_child(from).map_or(&DataType::Null, |child| child.data_type());

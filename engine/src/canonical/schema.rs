@@ -17,7 +17,7 @@ use crate::error::{EngineError, Result};
 /// Most fields of a schema, nested ones included.
 pub(crate) const FIELDS_MAX: usize = 16_384;
 /// Deepest nesting of lists, structs and maps: the functions here call themselves per level.
-pub(crate) const NESTING_MAX: usize = 64;
+pub(crate) const NESTING_MAX: usize = 32;
 /// Longest column name, in bytes.
 pub(crate) const COLUMN_NAME_BYTES_MAX: usize = 1_024;
 

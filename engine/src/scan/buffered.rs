@@ -57,13 +57,18 @@ impl BufferedScan<'_> {
 
     fn project_one(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let columns = match self.projection {
-            Some(projection) => projection.iter().map(|at| Arc::clone(batch.column(*at))).collect(),
+            Some(projection) => projection
+                .iter()
+                .map(|at| Arc::clone(batch.column(*at)))
+                .collect(),
             None => batch.columns().to_vec(),
         };
         // Under the table's own schema: field metadata a producer sent along stays inside.
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let schema = Arc::clone(&self.schema);
-        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            schema, columns, &options,
+        )?)
     }
 
     /// Merges runs of small batches and slices large ones. The order of rows stays.
@@ -102,7 +107,9 @@ fn slices(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
 /// Consecutive batches over as many partitions as they are worth.
 fn spread(batches: Vec<RecordBatch>, partitions_max: usize) -> Vec<Vec<RecordBatch>> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let partitions = rows.div_ceil(BATCH_ROWS_MAX).clamp(1, partitions_max.max(1));
+    let partitions = rows
+        .div_ceil(BATCH_ROWS_MAX)
+        .clamp(1, partitions_max.max(1));
     let rows_each = rows.div_ceil(partitions).max(1);
     let mut spread = vec![Vec::new(); partitions];
     let mut row = 0;

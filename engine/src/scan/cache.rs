@@ -49,7 +49,11 @@ impl ScanCache {
         let statistics = Arc::new(SegmentStatistics::new(table));
         entries.make_room();
         let list = Arc::downgrade(&table.segments);
-        let entry = Entry { list, statistics: Arc::clone(&statistics), last_use: now };
+        let entry = Entry {
+            list,
+            statistics: Arc::clone(&statistics),
+            last_use: now,
+        };
         entries.by_list.insert(key, entry);
         statistics
     }
@@ -57,7 +61,8 @@ impl ScanCache {
 
 impl Entries {
     fn make_room(&mut self) {
-        self.by_list.retain(|_, entry| entry.list.strong_count() > 0);
+        self.by_list
+            .retain(|_, entry| entry.list.strong_count() > 0);
         if self.by_list.len() < ENTRIES_MAX {
             return;
         }

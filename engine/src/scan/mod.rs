@@ -18,3 +18,8 @@ pub(crate) use cache::ScanCache;
 pub(crate) use options::ScanOptions;
 pub(crate) use store::{TenantRegistry, TenantStore, tenant_store_url};
 pub(crate) use table::QuiverTable;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

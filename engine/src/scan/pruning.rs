@@ -19,7 +19,9 @@ pub(crate) fn prune(
     predicate: Option<&Arc<dyn PhysicalExpr>>,
 ) -> UInt64Array {
     let all = 0..table.segments.len() as u64;
-    let Some(predicate) = predicate else { return UInt64Array::from_iter_values(all) };
+    let Some(predicate) = predicate else {
+        return UInt64Array::from_iter_values(all);
+    };
     let may_match = PruningPredicateBuilder::new()
         .with_file_schema(Arc::clone(&table.arrow_schema))
         .try_build(Arc::clone(predicate))
@@ -64,7 +66,8 @@ impl PruningStatistics for Bounds<'_> {
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
-        self.column(column).map(|bounds| Arc::clone(&bounds.null_counts) as ArrayRef)
+        self.column(column)
+            .map(|bounds| Arc::clone(&bounds.null_counts) as ArrayRef)
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {

@@ -29,15 +29,25 @@ pub(crate) fn pays(
     filters: &[Expr],
 ) -> bool {
     let schema = &table.arrow_schema;
-    let bytes = |index: usize| statistics.column(table, index).map_or(0, |c| c.stored_bytes);
-    let rows = table.segments.iter().map(|segment| segment.record_count).sum::<u64>().max(1);
+    let bytes = |index: usize| {
+        statistics
+            .column(table, index)
+            .map_or(0, |c| c.stored_bytes)
+    };
+    let rows = table
+        .segments
+        .iter()
+        .map(|segment| segment.record_count)
+        .sum::<u64>()
+        .max(1);
     let has_many_values = |index: &usize| {
         can_have_many_values(schema.field(*index).data_type())
             && bytes(*index) as f64 / rows as f64 >= MANY_VALUES_BYTES_PER_ROW
     };
     let conjuncts = || filters.iter().flat_map(split_conjunction);
-    let selective =
-        conjuncts().filter_map(|expr| searched_column(expr, schema)).any(|at| has_many_values(&at));
+    let selective = conjuncts()
+        .filter_map(|expr| searched_column(expr, schema))
+        .any(|at| has_many_values(&at));
     if !selective {
         return false;
     }
@@ -46,7 +56,10 @@ pub(crate) fn pays(
         .filter_map(|column| schema.index_of(&column.name).ok())
         .collect();
     let all: Vec<usize> = (0..schema.fields().len()).collect();
-    let others = projection.unwrap_or(&all).iter().filter(|index| !filtered.contains(index));
+    let others = projection
+        .unwrap_or(&all)
+        .iter()
+        .filter(|index| !filtered.contains(index));
     let others: u64 = others.map(|index| bytes(*index)).sum();
     others >= OTHERS_FACTOR * filtered.iter().map(|index| bytes(*index)).sum::<u64>()
 }
@@ -54,13 +67,15 @@ pub(crate) fn pays(
 /// The column of `column = literal` or of a short `column IN (literals)`.
 fn searched_column(expr: &Expr, schema: &SchemaRef) -> Option<usize> {
     let column = match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-            match (left.as_ref(), right.as_ref()) {
-                (Expr::Column(column), Expr::Literal(..))
-                | (Expr::Literal(..), Expr::Column(column)) => column,
-                _ => return None,
-            }
-        }
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) => match (left.as_ref(), right.as_ref()) {
+            (Expr::Column(column), Expr::Literal(..))
+            | (Expr::Literal(..), Expr::Column(column)) => column,
+            _ => return None,
+        },
         Expr::InList(list) if !list.negated && list.list.len() <= SELECTIVE_LIST_MAX => {
             match list.expr.as_ref() {
                 Expr::Column(column) => column,
@@ -73,6 +88,8 @@ fn searched_column(expr: &Expr, schema: &SchemaRef) -> Option<usize> {
 }
 
 fn can_have_many_values(data_type: &DataType) -> bool {
-    !matches!(data_type, DataType::Boolean | DataType::Int8 | DataType::UInt8)
-        && !data_type.is_nested()
+    !matches!(
+        data_type,
+        DataType::Boolean | DataType::Int8 | DataType::UInt8
+    ) && !data_type.is_nested()
 }

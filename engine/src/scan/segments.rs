@@ -124,7 +124,8 @@ impl SegmentScan<'_> {
     /// Statistics of the segments at `kept`, for the columns the scan has to do with.
     fn summary(&self, kept: &UInt64Array) -> Statistics {
         self.statistics.summary(self.table, kept, &|index| {
-            self.projection.is_none_or(|projection| projection.contains(&index))
+            self.projection
+                .is_none_or(|projection| projection.contains(&index))
                 || self.filtered.contains(&index)
         })
     }

@@ -60,7 +60,11 @@ impl SegmentStatistics {
         kept: &UInt64Array,
         wanted: &dyn Fn(usize) -> bool,
     ) -> Statistics {
-        let rows = kept.values().iter().map(|at| self.row_counts.value(place(*at))).sum();
+        let rows = kept
+            .values()
+            .iter()
+            .map(|at| self.row_counts.value(place(*at)))
+            .sum();
         let columns = (0..table.columns.len()).map(|index| match self.column(table, index) {
             Some(bounds) if wanted(index) => bounds.summary(kept, &self.row_counts),
             _ => ColumnStatistics::new_unknown(),
@@ -79,12 +83,15 @@ impl ColumnBounds {
     fn new(column: &Column, segments: &[Arc<Segment>]) -> Self {
         let stats: Vec<Option<&ColumnStats>> = segments
             .iter()
-            .map(|segment| segment.column_stats.iter().find(|s| s.column_id == column.id))
+            .map(|segment| {
+                segment.stats(column.id)
+            })
             .collect();
-        let usable = |stats: &Option<&ColumnStats>| is_float(column).then_some(*stats).map_or(
-            true,
-            |stats| stats.is_some_and(|stats| stats.contains_nan == Some(false)),
-        );
+        let usable = |stats: &Option<&ColumnStats>| {
+            is_float(column).then_some(*stats).map_or(true, |stats| {
+                stats.is_some_and(|stats| stats.contains_nan == Some(false))
+            })
+        };
         let texts = |text: fn(&ColumnStats) -> Option<&str>| {
             let texts = stats.iter().map(|s| s.filter(|_| usable(s)).and_then(text));
             parse_bounds(texts, &column.data_type)
@@ -102,7 +109,9 @@ impl ColumnBounds {
     fn summary(&self, kept: &UInt64Array, row_counts: &UInt64Array) -> ColumnStatistics {
         let nulls = kept.values().iter().map(|at| {
             let at = place(*at);
-            self.null_counts.is_valid(at).then(|| self.null_counts.value(at))
+            self.null_counts
+                .is_valid(at)
+                .then(|| self.null_counts.value(at))
         });
         let null_count = nulls.sum::<Option<u64>>();
         ColumnStatistics {
@@ -122,14 +131,16 @@ impl ColumnBounds {
         outermost: fn(&ArrayRef) -> crate::error::Result<ScalarValue>,
     ) -> Precision<ScalarValue> {
         let known = kept.values().iter().map(|at| place(*at)).all(|at| {
-            let only_nulls = self.null_counts.is_valid(at)
-                && self.null_counts.value(at) == row_counts.value(at);
+            let only_nulls =
+                self.null_counts.is_valid(at) && self.null_counts.value(at) == row_counts.value(at);
             bounds.is_valid(at) || only_nulls
         });
         if !known || !has_bounds(bounds.data_type()) {
             return Precision::Absent;
         }
-        let value = take(bounds, kept, None).map_err(Into::into).and_then(|kept| outermost(&kept));
+        let value = take(bounds, kept, None)
+            .map_err(Into::into)
+            .and_then(|kept| outermost(&kept));
         match value {
             Ok(value) if value.is_null() => Precision::Absent,
             Ok(value) if is_exact(&value) => Precision::Exact(value),
@@ -214,7 +225,10 @@ fn cover_zeros(bounds: ArrayRef, zero: f32) -> ArrayRef {
 fn stored_bytes(column: &Column, segments: &[Arc<Segment>]) -> u64 {
     let leaves: Vec<_> = column.leaves().into_iter().map(|leaf| leaf.id).collect();
     let stats = segments.iter().flat_map(|segment| &segment.column_stats);
-    stats.filter(|s| leaves.contains(&s.column_id)).map(|s| s.column_size_bytes).sum()
+    stats
+        .filter(|s| leaves.contains(&s.column_id))
+        .map(|s| s.column_size_bytes)
+        .sum()
 }
 
 fn exact_count(count: u64) -> Precision<usize> {

@@ -40,7 +40,10 @@ impl TenantRegistry {
     /// `Io` when the directory does not exist.
     pub(crate) fn new(tenant_id: TenantId, data_directory: &FilePath) -> EngineResult<Self> {
         let store = TenantStore::new(data_directory)?;
-        Ok(Self { url: tenant_store_url(tenant_id)?, store: Arc::new(store) })
+        Ok(Self {
+            url: tenant_store_url(tenant_id)?,
+            store: Arc::new(store),
+        })
     }
 
     /// The URL under which the tenant's segment paths are resolved.
@@ -70,7 +73,11 @@ impl ObjectStoreRegistry for TenantRegistry {
             && url.host_str() == own.host_str()
             && url.port().is_none()
             && url.username().is_empty();
-        if same { Ok(Arc::clone(&self.store)) } else { Err(unknown_location(url)) }
+        if same {
+            Ok(Arc::clone(&self.store))
+        } else {
+            Err(unknown_location(url))
+        }
     }
 }
 
@@ -123,11 +130,17 @@ impl ObjectStore for TenantStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.files.get_opts(location, options).await
+        self.files
+            .get_opts(location, options)
+            .await
+            .map_err(|error| unreadable(location, error))
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.files.get_ranges(location, ranges).await
+        self.files
+            .get_ranges(location, ranges)
+            .await
+            .map_err(|error| unreadable(location, error))
     }
 
     fn delete_stream(
@@ -157,11 +170,29 @@ impl ObjectStore for TenantStore {
 /// The internal URL of a tenant's segments. No statement can create it: it is only ever put into
 /// plans by the engine.
 pub(crate) fn tenant_store_url(tenant_id: TenantId) -> EngineResult<ObjectStoreUrl> {
-    Ok(ObjectStoreUrl::parse(format!("quiver-{}://segments", tenant_id.0))?)
+    Ok(ObjectStoreUrl::parse(format!(
+        "quiver-{}://segments",
+        tenant_id.0
+    ))?)
 }
 
 fn unknown_location(url: &Url) -> DataFusionError {
     DataFusionError::Plan(format!("unknown location {url}: only tables can be read"))
+}
+
+/// The error without the machine's paths, which are for the operator only.
+fn unreadable(location: &Path, error: object_store::Error) -> object_store::Error {
+    tracing::error!(%location, %error, "a segment cannot be read");
+    match error {
+        object_store::Error::NotFound { .. } => object_store::Error::NotFound {
+            path: location.to_string(),
+            source: "the segment is missing".into(),
+        },
+        _ => object_store::Error::Generic {
+            store: "segments",
+            source: format!("cannot read {location}").into(),
+        },
+    }
 }
 
 fn read_only(operation: &'static str) -> object_store::Error {
@@ -170,3 +201,6 @@ fn read_only(operation: &'static str) -> object_store::Error {
         implementer: "a read-only store".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

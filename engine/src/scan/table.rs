@@ -45,7 +45,13 @@ impl QuiverTable {
         options: ScanOptions,
     ) -> Self {
         let statistics = options.cache.statistics(&table);
-        Self { table, buffered, store_url, options, statistics }
+        Self {
+            table,
+            buffered,
+            store_url,
+            options,
+            statistics,
+        }
     }
 
     fn buffered_rows(&self) -> usize {
@@ -57,7 +63,9 @@ impl QuiverTable {
         state: &dyn Session,
         filters: &[Expr],
     ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(None) };
+        let Some(filter) = conjunction(filters.iter().cloned()) else {
+            return Ok(None);
+        };
         let schema = DFSchema::try_from(self.table.arrow_schema.as_ref().clone())?;
         state.create_physical_expr(filter, &schema).map(Some)
     }
@@ -65,7 +73,9 @@ impl QuiverTable {
     /// Places of the columns that `filters` look at.
     fn filtered(&self, filters: &[Expr]) -> Vec<usize> {
         let columns = filters.iter().flat_map(Expr::column_refs);
-        columns.filter_map(|column| self.table.arrow_schema.index_of(&column.name).ok()).collect()
+        columns
+            .filter_map(|column| self.table.arrow_schema.index_of(&column.name).ok())
+            .collect()
     }
 
     fn scan_buffered(
@@ -137,7 +147,11 @@ impl TableProvider for QuiverTable {
         let predicate = self.predicate(state, filters)?;
         let mut kept = prune(&self.table, &self.statistics, predicate.as_ref());
         if let Some(limit) = limit {
-            kept = first_rows(&self.table, &kept, limit.saturating_sub(self.buffered_rows()));
+            kept = first_rows(
+                &self.table,
+                &kept,
+                limit.saturating_sub(self.buffered_rows()),
+            );
         }
         tracing::debug!(
             table_id = self.table.id.0,
@@ -205,7 +219,11 @@ fn looks_elsewhere(filter: &Expr) -> bool {
                 | Expr::SetComparison(_)
                 | Expr::OuterReferenceColumn(..)
         );
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     });
     found || walked.is_err()
 }

@@ -72,9 +72,9 @@ pub(crate) fn bound_text(value: &ScalarValue, side: Side) -> Option<String> {
         }
         ScalarValue::Utf8(value) => string_text(value.as_deref()?, side),
         ScalarValue::Binary(value) => blob_text(value.as_deref()?, side),
-        ScalarValue::FixedSizeBinary(16, value) => {
-            Uuid::from_slice(value.as_deref()?).ok().map(|uuid| uuid.hyphenated().to_string())
-        }
+        ScalarValue::FixedSizeBinary(16, value) => Uuid::from_slice(value.as_deref()?)
+            .ok()
+            .map(|uuid| uuid.hyphenated().to_string()),
         ScalarValue::Date32(value) => date_text((*value)?),
         ScalarValue::Time64Microsecond(value) => time_text((*value)?),
         ScalarValue::TimestampSecond(value, zone) => {
@@ -99,7 +99,10 @@ pub(crate) fn parse_bounds<'a>(
     texts: impl Iterator<Item = Option<&'a str>>,
     data_type: &DataType,
 ) -> Result<ArrayRef> {
-    let lenient = CastOptions { safe: true, ..CastOptions::default() };
+    let lenient = CastOptions {
+        safe: true,
+        ..CastOptions::default()
+    };
     match data_type {
         DataType::Utf8 => Ok(Arc::new(texts.collect::<StringArray>())),
         DataType::Boolean => Ok(Arc::new(texts.map(parse_boolean).collect::<BooleanArray>())),
@@ -194,7 +197,10 @@ fn parse_hex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
+        .collect()
 }
 
 fn date_text(days: i32) -> Option<String> {

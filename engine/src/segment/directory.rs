@@ -19,7 +19,10 @@ pub(crate) fn create_synced(directory: &Path) -> Result<()> {
         return Ok(());
     }
     fs::create_dir_all(directory).map_err(|source| io_error("create", directory, source))?;
-    missing.iter().filter_map(|path| path.parent()).try_for_each(sync_directory)
+    missing
+        .iter()
+        .filter_map(|path| path.parent())
+        .try_for_each(sync_directory)
 }
 
 /// Makes the entries of `directory` durable.
@@ -27,7 +30,11 @@ pub(crate) fn create_synced(directory: &Path) -> Result<()> {
 /// # Errors
 /// `Io` naming the directory.
 pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
-    let path = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let path = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(|source| io_error("sync", directory, source))
@@ -35,5 +42,9 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
 
 /// An [`EngineError::Io`].
 pub(crate) fn io_error(action: &'static str, path: &Path, source: std::io::Error) -> EngineError {
-    EngineError::Io { action, path: path.to_path_buf(), source }
+    EngineError::Io {
+        action,
+        path: path.to_path_buf(),
+        source,
+    }
 }

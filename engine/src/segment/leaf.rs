@@ -47,7 +47,10 @@ fn visit_below(
             let (values, missing) = listed(&entries, map.offsets(), map.nulls())?;
             visit_below(values, absent + missing, visit)
         }
-        _ => visit(Leaf { values: array, absent }),
+        _ => visit(Leaf {
+            values: array,
+            absent,
+        }),
     }
 }
 
@@ -67,7 +70,9 @@ fn with_parent_nulls(child: &ArrayRef, parent: Option<&NullBuffer>) -> Result<Ar
         return Ok(Arc::clone(child));
     }
     let nulls = NullBuffer::union(child.nulls(), parent);
-    Ok(make_array(child.to_data().into_builder().nulls(nulls).build()?))
+    Ok(make_array(
+        child.to_data().into_builder().nulls(nulls).build()?,
+    ))
 }
 
 /// The values that the lists really hold, and how many lists hold none.

@@ -54,11 +54,15 @@ fn bloom_columns<'a>(
     schema: &'a SchemaDescriptor,
 ) -> impl Iterator<Item = parquet::schema::types::ColumnPath> + 'a {
     let leading = sort_key.first().map(|key| key.column_id);
-    schema.columns().iter().enumerate().filter_map(move |(leaf, descriptor)| {
-        let column = &columns[schema.get_column_root_idx(leaf)];
-        (Some(column.id) != leading && may_be_searched(&column.data_type))
-            .then(|| descriptor.path().clone())
-    })
+    schema
+        .columns()
+        .iter()
+        .enumerate()
+        .filter_map(move |(leaf, descriptor)| {
+            let column = &columns[schema.get_column_root_idx(leaf)];
+            (Some(column.id) != leading && may_be_searched(&column.data_type))
+                .then(|| descriptor.path().clone())
+        })
 }
 
 fn may_be_searched(data_type: &DataType) -> bool {
@@ -82,12 +86,16 @@ fn sorting_columns(columns: &[Column], sort_key: &[SortColumn]) -> Option<Vec<So
         leaf += column.leaves().len();
     }
     let sorting = sort_key.iter().map(|key| {
-        let at = columns.iter().position(|column| column.id == key.column_id)?;
+        let at = columns
+            .iter()
+            .position(|column| column.id == key.column_id)?;
         Some(SortingColumn {
             column_idx: i32::try_from(first_leaves[at]).ok()?,
             descending: key.descending,
             nulls_first: key.nulls_first,
         })
     });
-    sorting.collect::<Option<Vec<_>>>().filter(|sorting| !sorting.is_empty())
+    sorting
+        .collect::<Option<Vec<_>>>()
+        .filter(|sorting| !sorting.is_empty())
 }

@@ -30,8 +30,10 @@ impl<'a> SortedRows<'a> {
         columns: &[Column],
         sort_key: &[SortColumn],
     ) -> Result<Option<Self>> {
-        let batches: Vec<&RecordBatch> =
-            batches.iter().filter(|batch| batch.num_rows() > 0).collect();
+        let batches: Vec<&RecordBatch> = batches
+            .iter()
+            .filter(|batch| batch.num_rows() > 0)
+            .collect();
         if sort_key.is_empty() || batches.is_empty() {
             return Ok(None);
         }
@@ -45,7 +47,11 @@ impl<'a> SortedRows<'a> {
             starts.push(row);
             row += batch.num_rows();
         }
-        Ok(Some(Self { batches, starts, order }))
+        Ok(Some(Self {
+            batches,
+            starts,
+            order,
+        }))
     }
 
     /// The rows in order, `chunk_rows` at a time.
@@ -71,11 +77,19 @@ fn key_columns(
     let key = sort_key.iter().map(|key| {
         let at = columns.iter().position(|column| column.id == key.column_id);
         let at = at.ok_or_else(|| EngineError::internal("the sort key names an unknown column"))?;
-        let parts: Vec<ArrayRef> =
-            batches.iter().map(|batch| ArrayRef::clone(batch.column(at))).collect();
+        let parts: Vec<ArrayRef> = batches
+            .iter()
+            .map(|batch| ArrayRef::clone(batch.column(at)))
+            .collect();
         let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
-        let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
-        Ok(SortOn { values: concat(&parts)?, options: Some(options) })
+        let options = SortOptions {
+            descending: key.descending,
+            nulls_first: key.nulls_first,
+        };
+        Ok(SortOn {
+            values: concat(&parts)?,
+            options: Some(options),
+        })
     });
     key.collect()
 }

@@ -35,7 +35,10 @@ impl LeafStats {
     /// # Errors
     /// `Internal` when a text would not bound the values: such a segment would lose rows when read.
     pub(crate) fn bound_texts(&self) -> Result<(Option<String>, Option<String>)> {
-        Ok((checked_text(self.min.as_ref(), Side::Min)?, checked_text(self.max.as_ref(), Side::Max)?))
+        Ok((
+            checked_text(self.min.as_ref(), Side::Min)?,
+            checked_text(self.max.as_ref(), Side::Max)?,
+        ))
     }
 
     fn add(&mut self, leaf: &Leaf) -> Result<()> {
@@ -64,7 +67,9 @@ pub(crate) fn leaf_stats(batches: &[RecordBatch], leaf_count: usize) -> Result<V
         let mut leaves = stats.iter_mut();
         let mut visit = |leaf: Leaf| match leaves.next() {
             Some(stats) => stats.add(&leaf),
-            None => Err(EngineError::internal("a batch has more leaf columns than its table")),
+            None => Err(EngineError::internal(
+                "a batch has more leaf columns than its table",
+            )),
         };
         for column in batch.columns() {
             visit_leaves(column, &mut visit)?;
@@ -118,7 +123,9 @@ pub(crate) fn without_nan(values: &ArrayRef) -> Result<(ArrayRef, Option<bool>)>
 
 fn checked_text(value: Option<&ScalarValue>, side: Side) -> Result<Option<String>> {
     let Some(value) = value else { return Ok(None) };
-    let Some(text) = bound_text(value, side) else { return Ok(None) };
+    let Some(text) = bound_text(value, side) else {
+        return Ok(None);
+    };
     let parsed = parse_bounds(std::iter::once(Some(text.as_str())), &value.data_type())?;
     let parsed = ScalarValue::try_from_array(&parsed, 0)?;
     let bounds = match (parsed.partial_cmp(value), side) {
@@ -130,6 +137,9 @@ fn checked_text(value: Option<&ScalarValue>, side: Side) -> Result<Option<String
     if bounds {
         return Ok(Some(text));
     }
-    let message = format!("the bound '{text}' does not bound a value of type {}", value.data_type());
+    let message = format!(
+        "the bound '{text}' does not bound a value of type {}",
+        value.data_type()
+    );
     Err(EngineError::internal(message))
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Fields, IntervalUnit, Schema, SchemaRef, TimeUnit,
+};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{LogicalType, Type as PhysicalType};
 use parquet::errors::ParquetError;
@@ -24,7 +26,10 @@ use crate::error::{EngineError, Result};
 /// `Unsupported` with the column's name.
 pub(crate) fn check_storable(columns: &[Column]) -> Result<()> {
     for leaf in columns.iter().flat_map(Column::leaves) {
-        if matches!(leaf.data_type, DataType::Interval(IntervalUnit::MonthDayNano)) {
+        if matches!(
+            leaf.data_type,
+            DataType::Interval(IntervalUnit::MonthDayNano)
+        ) {
             let what = format!("column '{}' of type INTERVAL in a table", leaf.name);
             return Err(EngineError::Unsupported { what });
         }
@@ -50,11 +55,16 @@ impl StorageSchema {
         check_storable(columns)?;
         let table = columns_to_schema(columns);
         let arrow = Schema::new_with_metadata(storage_fields(table.fields()), table.metadata);
-        let with_ids: Vec<Field> =
-            columns.iter().map(|column| storage_field(&column.to_parquet_field())).collect();
+        let with_ids: Vec<Field> = columns
+            .iter()
+            .map(|column| storage_field(&column.to_parquet_field()))
+            .collect();
         let converted = ArrowSchemaConverter::new().convert(&Schema::new(with_ids))?;
         let root = mark_uuids(converted.root_schema())?;
-        Ok(Self { arrow: Arc::new(arrow), parquet: SchemaDescriptor::new(Arc::new(root)) })
+        Ok(Self {
+            arrow: Arc::new(arrow),
+            parquet: SchemaDescriptor::new(Arc::new(root)),
+        })
     }
 
     /// `batch` with storable types; columns that have them already are shared.
@@ -62,14 +72,21 @@ impl StorageSchema {
     /// # Errors
     /// `Arrow` when a value has no stored form or a NOT NULL column holds a NULL.
     pub(crate) fn encode(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
-        let columns = batch.columns().iter().zip(self.arrow.fields()).map(|(column, field)| {
-            if column.data_type() == field.data_type() {
-                Ok(Arc::clone(column))
-            } else {
-                cast_with_options(column, field.data_type(), &strict)
-            }
-        });
+        let strict = CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        };
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(self.arrow.fields())
+            .map(|(column, field)| {
+                if column.data_type() == field.data_type() {
+                    Ok(Arc::clone(column))
+                } else {
+                    cast_with_options(column, field.data_type(), &strict)
+                }
+            });
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&self.arrow), columns)?)
     }
@@ -88,18 +105,26 @@ fn storage_type(data_type: &DataType) -> DataType {
 }
 
 fn storage_fields(fields: &Fields) -> Fields {
-    fields.iter().map(|field: &FieldRef| storage_field(field)).collect()
+    fields
+        .iter()
+        .map(|field: &FieldRef| storage_field(field))
+        .collect()
 }
 
 fn storage_field(field: &Field) -> Field {
-    field.clone().with_data_type(storage_type(field.data_type()))
+    field
+        .clone()
+        .with_data_type(storage_type(field.data_type()))
 }
 
 /// The same type with every 16-byte field marked as a UUID: the only such type tables have.
 fn mark_uuids(node: &Type) -> Result<Type, ParquetError> {
     let info = node.get_basic_info();
     if node.is_group() {
-        let children = node.get_fields().iter().map(|child| mark_uuids(child).map(TypePtr::new));
+        let children = node
+            .get_fields()
+            .iter()
+            .map(|child| mark_uuids(child).map(TypePtr::new));
         let mut builder = Type::group_type_builder(info.name())
             .with_converted_type(info.converted_type())
             .with_logical_type(info.logical_type_ref().cloned())
@@ -110,9 +135,12 @@ fn mark_uuids(node: &Type) -> Result<Type, ParquetError> {
         return builder.with_id(info.has_id().then(|| info.id())).build();
     }
     match node {
-        Type::PrimitiveType { physical_type, type_length: 16, .. }
-            if *physical_type == PhysicalType::FIXED_LEN_BYTE_ARRAY
-                && info.logical_type_ref().is_none() =>
+        Type::PrimitiveType {
+            physical_type,
+            type_length: 16,
+            ..
+        } if *physical_type == PhysicalType::FIXED_LEN_BYTE_ARRAY
+            && info.logical_type_ref().is_none() =>
         {
             Type::primitive_type_builder(info.name(), *physical_type)
                 .with_length(16)

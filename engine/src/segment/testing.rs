@@ -38,8 +38,14 @@ pub(crate) fn scalar_types() -> Vec<(&'static str, DataType)> {
         ("ts_ms", DataType::Timestamp(TimeUnit::Millisecond, None)),
         ("ts_us", DataType::Timestamp(TimeUnit::Microsecond, None)),
         ("ts_ns", DataType::Timestamp(TimeUnit::Nanosecond, None)),
-        ("ts_utc", DataType::Timestamp(TimeUnit::Microsecond, zone("UTC"))),
-        ("ts_zone", DataType::Timestamp(TimeUnit::Microsecond, zone("Europe/Berlin"))),
+        (
+            "ts_utc",
+            DataType::Timestamp(TimeUnit::Microsecond, zone("UTC")),
+        ),
+        (
+            "ts_zone",
+            DataType::Timestamp(TimeUnit::Microsecond, zone("Europe/Berlin")),
+        ),
         ("uuid", DataType::FixedSizeBinary(16)),
     ]
 }
@@ -63,7 +69,10 @@ pub(crate) fn nested_types() -> Vec<(&'static str, DataType)> {
         ("firm", list(DataType::Utf8, false)),
         ("pair", pair.clone()),
         ("pairs", list(pair, true)),
-        ("deep", list(list(DataType::FixedSizeBinary(16), true), true)),
+        (
+            "deep",
+            list(list(DataType::FixedSizeBinary(16), true), true),
+        ),
         (
             "map",
             DataType::Map(
@@ -90,8 +99,11 @@ pub(crate) fn random_batch(
     spread: i64,
     rng: &mut StdRng,
 ) -> RecordBatch {
-    let arrays =
-        schema.fields().iter().map(|field| random_array(field, rows, spread, rng)).collect();
+    let arrays = schema
+        .fields()
+        .iter()
+        .map(|field| random_array(field, rows, spread, rng))
+        .collect();
     RecordBatch::try_new(Arc::clone(schema), arrays).unwrap()
 }
 
@@ -102,7 +114,11 @@ pub(crate) fn seeded(seed: u64) -> StdRng {
 fn random_array(field: &Field, rows: usize, spread: i64, rng: &mut StdRng) -> ArrayRef {
     let nulls = || NullBuffer::from(vec![true; rows]);
     let nulls = if field.is_nullable() {
-        NullBuffer::from((0..rows).map(|_| rng.random_range(0..5) != 0).collect::<Vec<_>>())
+        NullBuffer::from(
+            (0..rows)
+                .map(|_| rng.random_range(0..5) != 0)
+                .collect::<Vec<_>>(),
+        )
     } else {
         nulls()
     };
@@ -110,18 +126,39 @@ fn random_array(field: &Field, rows: usize, spread: i64, rng: &mut StdRng) -> Ar
         DataType::List(element) => {
             let offsets = random_offsets(rows, rng);
             let values = random_array(element, *offsets.last().unwrap() as usize, spread, rng);
-            Arc::new(ListArray::new(Arc::clone(element), offsets, values, Some(nulls)))
+            Arc::new(ListArray::new(
+                Arc::clone(element),
+                offsets,
+                values,
+                Some(nulls),
+            ))
         }
         DataType::Map(entries, sorted) => {
             let offsets = random_offsets(rows, rng);
             let values = random_array(entries, *offsets.last().unwrap() as usize, spread, rng);
-            let values = values.as_any().downcast_ref::<StructArray>().unwrap().clone();
+            let values = values
+                .as_any()
+                .downcast_ref::<StructArray>()
+                .unwrap()
+                .clone();
             let entries = Arc::clone(entries);
-            Arc::new(MapArray::new(entries, offsets, values, Some(nulls), *sorted))
+            Arc::new(MapArray::new(
+                entries,
+                offsets,
+                values,
+                Some(nulls),
+                *sorted,
+            ))
         }
         DataType::Struct(fields) => {
-            let children = fields.iter().map(|field| random_array(field, rows, spread, rng));
-            Arc::new(StructArray::new(fields.clone(), children.collect(), Some(nulls)))
+            let children = fields
+                .iter()
+                .map(|field| random_array(field, rows, spread, rng));
+            Arc::new(StructArray::new(
+                fields.clone(),
+                children.collect(),
+                Some(nulls),
+            ))
         }
         data_type => {
             if rows == 0 {
@@ -151,7 +188,11 @@ pub(crate) fn random_scalar(data_type: &DataType, spread: i64, rng: &mut StdRng)
         DataType::Float64 => ScalarValue::Float64(Some(random_float(n, extreme, rng))),
         DataType::Decimal128(precision, scale) => {
             let max = 10_i128.pow(u32::from(*precision)) - 1;
-            let value = if extreme { max * i128::from(n.signum()) } else { i128::from(n) };
+            let value = if extreme {
+                max * i128::from(n.signum())
+            } else {
+                i128::from(n)
+            };
             ScalarValue::Decimal128(Some(value.clamp(-max, max)), *precision, *scale)
         }
         DataType::Utf8 => ScalarValue::Utf8(Some(random_string(n, extreme, rng))),
@@ -181,7 +222,11 @@ pub(crate) fn random_scalar(data_type: &DataType, spread: i64, rng: &mut StdRng)
         integer => {
             let number = ScalarValue::Int64(Some(if extreme { n.signum() * 255 } else { n }));
             let null = || number_in_range(integer, n);
-            number.cast_to(integer).ok().filter(|v| !v.is_null()).unwrap_or_else(null)
+            number
+                .cast_to(integer)
+                .ok()
+                .filter(|v| !v.is_null())
+                .unwrap_or_else(null)
         }
     }
 }
@@ -191,24 +236,31 @@ fn number_in_range(data_type: &DataType, n: i64) -> ScalarValue {
     number.cast_to(data_type).unwrap()
 }
 
-fn random_timestamp(
-    unit: TimeUnit,
-    zone: Option<Arc<str>>,
-    n: i64,
-    extreme: bool,
-) -> ScalarValue {
+fn random_timestamp(unit: TimeUnit, zone: Option<Arc<str>>, n: i64, extreme: bool) -> ScalarValue {
     match unit {
         // Beyond what text bounds can say, and as far as milliseconds can hold it.
         TimeUnit::Second => {
-            let value = if extreme { n.signum() * (i64::MAX / 1000) } else { n * 86_400 };
+            let value = if extreme {
+                n.signum() * (i64::MAX / 1000)
+            } else {
+                n * 86_400
+            };
             ScalarValue::TimestampSecond(Some(value), zone)
         }
         TimeUnit::Millisecond => {
-            let value = if extreme { n.signum() * i64::MAX } else { n * 1001 };
+            let value = if extreme {
+                n.signum() * i64::MAX
+            } else {
+                n * 1001
+            };
             ScalarValue::TimestampMillisecond(Some(value), zone)
         }
         TimeUnit::Microsecond => {
-            let value = if extreme { n.signum() * i64::MAX } else { n * 86_400_001 };
+            let value = if extreme {
+                n.signum() * i64::MAX
+            } else {
+                n * 86_400_001
+            };
             ScalarValue::TimestampMicrosecond(Some(value), zone)
         }
         TimeUnit::Nanosecond => {
@@ -219,8 +271,20 @@ fn random_timestamp(
 }
 
 fn random_float(n: i64, extreme: bool, rng: &mut StdRng) -> f64 {
-    let odd = [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, f64::MIN_POSITIVE];
-    if extreme { odd[rng.random_range(0..odd.len())] } else { n as f64 / 4.0 }
+    let odd = [
+        f64::NAN,
+        -f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        -0.0,
+        0.0,
+        f64::MIN_POSITIVE,
+    ];
+    if extreme {
+        odd[rng.random_range(0..odd.len())]
+    } else {
+        n as f64 / 4.0
+    }
 }
 
 fn random_string(n: i64, extreme: bool, rng: &mut StdRng) -> String {

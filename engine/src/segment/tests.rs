@@ -21,8 +21,19 @@ fn schema_of(columns: &[Column]) -> SchemaRef {
 }
 
 fn write(directory: &Path, columns: &[Column], batches: &[RecordBatch]) -> NewSegment {
-    let options = SegmentOptions { row_group_rows: 700, ..SegmentOptions::default() };
-    write_segment(directory, columns, &[], batches, Uuid::from_u128(1), &options).unwrap()
+    let options = SegmentOptions {
+        row_group_rows: 700,
+        ..SegmentOptions::default()
+    };
+    write_segment(
+        directory,
+        columns,
+        &[],
+        batches,
+        Uuid::from_u128(1),
+        &options,
+    )
+    .unwrap()
 }
 
 fn read(directory: &Path, segment: &NewSegment) -> RecordBatch {
@@ -56,8 +67,10 @@ fn every_type_comes_back_as_it_was() {
         let columns = columns_of(&[(name, data_type.clone())]);
         let schema = schema_of(&columns);
         let mut rng = seeded(at as u64);
-        let batches: Vec<_> =
-            [5, 0, 1000, 300].iter().map(|n| random_batch(&schema, *n, 100, &mut rng)).collect();
+        let batches: Vec<_> = [5, 0, 1000, 300]
+            .iter()
+            .map(|n| random_batch(&schema, *n, 100, &mut rng))
+            .collect();
         let directory = directory.path().join(name);
         let segment = write(&directory, &columns, &batches);
         let given = concat_batches(&schema, &batches).unwrap();
@@ -83,8 +96,11 @@ fn fields_carry_the_column_ids_at_every_depth() {
     let batch = random_batch(&schema_of(&columns), 10, 5, &mut seeded(7));
     let segment = write(directory.path(), &columns, &[batch]);
     let metadata = metadata(directory.path(), &segment);
-    let leaves: Vec<i64> =
-        columns.iter().flat_map(Column::leaves).map(|column| column.id.0).collect();
+    let leaves: Vec<i64> = columns
+        .iter()
+        .flat_map(Column::leaves)
+        .map(|column| column.id.0)
+        .collect();
     let found: Vec<i64> = metadata
         .file_metadata()
         .schema_descr()
@@ -93,7 +109,11 @@ fn fields_carry_the_column_ids_at_every_depth() {
         .map(|leaf| i64::from(leaf.self_type().get_basic_info().id()))
         .collect();
     assert_eq!(found, leaves);
-    let named: Vec<i64> = segment.column_stats.iter().map(|stats| stats.column_id.0).collect();
+    let named: Vec<i64> = segment
+        .column_stats
+        .iter()
+        .map(|stats| stats.column_id.0)
+        .collect();
     assert_eq!(named, leaves);
 }
 
@@ -105,7 +125,10 @@ fn a_uuid_column_is_marked_as_one() {
     let segment = write(directory.path(), &columns, &[batch]);
     let metadata = metadata(directory.path(), &segment);
     let leaf = metadata.file_metadata().schema_descr().column(0);
-    assert_eq!(leaf.logical_type_ref(), Some(&parquet::basic::LogicalType::Uuid));
+    assert_eq!(
+        leaf.logical_type_ref(),
+        Some(&parquet::basic::LogicalType::Uuid)
+    );
 }
 
 #[test]
@@ -115,15 +138,22 @@ fn counts_are_those_of_the_parquet_levels() {
     let columns = columns_of(&types);
     let schema = schema_of(&columns);
     let mut rng = seeded(3);
-    let batches: Vec<_> = (0..3).map(|_| random_batch(&schema, 500, 50, &mut rng)).collect();
+    let batches: Vec<_> = (0..3)
+        .map(|_| random_batch(&schema, 500, 50, &mut rng))
+        .collect();
     let segment = write(directory.path(), &columns, &batches);
     let metadata = metadata(directory.path(), &segment);
     for (leaf, stats) in segment.column_stats.iter().enumerate() {
         let chunks = || metadata.row_groups().iter().map(|group| group.column(leaf));
         let levels: i64 = chunks().map(|chunk| chunk.num_values()).sum();
-        assert_eq!(stats.value_count + stats.null_count, levels as u64, "leaf {leaf}");
-        let nulls: Option<u64> =
-            chunks().map(|chunk| chunk.statistics().and_then(|s| s.null_count_opt())).sum();
+        assert_eq!(
+            stats.value_count + stats.null_count,
+            levels as u64,
+            "leaf {leaf}"
+        );
+        let nulls: Option<u64> = chunks()
+            .map(|chunk| chunk.statistics().and_then(|s| s.null_count_opt()))
+            .sum();
         if let Some(nulls) = nulls {
             assert_eq!(stats.null_count, nulls, "leaf {leaf}");
         }
@@ -162,7 +192,10 @@ fn long_strings_have_short_bounds() {
     let segment = write(directory.path(), &columns, &[batch]);
     let stats = &segment.column_stats[0];
     assert_eq!(stats.min.as_deref(), Some("é".repeat(128).as_str()));
-    assert_eq!(stats.max, None, "no string lies above one that starts with the last characters");
+    assert_eq!(
+        stats.max, None,
+        "no string lies above one that starts with the last characters"
+    );
 }
 
 #[test]
@@ -171,15 +204,20 @@ fn rows_are_written_in_the_order_of_the_sort_key() {
     let columns = columns_of(&[("k", DataType::Int32), ("s", DataType::Utf8)]);
     let schema = schema_of(&columns);
     let mut rng = seeded(11);
-    let batches: Vec<_> =
-        [0, 900, 1, 300].iter().map(|n| random_batch(&schema, *n, 20, &mut rng)).collect();
+    let batches: Vec<_> = [0, 900, 1, 300]
+        .iter()
+        .map(|n| random_batch(&schema, *n, 20, &mut rng))
+        .collect();
     let key = |column: usize, descending| SortColumn {
         column_id: columns[column].id,
         descending,
         nulls_first: !descending,
     };
     let sort_key = [key(0, true), key(1, false)];
-    let options = SegmentOptions { write_batch_rows: 100, ..SegmentOptions::default() };
+    let options = SegmentOptions {
+        write_batch_rows: 100,
+        ..SegmentOptions::default()
+    };
     let segment = write_segment(
         directory.path(),
         &columns,
@@ -225,16 +263,36 @@ fn missing_directories_are_made_and_a_segment_is_written_once() {
         Uuid::from_u128(1),
         &SegmentOptions::default(),
     );
-    assert!(matches!(again, Err(EngineError::Io { action: "create", .. })), "{again:?}");
-    assert_eq!(read(&deep, &segment).num_rows(), 2, "the first file is untouched");
+    assert!(
+        matches!(
+            again,
+            Err(EngineError::Io {
+                action: "create",
+                ..
+            })
+        ),
+        "{again:?}"
+    );
+    assert_eq!(
+        read(&deep, &segment).num_rows(),
+        2,
+        "the first file is untouched"
+    );
 }
 
 #[test]
 fn intervals_are_refused_by_name() {
-    let field = Field::new("every", DataType::Interval(IntervalUnit::MonthDayNano), true);
+    let field = Field::new(
+        "every",
+        DataType::Interval(IntervalUnit::MonthDayNano),
+        true,
+    );
     let columns = assign_columns(&Schema::new(vec![field])).unwrap();
     let error = check_storable(&columns).unwrap_err().to_string();
-    assert!(error.contains("'every'") && error.contains("not supported"), "{error}");
+    assert!(
+        error.contains("'every'") && error.contains("not supported"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -242,7 +300,10 @@ fn seconds_out_of_range_are_an_error_not_another_time() {
     let directory = tempfile::tempdir().unwrap();
     let values = arrow::array::TimestampSecondArray::from(vec![i64::MAX]);
     let (columns, batch) = single("t", Arc::new(values));
-    assert_eq!(columns[0].data_type, DataType::Timestamp(TimeUnit::Second, None));
+    assert_eq!(
+        columns[0].data_type,
+        DataType::Timestamp(TimeUnit::Second, None)
+    );
     let result = write_segment(
         directory.path(),
         &columns,
@@ -252,5 +313,9 @@ fn seconds_out_of_range_are_an_error_not_another_time() {
         &SegmentOptions::default(),
     );
     assert!(matches!(result, Err(EngineError::Arrow(_))), "{result:?}");
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(
+        std::fs::read_dir(directory.path()).unwrap().count(),
+        0,
+        "nothing is left behind"
+    );
 }

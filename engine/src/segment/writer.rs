@@ -42,6 +42,9 @@ pub(crate) fn write_segment(
     segment_id: Uuid,
     options: &SegmentOptions,
 ) -> Result<NewSegment> {
+    if batches.iter().all(|batch| batch.num_rows() == 0) {
+        return Err(EngineError::internal("a segment needs at least one row"));
+    }
     let schema = StorageSchema::new(columns)?;
     let stats = leaf_stats(batches, schema.parquet.num_columns())?;
     let name = format!("{segment_id}.parquet");
@@ -56,7 +59,11 @@ pub(crate) fn write_segment(
         .map_err(|source| io_error("create", &path, source))?;
     let properties = writer_properties(options, columns, sort_key, &schema.parquet, &stats);
     let sorted = SortedRows::sort(batches, columns, sort_key)?;
-    let rows = Rows { batches, sorted, chunk_rows: options.write_batch_rows };
+    let rows = Rows {
+        batches,
+        sorted,
+        chunk_rows: options.write_batch_rows,
+    };
     let written = write_rows(&mut file, &schema, properties, &rows)
         .and_then(|metadata| Ok((metadata, sync_file(&mut file, &path)?)));
     let (metadata, sizes) = match written {
@@ -116,7 +123,8 @@ fn write_rows(
 }
 
 fn sync_file(file: &mut File, path: &Path) -> Result<Sizes> {
-    file.sync_all().map_err(|source| io_error("sync", path, source))?;
+    file.sync_all()
+        .map_err(|source| io_error("sync", path, source))?;
     sizes(file)
         .map_err(|source| io_error("read back", path, source))?
         .ok_or_else(|| EngineError::internal("a segment was written without a footer"))
@@ -134,7 +142,10 @@ fn sizes(file: &mut File) -> std::io::Result<Option<Sizes>> {
     let [a, b, c, d, magic @ ..] = trailer;
     let footer_bytes = u64::from(u32::from_le_bytes([a, b, c, d]));
     let fits = footer_bytes + TRAILER_BYTES <= file_bytes && &magic == b"PAR1";
-    Ok(fits.then_some(Sizes { file_bytes, footer_bytes }))
+    Ok(fits.then_some(Sizes {
+        file_bytes,
+        footer_bytes,
+    }))
 }
 
 fn checked_rows(metadata: &ParquetMetaData, batches: &[RecordBatch]) -> Result<u64> {
@@ -153,18 +164,24 @@ fn column_stats(
     stats: &[LeafStats],
 ) -> Result<Vec<ColumnStats>> {
     let leaves = columns.iter().flat_map(Column::leaves);
-    let stats = leaves.zip(stats).enumerate().map(|(leaf, (column, stats))| {
-        let sizes = metadata.row_groups().iter().map(|group| group.column(leaf).compressed_size());
-        let (min, max) = stats.bound_texts()?;
-        Ok(ColumnStats {
-            column_id: column.id,
-            column_size_bytes: u64::try_from(sizes.sum::<i64>()).unwrap_or(0),
-            value_count: stats.value_count,
-            null_count: stats.null_count,
-            min,
-            max,
-            contains_nan: stats.contains_nan,
-        })
-    });
+    let stats = leaves
+        .zip(stats)
+        .enumerate()
+        .map(|(leaf, (column, stats))| {
+            let sizes = metadata
+                .row_groups()
+                .iter()
+                .map(|group| group.column(leaf).compressed_size());
+            let (min, max) = stats.bound_texts()?;
+            Ok(ColumnStats {
+                column_id: column.id,
+                column_size_bytes: u64::try_from(sizes.sum::<i64>()).unwrap_or(0),
+                value_count: stats.value_count,
+                null_count: stats.null_count,
+                min,
+                max,
+                contains_nan: stats.contains_nan,
+            })
+        });
     stats.collect()
 }

@@ -94,11 +94,12 @@ impl Authenticator {
     /// The caller of a call with these headers (`request.metadata().as_ref()`).
     ///
     /// Several credentials are fine as long as all name the same user and tenant; the newest token
-    /// names the session. An expired token beside a valid credential is passed over, because clients
-    /// send the old and the new one together after a renewal.
+    /// names the session. An expired token beside a valid credential is passed over, because
+    /// clients send the old and the new one together after a renewal.
     ///
     /// # Errors
-    /// [`AuthError`], of which [`AuthError::kind`] is `Unauthenticated` unless the server itself is at fault.
+    /// [`AuthError`], of which [`AuthError::kind`] is `Unauthenticated` unless the server itself is
+    /// at fault.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -112,10 +113,11 @@ impl Authenticator {
         }
     }
 
-    /// As [`Self::authenticate`], but always begins a new session: [`TenantContext::new_token`] is set.
+    /// As [`Self::authenticate`], but always begins a new session: [`TenantContext::new_token`] is
+    /// set.
     ///
-    /// `payload` is what the client wrote into the handshake, if it was read: the login of the legacy
-    /// form, used when the headers hold no credentials.
+    /// `payload` is what the client wrote into the handshake, if it was read: the login of the
+    /// legacy form, used when the headers hold no credentials.
     ///
     /// # Errors
     /// As [`Self::authenticate`].
@@ -133,8 +135,8 @@ impl Authenticator {
         self.new_session(user, tenant)
     }
 
-    /// To be called after any password was changed or any user was dropped: passwords that were right
-    /// before are then checked again.
+    /// To be called after any password was changed or any user was dropped: passwords that were
+    /// right before are then checked again.
     pub(crate) fn forget_passwords(&self) {
         self.passwords.forget();
     }

@@ -21,7 +21,8 @@ pub(crate) struct TenantContext {
     pub(crate) session_is_new: bool,
     /// When the session's newest token ends, in microseconds since 1970-01-01 UTC.
     pub(crate) token_expires_at_micros: i64,
-    /// A token to be returned in the response header `authorization`: of a new session, or a renewal.
+    /// A token to be returned in the response header `authorization`: of a new session, or a
+    /// renewal.
     pub(crate) new_token: Option<String>,
 }
 

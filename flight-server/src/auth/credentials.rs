@@ -115,7 +115,8 @@ impl Presented {
 }
 
 const MALFORMED_AUTHORIZATION: AuthError = AuthError::Malformed {
-    what: "cannot read the header `authorization`; send `Basic base64(user:password)` or `Bearer token`",
+    what: "cannot read the header `authorization`; send `Basic base64(user:password)` or \
+           `Bearer token`",
 };
 
 fn basic(encoded: &str) -> Result<Login, AuthError> {

@@ -11,8 +11,8 @@ use super::authenticator::Authenticator;
 use crate::status::IntoStatus;
 
 impl Authenticator {
-    /// Answers `Handshake`: the new session's token goes into the response header `authorization`, where
-    /// the drivers look for it, and into the payload, where clients of the legacy form do.
+    /// Answers `Handshake`: the new session's token goes into the response header `authorization`,
+    /// where the drivers look for it, and into the payload, where clients of the legacy form do.
     ///
     /// # Errors
     /// The status that refuses the login.
@@ -24,7 +24,8 @@ impl Authenticator {
     where
         S: Stream<Item = Result<HandshakeRequest, Status>> + Unpin,
     {
-        // A client that logs in by header may write nothing and wait for us with its side still open.
+        // A client that logs in by header may write nothing and wait for us with its side still
+        // open.
         let first = match headers.contains_key(headers::AUTHORIZATION) {
             true => None,
             false => requests.next().await.transpose()?,

@@ -1,9 +1,9 @@
 //! The server's secrets: keys that sign session tokens and keys that sign handles.
 //!
-//! Each key is a file `<data>/keys/token-<id>.key` or `handle-<id>.key` that holds 32 random bytes as
-//! 64 hexadecimal digits. The highest id signs, all verify: a key is replaced by adding a file with a
-//! higher id, and the old file is removed once what it signed has expired. Guarantees that no key is
-//! used which another user of the machine could have read.
+//! Each key is a file `<data>/keys/token-<id>.key` or `handle-<id>.key` that holds 32 random bytes
+//! as 64 hexadecimal digits. The highest id signs, all verify: a key is replaced by adding a file
+//! with a higher id, and the old file is removed once what it signed has expired. Guarantees that
+//! no key is used which another user of the machine could have read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,8 +37,8 @@ pub(crate) enum KeysError {
     },
     /// Somebody else on the machine may have read the key.
     #[error(
-        "other users can read {path}; run `chmod 600 {path}`, or remove the file if it may have been \
-         copied (sessions and tickets then end)",
+        "other users can read {path}; run `chmod 600 {path}`, or remove the file if it may have \
+         been copied (sessions and tickets then end)",
         path = path.display()
     )]
     Exposed {
@@ -47,7 +47,8 @@ pub(crate) enum KeysError {
     },
     /// The file does not hold a key.
     #[error(
-        "{} does not hold 64 hexadecimal digits; restore it or remove it (sessions and tickets then end)",
+        "{} does not hold 64 hexadecimal digits; restore it or remove it (sessions and tickets \
+         then end)",
         path.display()
     )]
     Damaged {

@@ -1,10 +1,10 @@
 //! Who calls: credentials of a call become a [`TenantContext`].
 //!
-//! Accepts Basic (padded or not), our own bearer tokens in the `authorization` header, in the session
-//! cookie or in the legacy token header, alone or several at once as long as they agree. Guarantees
-//! that user and tenant of a context existed in the control catalog during the call, that what is
-//! answered never tells whether a user exists, and that password checks are bounded in number and
-//! frequency. Knows nothing of what the user may do with tables.
+//! Accepts Basic (padded or not), our own bearer tokens in the `authorization` header, in the
+//! session cookie or in the legacy token header, alone or several at once as long as they agree.
+//! Guarantees that user and tenant of a context existed in the control catalog during the call,
+//! that what is answered never tells whether a user exists, and that password checks are bounded in
+//! number and frequency. Knows nothing of what the user may do with tables.
 
 mod authenticator;
 mod context;

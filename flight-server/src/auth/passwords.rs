@@ -1,10 +1,10 @@
 //! Password checks: few at once, remembered for a short while when right, slowed down when wrong.
 //!
-//! Checking a password costs tens of milliseconds of processor by design, and some clients send theirs
-//! with every call. So a password that was right is recognised for [`Limits::remember`] by a keyed
-//! digest, at most [`Limits::checks_max`] checks run at once, and after [`FREE_FAILURES`] wrong passwords
-//! for one name each further check of that name waits, up to [`PENALTY_MAX`]. All of it is in memory and
-//! bounded; names that do not exist are treated like those that do.
+//! Checking a password costs tens of milliseconds of processor by design, and some clients send
+//! theirs with every call. So a password that was right is recognised for [`Limits::remember`] by a
+//! keyed digest, at most [`Limits::checks_max`] checks run at once, and after [`FREE_FAILURES`]
+//! wrong passwords for one name each further check of that name waits, up to [`PENALTY_MAX`]. All
+//! of it is in memory and bounded; names that do not exist are treated like those that do.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,7 +62,8 @@ pub(super) struct PasswordGate {
 struct State {
     remembered: HashMap<[u8; 32], Remembered>,
     failures: HashMap<Name, Failures>,
-    /// Counts [`PasswordGate::forget`]: a check that began before one must not be remembered after it.
+    /// Counts [`PasswordGate::forget`]: a check that began before one must not be remembered after
+    /// it.
     generation: u64,
 }
 

@@ -1,4 +1,5 @@
-//! Random bytes and ids of the server, from the operating system's generator by way of the thread's.
+//! Random bytes and ids of the server, from the operating system's generator by way of the
+//! thread's.
 
 use rand::Rng;
 use uuid::Uuid;

@@ -1,8 +1,9 @@
 //! Session tokens: JSON Web Tokens signed with HMAC-SHA256.
 //!
-//! Claims: `sub` user id, `tid` tenant id, `sid` random session id, `iat` and `exp` in seconds; header
-//! `kid` names the key. A token says who somebody is, never what he may do. Does not know the time: the
-//! caller compares the expiry, because an expired token beside a valid one is no error.
+//! Claims: `sub` user id, `tid` tenant id, `sid` random session id, `iat` and `exp` in seconds;
+//! header `kid` names the key. A token says who somebody is, never what he may do. Does not know
+//! the time: the caller compares the expiry, because an expired token beside a valid one is no
+//! error.
 
 use std::collections::HashMap;
 use std::fmt;

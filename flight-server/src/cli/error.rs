@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use super::client::ClientError;
+use super::sql::FormatError;
 use crate::config::ConfigError;
 use crate::server::ServeError;
 use crate::telemetry::TelemetryError;
@@ -18,6 +20,12 @@ pub(crate) enum CliError {
     /// The server could not start, or stopped because of an error.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// A call to the server failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Rows cannot be written.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// What was asked for makes no sense or lacks something; the message says what.
     #[error("{message}")]
     Usage {

@@ -4,8 +4,13 @@
 //! error is one line on standard error that says what to do. Only this module and the ones below
 //! it read the environment or talk to the terminal.
 
+mod admin;
+mod client;
+mod connection;
 mod error;
+mod load;
 mod serve;
+mod sql;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +43,14 @@ Exit codes: 0 done, 1 failed, 2 wrong command line or settings.";
 enum Command {
     /// Start the server
     Serve(serve::ServeArgs),
+    /// Run SQL: one statement, a script, or a prompt
+    Sql(sql::SqlArgs),
+    /// Load files into a table
+    Load(load::LoadArgs),
+    /// Create, drop and list tenants
+    Tenant(admin::TenantArgs),
+    /// Create, drop and list users, and set passwords
+    User(admin::UserArgs),
 }
 
 /// Runs the program with the process's arguments and environment.
@@ -72,5 +85,9 @@ fn execute(command: Command) -> Result<(), CliError> {
         })?;
     match command {
         Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
+        Command::Sql(arguments) => sql::run(&runtime, arguments),
+        Command::Load(arguments) => runtime.block_on(Box::pin(load::run(arguments))),
+        Command::Tenant(arguments) => runtime.block_on(Box::pin(admin::tenant(arguments))),
+        Command::User(arguments) => runtime.block_on(Box::pin(admin::user(arguments))),
     }
 }

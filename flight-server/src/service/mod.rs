@@ -1,3 +1,168 @@
-//! The Flight service: dispatch of every call to the module that answers it.
+//! The Flight service: every call is authenticated, then dispatched to the module that answers it.
+//!
+//! We implement `FlightService` ourselves, on arrow-flight's command messages: its own dispatcher
+//! leaves no room for GetSchema, PollFlightInfo, session options, paths and raw SQL.
 
+mod action;
+mod admin;
+mod call;
+mod command;
+mod encode;
+mod execute;
+mod get;
+mod info;
+mod ingest;
 pub(crate) mod metadata;
+mod prepared;
+mod put;
+mod statement;
+mod transaction;
+
+use std::sync::Arc;
+
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo,
+    HandshakeRequest, HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
+};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use quiver_catalog::ErrorKind;
+use tonic::{Request, Response, Status, Streaming};
+
+pub(crate) use prepared::PreparedStatements;
+pub(crate) use statement::StatementRecords;
+pub(crate) use transaction::SqlTransactions;
+
+use call::Call;
+
+use crate::request_end::RequestEnd;
+use crate::shared::Shared;
+use crate::status::{Failure, IntoStatus};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Messages<T> = BoxStream<'static, Result<T, Status>>;
+
+/// The service of one server.
+#[derive(Debug, Clone)]
+pub(crate) struct QuiverFlightService {
+    shared: Arc<Shared>,
+}
+
+impl QuiverFlightService {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    async fn call<T>(&self, request: &Request<T>) -> Result<Call, Status> {
+        Call::begin(&self.shared, request.metadata()).await
+    }
+
+    fn count<T>(&self, method: &'static str, answer: Answer<T>) -> Answer<T> {
+        let code = answer.as_ref().err().map_or("OK", |status| status.code().description());
+        self.shared.metrics.request(method, code);
+        answer
+    }
+}
+
+#[tonic::async_trait]
+impl FlightService for QuiverFlightService {
+    type HandshakeStream = Messages<HandshakeResponse>;
+    type ListFlightsStream = Messages<FlightInfo>;
+    type DoGetStream = Messages<FlightData>;
+    type DoPutStream = Messages<PutResult>;
+    type DoActionStream = Messages<arrow_flight::Result>;
+    type ListActionsStream = Messages<ActionType>;
+    type DoExchangeStream = Messages<FlightData>;
+
+    async fn handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Answer<Self::HandshakeStream> {
+        let headers = request.metadata().as_ref().clone();
+        let answer = self.shared.auth.answer_handshake(&headers, request.into_inner()).await;
+        self.count("Handshake", answer)
+    }
+
+    async fn list_flights(&self, request: Request<Criteria>) -> Answer<Self::ListFlightsStream> {
+        let call = self.call(&request).await?;
+        let answer = call.list_flights().await.map_err(|failure| call.fail(failure));
+        let answer = answer.map(|infos| {
+            let infos = infos.into_iter().map(Ok);
+            call.respond(futures::stream::iter(infos).boxed())
+        });
+        self.count("ListFlights", answer)
+    }
+
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<FlightInfo> {
+        let call = self.call(&request).await?;
+        let answer = call.flight_info(request.into_inner()).await;
+        self.count("GetFlightInfo", answer.map(|info| call.respond(info)).map_err(|f| call.fail(f)))
+    }
+
+    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<PollInfo> {
+        let call = self.call(&request).await?;
+        let answer = call.flight_info(request.into_inner()).await.map(|info| {
+            let info = PollInfo { info: Some(info), progress: Some(1.0), ..Default::default() };
+            call.respond(info)
+        });
+        self.count("PollFlightInfo", answer.map_err(|failure| call.fail(failure)))
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Answer<SchemaResult> {
+        let call = self.call(&request).await?;
+        let answer = call.schema(request.into_inner()).await;
+        self.count("GetSchema", answer.map(|s| call.respond(s)).map_err(|f| call.fail(f)))
+    }
+
+    async fn do_get(&self, request: Request<Ticket>) -> Answer<Self::DoGetStream> {
+        let call = self.call(&request).await?;
+        let answer = call.get(request.into_inner()).await;
+        self.count("DoGet", answer.map(|rows| call.respond(rows)).map_err(|f| call.fail(f)))
+    }
+
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Answer<Self::DoPutStream> {
+        let call = self.call(&request).await?;
+        let end = request.extensions().get::<RequestEnd>().cloned().unwrap_or_default();
+        let answer = call.put(request.into_inner(), end).await;
+        let answer = answer.map_err(|failure| call.fail(failure)).and_then(|outcome| {
+            let mut response =
+                call.respond(futures::stream::iter([Ok(outcome.result)]).boxed());
+            if outcome.duplicate {
+                let yes = tonic::metadata::AsciiMetadataValue::from_static("true");
+                response.metadata_mut().insert(quiver_proto::headers::DUPLICATE, yes);
+            }
+            Ok(response)
+        });
+        self.count("DoPut", answer)
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Answer<Self::DoActionStream> {
+        let call = self.call(&request).await?;
+        let answer = call.action(request.into_inner()).await.map_err(|failure| call.fail(failure));
+        let answer = answer.map(|body| {
+            let results = body.into_iter().map(|body| Ok(arrow_flight::Result { body }));
+            call.respond(futures::stream::iter(results).boxed())
+        });
+        self.count("DoAction", answer)
+    }
+
+    async fn list_actions(&self, request: Request<Empty>) -> Answer<Self::ListActionsStream> {
+        let call = self.call(&request).await?;
+        let types = action::action_types().into_iter().map(Ok);
+        let answer = Ok(call.respond(futures::stream::iter(types).boxed()));
+        self.count("ListActions", answer)
+    }
+
+    async fn do_exchange(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Answer<Self::DoExchangeStream> {
+        let call = self.call(&request).await?;
+        let failure = Failure::new(
+            ErrorKind::Unsupported,
+            "DoExchange is not supported: use DoPut and DoGet",
+        );
+        self.count("DoExchange", Err(failure.into_status(Some(call.query_id))))
+    }
+}

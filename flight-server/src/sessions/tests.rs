@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use quiver_proto::StringListValue;
+use quiver_proto::session::OptionValue;
+use quiver_proto::{SessionOptionError, SessionOptionErrorValue, StringListValue};
 
 use super::*;
 

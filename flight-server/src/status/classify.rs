@@ -1,8 +1,8 @@
 //! Which kind an error of a lower layer is, and what of its text a client can use.
 //!
-//! `DataFusion` and Arrow wrap errors in each other and prefix their texts with the name of the layer;
-//! here the innermost error that is known decides, and prefixes, backtraces and invitations to file
-//! bugs with other projects are removed. Holds no state.
+//! `DataFusion` and Arrow wrap errors in each other and prefix their texts with the name of the
+//! layer; here the innermost error that is known decides, and prefixes, backtraces and invitations
+//! to file bugs with other projects are removed. Holds no state.
 
 use std::error::Error;
 use std::io;
@@ -169,8 +169,8 @@ fn collection(errors: &[DataFusionError], depth: usize) -> Failure {
     first
 }
 
-/// `DataFusion` reports names that it cannot resolve as planning errors, told apart by their text only;
-/// a test pins each text.
+/// `DataFusion` reports names that it cannot resolve as planning errors, told apart by their text
+/// only; a test pins each text.
 fn plan(message: &str) -> Failure {
     let message = clean(message);
     if let Some(name) = message.strip_prefix("failed to resolve schema: ") {
@@ -325,9 +325,9 @@ fn clean(message: &str) -> String {
     text.trim_end_matches('.').to_owned()
 }
 
-/// An error's text followed by those of its causes, which thiserror keeps apart. Only internal kinds,
-/// whose text goes to the log, and those whose own text is incomplete without its cause need it; a
-/// cause that the text already quotes is not repeated.
+/// An error's text followed by those of its causes, which thiserror keeps apart. Only internal
+/// kinds, whose text goes to the log, and those whose own text is incomplete without its cause need
+/// it; a cause that the text already quotes is not repeated.
 fn with_sources(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

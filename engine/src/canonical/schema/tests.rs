@@ -116,7 +116,7 @@ fn width_and_depth_are_bounded() {
     assert!(message(&wide(FIELDS_MAX + 1)).contains("more than 16384"));
     let deep = |n: usize| (0..n).fold(DataType::Int8, |inner, _| list("item", inner));
     assert!(canonical_schema(&one(deep(NESTING_MAX))).is_ok());
-    assert!(message(&one(deep(NESTING_MAX + 1))).contains("deeper than 64"));
+    assert!(message(&one(deep(NESTING_MAX + 1))).contains("deeper than 32"));
 }
 
 #[test]

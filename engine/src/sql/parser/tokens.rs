@@ -15,8 +15,9 @@ use super::error::ParseError;
 pub(super) const SQL_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of parentheses, brackets, braces and type arguments.
 pub(super) const NESTING_MAX: usize = 50;
-/// Most tokens between two commas on one level: each may be one level of the tree.
-pub(super) const RUN_TOKENS_MAX: usize = 4096;
+/// Deepest tree, counted in tokens that could each be one level of it: those between two commas, and
+/// those of the groups between them. Dropping a tree takes stack for each level.
+pub(super) const DEPTH_MAX: usize = 4096;
 /// Most `UNION`, `EXCEPT`, `INTERSECT` on one level: each is one level of the tree.
 pub(super) const SET_OPERATIONS_MAX: usize = 1000;
 /// Most repetitions of one word: sqlparser descends unguarded into some, such as `INTERVAL`.
@@ -87,6 +88,11 @@ struct Level {
     opened_at: usize,
     /// Tokens since the last comma on this level.
     run: usize,
+    /// Depth of the deepest group since the last comma.
+    nested: usize,
+    /// Depth of the deepest item before the last comma.
+    deepest: usize,
+    /// These go on after a comma: `SELECT 1, 2 UNION SELECT 3, 4`.
     set_operations: usize,
 }
 
@@ -96,73 +102,108 @@ impl Level {
             close,
             opened_at,
             run: 0,
+            nested: 0,
+            deepest: 0,
             set_operations: 0,
         }
     }
+
+    /// No path through the tree of this level is longer.
+    fn depth(&self) -> usize {
+        self.deepest.max(self.run + self.nested) + self.set_operations
+    }
+
+    fn comma(&mut self) {
+        self.deepest = self.deepest.max(self.run + self.nested);
+        (self.run, self.nested) = (0, 0);
+    }
+
+    fn check(&self) -> Result<(), ParseError> {
+        if self.depth() > DEPTH_MAX {
+            return Err(ParseError::TooComplex {
+                tokens_max: DEPTH_MAX,
+            });
+        }
+        if self.set_operations > SET_OPERATIONS_MAX {
+            return Err(ParseError::TooManySetOperations {
+                operations_max: SET_OPERATIONS_MAX,
+            });
+        }
+        Ok(())
+    }
 }
 
+/// The levels that are open.
+struct Levels {
+    outer: Vec<Level>,
+    inner: Level,
+}
+
+impl Levels {
+    fn open(&mut self, close: Token, opened_at: usize) -> Result<(), ParseError> {
+        let level = Level::new(Some(close), opened_at);
+        self.outer.push(std::mem::replace(&mut self.inner, level));
+        match self.outer.len() > NESTING_MAX {
+            true => Err(ParseError::TooDeep),
+            false => Ok(()),
+        }
+    }
+
+    /// Closes the innermost level if this token is what closes it.
+    fn close(&mut self, token: &Token) -> bool {
+        if self.inner.close.as_ref() != Some(token) {
+            return false;
+        }
+        if let Some(mut parent) = self.outer.pop() {
+            parent.nested = parent.nested.max(self.inner.depth());
+            self.inner = parent;
+        }
+        true
+    }
+}
+
+/// Checks that brackets are in pairs and that no tree of these tokens is too deep.
 fn check_shape(tokens: &[TokenWithSpan]) -> Result<(), ParseError> {
-    let mut outer: Vec<Level> = Vec::new();
-    let mut level = Level::new(None, 0);
+    let mut levels = Levels {
+        outer: Vec::new(),
+        inner: Level::new(None, 0),
+    };
     let mut repeats = 0;
     for (index, token) in tokens.iter().enumerate() {
-        level.run += 1;
+        levels.inner.run += 1;
         let previous = index.checked_sub(1).map(|previous| &tokens[previous].token);
-        let close = match &token.token {
-            Token::LParen => Some(Token::RParen),
-            Token::LBracket => Some(Token::RBracket),
-            Token::LBrace => Some(Token::RBrace),
-            Token::Lt if previous.is_some_and(takes_type_arguments) => Some(Token::Gt),
-            _ => None,
-        };
-        if let Some(close) = close {
-            outer.push(std::mem::replace(
-                &mut level,
-                Level::new(Some(close), index),
-            ));
-            if outer.len() > NESTING_MAX {
-                return Err(ParseError::TooDeep);
-            }
-        }
         match &token.token {
-            Token::RParen | Token::RBracket | Token::RBrace => {
-                close_level(&mut outer, &mut level, token)?;
+            Token::LParen => levels.open(Token::RParen, index)?,
+            Token::LBracket => levels.open(Token::RBracket, index)?,
+            Token::LBrace => levels.open(Token::RBrace, index)?,
+            Token::Lt if previous.is_some_and(takes_type_arguments) => {
+                levels.open(Token::Gt, index)?;
             }
-            Token::Gt => close_type(&mut outer, &mut level),
+            Token::RParen | Token::RBracket | Token::RBrace => close_group(&mut levels, token)?,
+            // Where no type is open these are operators.
+            Token::Gt => {
+                levels.close(&Token::Gt);
+            }
             Token::ShiftRight => {
-                close_type(&mut outer, &mut level);
-                close_type(&mut outer, &mut level);
+                let _ = levels.close(&Token::Gt) && levels.close(&Token::Gt);
             }
-            Token::Comma => level.run = 0,
+            Token::Comma => levels.inner.comma(),
             Token::Word(word) => {
                 let again = matches!(previous, Some(Token::Word(last)) if last == word);
                 repeats = if again { repeats + 1 } else { 0 };
                 if repeats > WORD_REPEATS_MAX {
                     return Err(ParseError::TooDeep);
                 }
-                if is_set_operator(word.keyword) {
-                    level.set_operations += 1;
-                }
+                levels.inner.set_operations += usize::from(is_set_operator(word.keyword));
             }
             _ => {}
         }
-        if level.run > RUN_TOKENS_MAX {
-            return Err(ParseError::TooComplex {
-                tokens_max: RUN_TOKENS_MAX,
-            });
-        }
-        if level.set_operations > SET_OPERATIONS_MAX {
-            return Err(ParseError::TooManySetOperations {
-                operations_max: SET_OPERATIONS_MAX,
-            });
-        }
+        levels.inner.check()?;
     }
-    while matches!(level.close, Some(Token::Gt)) {
-        close_type(&mut outer, &mut level);
-    }
-    match level.close {
+    while levels.close(&Token::Gt) {}
+    match levels.inner.close {
         None => Ok(()),
-        Some(_) => Err(unclosed(&tokens[level.opened_at])),
+        Some(_) => Err(unclosed(&tokens[levels.inner.opened_at])),
     }
 }
 
@@ -179,30 +220,12 @@ fn is_set_operator(keyword: Keyword) -> bool {
     )
 }
 
-/// Closes a type's `<` if one is open; otherwise `>` is a comparison.
-fn close_type(outer: &mut Vec<Level>, level: &mut Level) {
-    if level.close == Some(Token::Gt)
-        && let Some(parent) = outer.pop()
-    {
-        *level = parent;
-    }
-}
-
-fn close_level(
-    outer: &mut Vec<Level>,
-    level: &mut Level,
-    token: &TokenWithSpan,
-) -> Result<(), ParseError> {
+fn close_group(levels: &mut Levels, token: &TokenWithSpan) -> Result<(), ParseError> {
     // An open `<` was a comparison with a column called `array`, or the parser will complain.
-    while level.close == Some(Token::Gt) {
-        close_type(outer, level);
-    }
-    match (&level.close, outer.pop()) {
-        (Some(close), Some(parent)) if *close == token.token => {
-            *level = parent;
-            Ok(())
-        }
-        _ => Err(syntax_at(
+    while levels.close(&Token::Gt) {}
+    match levels.close(&token.token) {
+        true => Ok(()),
+        false => Err(syntax_at(
             token,
             format!("{} closes nothing; remove it", token.token),
         )),

@@ -1,7 +1,7 @@
 //! The metadata by which Flight SQL clients learn a column's SQL type.
 //!
-//! JDBC and Spark read type name, precision and scale from it: without a precision, Spark takes every
-//! decimal for `DECIMAL(38, 18)` and refuses text of length 0.
+//! JDBC and Spark read type name, precision and scale from it: without a precision, Spark takes
+//! every decimal for `DECIMAL(38, 18)` and refuses text of length 0.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! `GetPrimaryKeys`, `GetExportedKeys`, `GetImportedKeys`, `GetCrossReference`: tables have no keys yet,
-//! so the answers are empty, with exactly the columns of the specification.
+//! `GetPrimaryKeys`, `GetExportedKeys`, `GetImportedKeys`, `GetCrossReference`: tables have no keys
+//! yet, so the answers are empty, with exactly the columns of the specification.
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,10 +1,11 @@
 //! Answers to the metadata commands of Flight SQL, as pure functions of a catalog version.
 //!
 //! [`schema`] is what `GetFlightInfo` and `GetSchema` announce, [`answer`] what `DoGet` sends; both
-//! come from the same builders, so that they are equal down to nullability. Guarantees that nothing of
-//! another tenant can appear, because only the tenant's own catalog version is handed in. Knows nothing
-//! of tickets, sessions and streams.
+//! come from the same builders, so that they are equal down to nullability. Guarantees that nothing
+//! of another tenant can appear, because only the tenant's own catalog version is handed in. Knows
+//! nothing of tickets, sessions and streams.
 
+mod conversions;
 mod field;
 mod functions;
 mod keys;

@@ -1,11 +1,11 @@
-//! The patterns of `GetTables` and `GetDbSchemas`: `%` any text, `_` any character, `\` takes the next
-//! character as it is.
+//! The patterns of `GetTables` and `GetDbSchemas`: `%` any text, `_` any character, `\` takes the
+//! next character as it is.
 
 /// A pattern ready to be matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
-    /// The pattern as written: a name equal to it comes first, because clients that ask for one table
-    /// send its name unescaped.
+    /// The pattern as written: a name equal to it comes first, because clients that ask for one
+    /// table send its name unescaped.
     text: String,
     parts: Vec<Part>,
 }
@@ -41,7 +41,8 @@ impl Pattern {
         self.text == name
     }
 
-    /// Whether `name` matches the whole pattern. Linear in the pattern for each `%`, never exponential.
+    /// Whether `name` matches the whole pattern. Linear in the pattern for each `%`, never
+    /// exponential.
     pub(super) fn matches(&self, name: &str) -> bool {
         let name: Vec<char> = name.chars().collect();
         let (mut at_name, mut at_part) = (0, 0);

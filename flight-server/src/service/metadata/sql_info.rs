@@ -1,9 +1,10 @@
-//! `GetSqlInfo`: what the server can do, in the numbering and the union members of `FlightSql.proto`.
+//! `GetSqlInfo`: what the server can do, in the numbering and the union members of
+//! `FlightSql.proto`.
 //!
-//! Two clients set the rules. The Go driver enables transactions only if id 8 is an `int32`. The JDBC
-//! driver asks for everything at once, casts each value to the Java type it expects, and dies of an id
-//! that its enumeration does not have; so an empty request is answered with the ids that every version
-//! of it knows, and the newer ones are told only to who asks for them.
+//! Two clients set the rules. The Go driver enables transactions only if id 8 is an `int32`. The
+//! JDBC driver asks for everything at once, casts each value to the Java type it expects, and dies
+//! of an id that its enumeration does not have; so an empty request is answered with the ids that
+//! every version of it knows, and the newer ones are told only to who asks for them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,10 +14,10 @@ use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
 use arrow_flight::sql::{
     CommandGetSqlInfo, SqlInfo, SqlNullOrdering, SqlSupportedCaseSensitivity,
-    SqlSupportedTransaction, SqlSupportsConvert, SqlTransactionIsolationLevel,
+    SqlSupportedTransaction, SqlTransactionIsolationLevel,
 };
 
-use super::{bug, functions};
+use super::{bug, conversions, functions};
 use crate::status::Failure;
 
 /// Version of the Arrow columnar format.
@@ -173,7 +174,7 @@ fn capabilities() -> Vec<Info> {
         (I::SqlAllTablesAreSelectable, true.into()),
         (I::SqlSupportsColumnAliasing, true.into()),
         (I::SqlNullPlusNullIsNull, true.into()),
-        (I::SqlSupportsConvert, Value::ListMap(conversions())),
+        (I::SqlSupportsConvert, Value::ListMap(conversions::conversions())),
         (I::SqlSupportsTableCorrelationNames, true.into()),
         (I::SqlSupportsDifferentTableCorrelationNames, false.into()),
         (I::SqlSupportsExpressionsInOrderBy, true.into()),
@@ -272,55 +273,6 @@ fn limits() -> Vec<Info> {
     );
     limits.push((I::SqlMaxRowSizeIncludesBlobs, true.into()));
     limits
-}
-
-/// What `CAST` converts: numbers among each other, dates and timestamps among each other, bytes and
-/// text, and everything from and to text.
-fn conversions() -> BTreeMap<i32, Vec<i32>> {
-    use SqlSupportsConvert as C;
-    let text = [
-        C::SqlConvertChar,
-        C::SqlConvertVarchar,
-        C::SqlConvertLongvarchar,
-    ];
-    let families: [&[C]; 5] = [
-        &[
-            C::SqlConvertBit,
-            C::SqlConvertTinyint,
-            C::SqlConvertSmallint,
-            C::SqlConvertInteger,
-            C::SqlConvertBigint,
-            C::SqlConvertReal,
-            C::SqlConvertFloat,
-            C::SqlConvertDecimal,
-            C::SqlConvertNumeric,
-        ],
-        &[C::SqlConvertDate, C::SqlConvertTimestamp],
-        &[C::SqlConvertTime],
-        &[
-            C::SqlConvertBinary,
-            C::SqlConvertVarbinary,
-            C::SqlConvertLongvarbinary,
-        ],
-        &[C::SqlConvertIntervalDayTime, C::SqlConvertIntervalYearMonth],
-    ];
-    let numbers = |types: &[C]| types.iter().map(|one| *one as i32).collect::<Vec<i32>>();
-    let mut conversions = BTreeMap::new();
-    for family in families {
-        let targets = [numbers(family), numbers(&text)].concat();
-        conversions.extend(
-            numbers(family)
-                .into_iter()
-                .map(|from| (from, targets.clone())),
-        );
-    }
-    let everything = [families.concat(), text.to_vec()].concat();
-    conversions.extend(
-        numbers(&text)
-            .into_iter()
-            .map(|from| (from, numbers(&everything))),
-    );
-    conversions
 }
 
 #[cfg(test)]

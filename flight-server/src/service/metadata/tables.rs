@@ -1,8 +1,8 @@
 //! `GetTables`.
 //!
-//! Everything that matches is in one batch, exact matches first: the Go driver looks at the first row of
-//! the first batch when asked for one table's schema, and sends the name unescaped, so that `a_b` also
-//! matches `axb`.
+//! Everything that matches is in one batch, exact matches first: the Go driver looks at the first
+//! row of the first batch when asked for one table's schema, and sends the name unescaped, so that
+//! `a_b` also matches `axb`.
 
 use std::sync::Arc;
 

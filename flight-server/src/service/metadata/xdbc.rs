@@ -127,7 +127,8 @@ fn type_number(data_type: &DataType) -> XdbcDataType {
     }
 }
 
-/// The number of the family: the three kinds of dates and times share one, told apart by the subcode.
+/// The number of the family: the three kinds of dates and times share one, told apart by the
+/// subcode.
 fn verbose_type_number(number: XdbcDataType) -> XdbcDataType {
     match number {
         XdbcDataType::XdbcDate | XdbcDataType::XdbcTime | XdbcDataType::XdbcTimestamp => {

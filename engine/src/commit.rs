@@ -1,0 +1,228 @@
+//! Commits: one commit point each.
+//!
+//! Rows alone are committed by a record in the WAL. A commit that also changes the catalog logs its
+//! rows as *prepared* and is decided by the catalog transaction that stores its commit id. Everything
+//! that can be refused is refused before the commit point; after it nothing may fail.
+
+use std::sync::Arc;
+
+use prost::Message;
+use quiver_catalog::{CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, Stamp};
+use tokio::sync::{OwnedRwLockReadGuard, oneshot};
+use uuid::Uuid;
+
+use crate::error::{EngineError, Result};
+use crate::idempotency::KeyReservation;
+use crate::ingest::StagedStream;
+use crate::node::{Node, frame_bytes};
+use crate::record::{
+    CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord,
+};
+use crate::task::spawn;
+use crate::tenant::Tenant;
+use crate::wal::Frame;
+
+/// An idempotency key that takes effect with a commit.
+#[derive(Debug)]
+pub(crate) struct SettledKey {
+    pub(crate) reservation: KeyReservation,
+    pub(crate) record: IdempotencyRecord,
+}
+
+/// Everything that one commit makes visible.
+#[derive(Debug)]
+pub(crate) struct CommitRequest {
+    pub(crate) commit_id: Uuid,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) streams: Vec<StagedStream>,
+    pub(crate) keys: Vec<SettledKey>,
+}
+
+impl CommitRequest {
+    /// A commit of catalog changes alone.
+    pub(crate) fn of_changes(changes: Vec<Change>) -> Self {
+        let commit_id = crate::ingest::new_stream_id();
+        Self { commit_id, changes, streams: vec![], keys: vec![] }
+    }
+}
+
+/// Commits a request; durable and visible when this returns. Goes on if the caller goes away.
+///
+/// # Errors
+/// `Conflict` when a concurrent commit won, or what the catalog or the log answered.
+pub(crate) async fn commit(
+    node: &Arc<Node>,
+    tenant: &Arc<Tenant>,
+    mut request: CommitRequest,
+) -> Result<()> {
+    request.streams.retain(|stream| !stream.is_empty());
+    if !request.changes.is_empty() {
+        let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
+        let job = spawn(async move { commit_with_catalog(&node, &tenant, request).await });
+        return job.await.map_err(|error| {
+            EngineError::internal(format!("the commit failed half way: {error}"))
+        })?;
+    }
+    if request.streams.is_empty() && request.keys.is_empty() {
+        return Ok(());
+    }
+    commit_rows(node, tenant, request).await
+}
+
+async fn commit_rows(
+    node: &Arc<Node>,
+    tenant: &Arc<Tenant>,
+    request: CommitRequest,
+) -> Result<()> {
+    let gate = Arc::clone(tenant.gate()).read_owned().await;
+    check_streams(&tenant.catalog_version(), &request.streams)?;
+    let mut record = CommitRecord {
+        tenant_id: tenant.id().0,
+        sequence: u64::MAX,
+        epoch: tenant.catalog().epoch(),
+        streams: request.streams.iter().map(StagedStream::describe).collect(),
+        idempotency: request.keys.iter().map(|key| entry(&key.record)).collect(),
+    };
+    let reservation = node.wal.reserve(record.encoded_len()).await?;
+    let (sender, receiver) = oneshot::channel();
+    {
+        let mut next = tenant.sequencing().lock();
+        record.sequence = *next;
+        let publication = Publication {
+            tenant: Arc::clone(tenant),
+            sequence: *next,
+            request,
+            now_micros: node.now_micros(),
+            _gate: gate,
+        };
+        let frame = Frame { kind: KIND_COMMIT, parts: vec![record.encode_to_vec().into()] };
+        let done = Box::new(move |result: std::result::Result<u64, _>| {
+            let result = result.map(|_| publication.publish());
+            // A client that went away does not need the answer.
+            let _gone = sender.send(result);
+        });
+        node.wal.append(reservation, vec![frame], true, done)?;
+        *next += 1;
+    }
+    match receiver.await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(EngineError::Unavailable {
+            message: "the write-ahead log stopped before it answered; look before you repeat"
+                .to_owned(),
+        }),
+    }
+}
+
+/// A synced commit on its way to the memtables.
+struct Publication {
+    tenant: Arc<Tenant>,
+    sequence: u64,
+    request: CommitRequest,
+    now_micros: i64,
+    _gate: OwnedRwLockReadGuard<()>,
+}
+
+impl Publication {
+    /// Runs on the log's sequencer, in log order, after the sync.
+    fn publish(self) {
+        let Self { tenant, sequence, request, now_micros, _gate } = self;
+        for SettledKey { mut record, .. } in request.keys {
+            record.sequence = sequence;
+            tenant.keys().commit(record);
+        }
+        tenant.publish(sequence, None, request.streams, now_micros);
+    }
+}
+
+async fn commit_with_catalog(
+    node: &Arc<Node>,
+    tenant: &Arc<Tenant>,
+    mut request: CommitRequest,
+) -> Result<()> {
+    let _gate = Arc::clone(tenant.gate()).write_owned().await;
+    let _committer = tenant.committer().lock().await;
+    let sequence = *tenant.sequencing().lock();
+    for change in &mut request.changes {
+        if let Change::DropTable { sequence: dropped_at, .. } = change {
+            *dropped_at = sequence;
+        }
+    }
+    let current = tenant.catalog_version();
+    let after = current.apply(&request.changes, Stamp::overlay(&current))?;
+    check_streams(&after, &request.streams)?;
+    if !request.streams.is_empty() {
+        prepare(node, tenant, &request).await?;
+    }
+    let mut keys = vec![];
+    for SettledKey { mut record, reservation } in request.keys {
+        record.sequence = sequence;
+        keys.push((record, reservation));
+    }
+    let version = tenant
+        .catalog()
+        .commit(Commit {
+            changes: request.changes,
+            flushed: vec![],
+            last_sequence: Some(sequence),
+            commit_id: Some((request.commit_id, sequence)),
+            idempotency: keys.iter().map(|(record, _)| record.clone()).collect(),
+            author: None,
+            message: None,
+        })
+        .await?;
+    for (record, _reservation) in keys {
+        tenant.keys().commit_checkpointed(record);
+    }
+    tenant.publish(sequence, Some(version), request.streams, node.now_micros());
+    *tenant.sequencing().lock() = sequence + 1;
+    Ok(())
+}
+
+async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Result<()> {
+    let record = PrepareRecord {
+        tenant_id: tenant.id().0,
+        commit_id: request.commit_id.as_bytes().to_vec(),
+        streams: request.streams.iter().map(StagedStream::describe).collect(),
+    };
+    let frames = vec![Frame { kind: KIND_PREPARE, parts: vec![record.encode_to_vec().into()] }];
+    debug_assert!(frame_bytes(&frames) > 0, "a prepare record has a body");
+    node.append(frames, true).await?;
+    Ok(())
+}
+
+/// Every stream's table is there and as the stream knows it.
+fn check_streams(catalog: &CatalogVersion, streams: &[StagedStream]) -> Result<()> {
+    for stream in streams {
+        let table = catalog.table_by_id(stream.table_id()).ok_or_else(|| EngineError::Conflict {
+            message: "the table was dropped by a concurrent statement".to_owned(),
+        })?;
+        if table.arrow_schema != *stream.schema() {
+            return Err(EngineError::Conflict {
+                message: format!("table {} was altered by a concurrent statement", table.name),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Inside a transaction, an object that came or went since its read view is a lost race.
+pub(crate) fn as_conflict(error: EngineError) -> EngineError {
+    match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotFound | ErrorKind::Precondition => {
+            EngineError::Conflict { message: format!("a concurrent commit won: {error}") }
+        }
+        _ => error,
+    }
+}
+
+fn entry(record: &IdempotencyRecord) -> IdempotencyEntry {
+    IdempotencyEntry {
+        user_id: record.user_id.0,
+        table_id: record.table_id.0,
+        key: record.key.clone(),
+        mode: record.mode.clone(),
+        record_count: record.record_count,
+        digest: record.digest.clone(),
+        created_micros: record.created_micros,
+    }
+}

@@ -1,0 +1,192 @@
+//! Flush: memtables become segments.
+//!
+//! All tables of a tenant are frozen at one cut in the sequence and registered in one catalog
+//! transaction together with the flushed sequences and the idempotency keys up to the cut. So tables
+//! tied by a multi-table commit appear to outside readers together, and replay never applies a row
+//! that a segment holds.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use quiver_catalog::{Change, Commit, NewSegment, SnapshotId, TableId, TableVersion};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::ingest::new_stream_id;
+use crate::node::Node;
+use crate::segment::{SegmentOptions, write_segment};
+use crate::task::blocking;
+use crate::tenant::Tenant;
+use crate::write_buffer::Memtable;
+
+/// How often the scheduler looks for tenants to flush.
+const TICK: Duration = Duration::from_millis(250);
+/// How long a tenant whose flush failed is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// What a flush did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlushOutcome {
+    /// The snapshot that holds everything committed before the flush began.
+    pub snapshot_id: SnapshotId,
+    /// Segments written.
+    pub segment_count: u64,
+    /// Rows in them.
+    pub row_count: u64,
+}
+
+struct WrittenTable {
+    table_id: TableId,
+    segment: NewSegment,
+    path: PathBuf,
+}
+
+/// Flushes everything that is committed now.
+#[tracing::instrument(name = "engine.flush", skip_all, fields(tenant_id = tenant.id().0), err)]
+pub(crate) async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
+    let _committer = tenant.committer().lock().await;
+    let (memtables, cut) = tenant.freeze();
+    let started_micros = node.now_micros();
+    if memtables.is_empty() {
+        let snapshot_id = tenant.catalog_version().snapshot_id;
+        return Ok(FlushOutcome { snapshot_id, segment_count: 0, row_count: 0 });
+    }
+    let written = write_segments(tenant, &memtables).await?;
+    let outcome = register(tenant, &memtables, cut, written).await?;
+    tracing::info!(
+        rows = outcome.row_count,
+        segments = outcome.segment_count,
+        snapshot_id = outcome.snapshot_id.0,
+        elapsed_ms = (node.now_micros() - started_micros) / 1000,
+        "flushed"
+    );
+    Ok(outcome)
+}
+
+async fn write_segments(
+    tenant: &Tenant,
+    memtables: &[Arc<Memtable>],
+) -> Result<Vec<WrittenTable>> {
+    let mut by_table: BTreeMap<TableId, Vec<RecordBatch>> = BTreeMap::new();
+    for memtable in memtables {
+        by_table.entry(memtable.table_id()).or_default().extend(memtable.batches(u64::MAX));
+    }
+    let catalog = tenant.catalog_version();
+    let mut written = vec![];
+    for (table_id, batches) in by_table {
+        let Some(table) = catalog.table_by_id(table_id) else { continue };
+        if batches.iter().any(|batch| batch.num_rows() > 0) {
+            written.push(write_table(tenant, Arc::clone(table), batches).await?);
+        }
+    }
+    Ok(written)
+}
+
+async fn write_table(
+    tenant: &Tenant,
+    table: Arc<TableVersion>,
+    batches: Vec<RecordBatch>,
+) -> Result<WrittenTable> {
+    let directory = tenant.data_directory().join(&table.path);
+    let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    blocking(move || {
+        let options = SegmentOptions::default();
+        let id = new_stream_id();
+        let segment =
+            write_segment(&directory, &table.columns, &table.sort_key, &batches, id, &options)?;
+        assert_eq!(segment.record_count, rows, "a segment holds every row it was given");
+        let path = directory.join(&segment.path);
+        Ok(WrittenTable { table_id: table.id, segment, path })
+    })
+    .await
+}
+
+async fn register(
+    tenant: &Tenant,
+    memtables: &[Arc<Memtable>],
+    cut: u64,
+    written: Vec<WrittenTable>,
+) -> Result<FlushOutcome> {
+    let catalog = tenant.catalog_version();
+    let mut flushed: Vec<_> = memtables.iter().map(|memtable| memtable.table_id()).collect();
+    flushed.sort_unstable();
+    flushed.dedup();
+    flushed.retain(|table_id| catalog.table_by_id(*table_id).is_some());
+    let paths: Vec<_> = written.iter().map(|table| table.path.clone()).collect();
+    let segment_count = written.len() as u64;
+    let row_count = written.iter().map(|table| table.segment.record_count).sum();
+    let changes = written
+        .into_iter()
+        .map(|WrittenTable { table_id, segment, .. }| Change::AppendSegments {
+            table_id,
+            segments: vec![segment],
+        })
+        .collect();
+    let commit = Commit {
+        changes,
+        flushed: flushed.into_iter().map(|table_id| (table_id, cut)).collect(),
+        last_sequence: Some(tenant.published_sequence()),
+        commit_id: None,
+        idempotency: tenant.keys().to_checkpoint(cut),
+        author: None,
+        message: None,
+    };
+    let version = match tenant.catalog().commit(commit).await {
+        Ok(version) => version,
+        Err(error) => {
+            remove_unregistered(paths).await;
+            return Err(error.into());
+        }
+    };
+    let snapshot_id = version.snapshot_id;
+    tenant.publish_flush(version, memtables);
+    tenant.keys().checkpointed(cut);
+    Ok(FlushOutcome { snapshot_id, segment_count, row_count })
+}
+
+/// The catalog says that nothing was committed, so nobody can know these files.
+async fn remove_unregistered(paths: Vec<PathBuf>) {
+    for path in paths {
+        if let Err(error) = tokio::fs::remove_file(&path).await {
+            tracing::warn!(path = %path.display(), %error, "cannot remove an unregistered segment");
+        }
+    }
+}
+
+/// Flushes tenants by age, size and memory pressure until told to stop.
+pub(crate) async fn run_scheduler(engine: Engine, stop: CancellationToken) {
+    loop {
+        let wanted = tokio::select! {
+            () = stop.cancelled() => return,
+            () = engine.node().budget.flush_wanted() => true,
+            () = engine.node().log_room_wanted() => true,
+            () = tokio::time::sleep(TICK) => false,
+        };
+        engine.expire_transactions().await;
+        let mut failed = false;
+        for tenant in engine.open_tenants() {
+            if wanted || is_due(engine.node(), &tenant) {
+                failed |= flush_tenant(engine.node(), &tenant).await.is_err();
+            }
+        }
+        engine.release_log();
+        if failed {
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+fn is_due(node: &Node, tenant: &Tenant) -> bool {
+    let statuses = tenant.memtables().statuses();
+    let bytes: u64 = statuses.iter().map(|(_, _, status)| status.bytes).sum();
+    let oldest = statuses.iter().filter_map(|(_, _, status)| status.first_at_micros).min();
+    let age_ms = oldest.map_or(0, |micros| (node.now_micros() - micros) / 1000);
+    let old = oldest.is_some() && age_ms >= node.settings.flush_interval_ms as i64;
+    let (_, committed) = tenant.budget().used_bytes();
+    let pressed = committed >= node.settings.buffer_tenant_bytes_max / 2;
+    !statuses.is_empty() && (old || pressed || bytes >= node.settings.flush_bytes)
+}

@@ -1,0 +1,160 @@
+//! The rows of one stream: logged and held in memory, not visible yet.
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use quiver_catalog::TableId;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::node::{Node, frame_bytes};
+use crate::record::{
+    CommittedStream, IpcBatch, KIND_ROWS, RowsPlace, decode_rows, encode_rows,
+};
+use crate::tenant::{LogPin, Tenant};
+use crate::wal::{Frame, Lsn};
+use crate::write_buffer::{CommittedBytes, Reservation};
+
+/// Writes one stream.
+#[derive(Debug)]
+pub(crate) struct StreamWriter {
+    stream: StagedStream,
+}
+
+/// A stream whose rows are all in the log, waiting for its commit.
+#[derive(Debug)]
+pub(crate) struct StagedStream {
+    stream_id: Uuid,
+    table_id: TableId,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    row_count: u64,
+    reservation: Reservation,
+    pin: LogPin,
+}
+
+/// What a committed stream leaves to the memtable.
+#[derive(Debug)]
+pub(crate) struct CommittedRows {
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) bytes: CommittedBytes,
+    pub(crate) first_lsn: Lsn,
+}
+
+impl StreamWriter {
+    pub(crate) fn new(
+        table_id: TableId,
+        schema: SchemaRef,
+        stream_id: Uuid,
+        reservation: Reservation,
+        pin: LogPin,
+    ) -> Self {
+        let stream = StagedStream {
+            stream_id,
+            table_id,
+            schema,
+            batches: vec![],
+            row_count: 0,
+            reservation,
+            pin,
+        };
+        Self { stream }
+    }
+
+    pub(crate) fn table_id(&self) -> TableId {
+        self.stream.table_id
+    }
+
+    pub(crate) fn row_count(&self) -> u64 {
+        self.stream.row_count
+    }
+
+    /// Counts rows that are compared only.
+    pub(crate) fn count(&mut self, rows: usize) {
+        self.stream.row_count += rows as u64;
+    }
+
+    /// Logs one canonical batch and keeps it.
+    pub(crate) async fn push(
+        &mut self,
+        node: &Node,
+        tenant: &Tenant,
+        batch: RecordBatch,
+        ipc: Option<IpcBatch>,
+    ) -> Result<()> {
+        let own_bytes = ipc.is_some();
+        let ipc = ipc.map_or_else(|| IpcBatch::encode(&batch), Ok)?;
+        let bytes = ipc.body.len() as u64 + 256;
+        self.stream.reservation.grow(bytes, node.append_wait()).await?;
+        let place = RowsPlace {
+            tenant_id: tenant.id().0,
+            table_id: self.stream.table_id.0,
+            stream_id: self.stream.stream_id,
+            batch_index: self.stream.batches.len() as u32,
+        };
+        let parts = encode_rows(place, &self.stream.schema, batch.num_rows() as u64, ipc);
+        let batch = match own_bytes {
+            true => batch,
+            false => self.compact(batch, &parts)?,
+        };
+        let frames = vec![Frame { kind: KIND_ROWS, parts }];
+        let reservation = node.wal.reserve(frame_bytes(&frames)).await?;
+        // A failed write poisons the log: the commit that follows reports it.
+        node.wal.append(reservation, frames, false, Box::new(|_| {}))?;
+        self.stream.row_count += batch.num_rows() as u64;
+        self.stream.batches.push(batch);
+        Ok(())
+    }
+
+    /// A slice of a large array would keep all of it alive and uncounted: such a batch is read back
+    /// from its encoded bytes, which hold its own rows only.
+    fn compact(&self, batch: RecordBatch, parts: &[Bytes]) -> Result<RecordBatch> {
+        let encoded_bytes: usize = parts.iter().map(Bytes::len).sum();
+        if batch.get_array_memory_size() <= encoded_bytes.saturating_mul(2) {
+            return Ok(batch);
+        }
+        let payload = Bytes::from(parts.concat());
+        decode_rows(&payload)?.batch(&self.stream.schema)
+    }
+
+    pub(crate) fn finish(self) -> StagedStream {
+        self.stream
+    }
+}
+
+impl StagedStream {
+    pub(crate) fn table_id(&self) -> TableId {
+        self.table_id
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub(crate) fn batches(&self) -> &[RecordBatch] {
+        &self.batches
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// What the commit record says of this stream.
+    pub(crate) fn describe(&self) -> CommittedStream {
+        CommittedStream {
+            stream_id: self.stream_id.as_bytes().to_vec(),
+            table_id: self.table_id.0,
+            batch_count: self.batches.len() as u32,
+            row_count: self.row_count,
+        }
+    }
+
+    /// The rows are committed: memory counts as such, and the memtable keeps the log from here on.
+    pub(crate) fn commit(self) -> CommittedRows {
+        CommittedRows {
+            batches: self.batches,
+            bytes: self.reservation.commit(),
+            first_lsn: self.pin.lsn(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Which table an ingest writes to, and what has to change in the catalog for it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use quiver_catalog::{
+    CatalogVersion, Change, NewTable, TableId, TableVersion, assign_columns, columns_to_schema,
+};
+
+use super::IngestRequest;
+use crate::canonical::canonical_schema;
+use crate::error::{EngineError, Result};
+use crate::tenant::Tenant;
+
+/// When the table is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableMissing {
+    /// Make it from the incoming schema.
+    Create,
+    /// Answer `NotFound`.
+    Fail,
+}
+
+/// When the table is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableExists {
+    /// Answer `AlreadyExists`.
+    Fail,
+    /// Add the rows.
+    Append,
+    /// Drop it and make a new one, in the same commit as the rows.
+    Replace,
+}
+
+/// How an ingest treats its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IngestMode {
+    /// When the table is not there.
+    pub missing: TableMissing,
+    /// When it is.
+    pub exists: TableExists,
+}
+
+impl IngestMode {
+    /// Adds to a table that must be there.
+    pub const APPEND: Self = Self { missing: TableMissing::Fail, exists: TableExists::Append };
+    /// Makes the table; it must not be there.
+    pub const CREATE: Self = Self { missing: TableMissing::Create, exists: TableExists::Fail };
+    /// Adds to the table, making it if needed.
+    pub const CREATE_APPEND: Self =
+        Self { missing: TableMissing::Create, exists: TableExists::Append };
+}
+
+impl fmt::Display for IngestMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let missing = match self.missing {
+            TableMissing::Create => "create",
+            TableMissing::Fail => "fail",
+        };
+        let exists = match self.exists {
+            TableExists::Fail => "fail",
+            TableExists::Append => "append",
+            TableExists::Replace => "replace",
+        };
+        write!(f, "{missing}/{exists}")
+    }
+}
+
+/// The table that rows go to.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) table_id: TableId,
+    pub(crate) arrow_schema: SchemaRef,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Target {
+    pub(crate) fn existing(catalog: &CatalogVersion, table_id: TableId) -> Result<Self> {
+        let table = catalog.table_by_id(table_id).ok_or_else(|| EngineError::NotFound {
+            what: format!("table {table_id}"),
+        })?;
+        Ok(Self::append(table))
+    }
+
+    fn append(table: &TableVersion) -> Self {
+        Self { table_id: table.id, arrow_schema: Arc::clone(&table.arrow_schema), changes: vec![] }
+    }
+}
+
+pub(crate) fn resolve_target(
+    tenant: &Tenant,
+    catalog: &CatalogVersion,
+    request: &IngestRequest,
+) -> Result<Target> {
+    let qualified = format!("table {}.{}", request.schema_name, request.table_name);
+    let existing = catalog.table(&request.schema_name, &request.table_name);
+    match (existing, request.mode.missing, request.mode.exists) {
+        (Some(_), _, TableExists::Fail) => Err(EngineError::AlreadyExists { what: qualified }),
+        (Some(table), _, TableExists::Append) => Ok(Target::append(table)),
+        (Some(table), _, TableExists::Replace) => {
+            let drop = Change::DropTable { table_id: table.id, sequence: 0 };
+            create(tenant, catalog, request, vec![drop])
+        }
+        (None, TableMissing::Create, _) => create(tenant, catalog, request, vec![]),
+        (None, TableMissing::Fail, _) => Err(EngineError::NotFound { what: qualified }),
+    }
+}
+
+fn create(
+    tenant: &Tenant,
+    catalog: &CatalogVersion,
+    request: &IngestRequest,
+    mut changes: Vec<Change>,
+) -> Result<Target> {
+    let schema = catalog.schema(&request.schema_name).ok_or_else(|| EngineError::NotFound {
+        what: format!("schema {}", request.schema_name),
+    })?;
+    let columns = assign_columns(&canonical_schema(&request.incoming)?)?;
+    let arrow_schema = Arc::new(columns_to_schema(&columns));
+    let table_id = TableId(tenant.catalog().reserve_ids(1));
+    changes.push(Change::CreateTable(NewTable {
+        table_id,
+        schema_id: schema.id,
+        name: request.table_name.clone(),
+        columns,
+        sort_key: vec![],
+    }));
+    Ok(Target { table_id, arrow_schema, changes })
+}

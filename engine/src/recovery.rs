@@ -1,0 +1,234 @@
+//! Recovery: what the WAL holds beyond the catalog goes back into memtables.
+//!
+//! Replay decides by commit sequence alone. A commit record counts for a table if its sequence is
+//! above the table's flushed sequence; a prepare record counts if the catalog holds its commit id.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Instant;
+
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use prost::Message;
+use quiver_catalog::{IdempotencyRecord, TableId, TenantId, UserId};
+use uuid::Uuid;
+
+use crate::error::{EngineError, Result};
+use crate::node::Node;
+use crate::record::{
+    CommitRecord, CommittedStream, KIND_COMMIT, KIND_PREPARE, KIND_ROWS, PrepareRecord, RowsRecord,
+    decode_rows,
+};
+use crate::tenant::Tenant;
+use crate::wal::Lsn;
+use crate::write_buffer::CommittedBytes;
+
+/// One stream as the log holds it.
+#[derive(Debug)]
+struct LoggedStream {
+    first_lsn: Lsn,
+    records: Vec<RowsRecord>,
+}
+
+/// What the log says of one tenant.
+#[derive(Debug, Default)]
+struct LoggedTenant {
+    commits: Vec<CommitRecord>,
+    prepared: Vec<PrepareRecord>,
+}
+
+/// Everything read from the log, before any of it is applied.
+#[derive(Debug, Default)]
+pub(crate) struct LogContents {
+    streams: HashMap<Uuid, LoggedStream>,
+    tenants: BTreeMap<u64, LoggedTenant>,
+}
+
+/// What recovery did; logged when it is over.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct RecoveryOutcome {
+    pub(crate) commits: u64,
+    pub(crate) rows: u64,
+    pub(crate) skipped_commits: u64,
+}
+
+impl LogContents {
+    /// Takes one frame in log order.
+    pub(crate) fn add(&mut self, lsn: Lsn, kind: u8, payload: Bytes) -> Result<()> {
+        match kind {
+            KIND_ROWS => {
+                let record = decode_rows(&payload)?;
+                let stream = self.streams.entry(record.stream_id).or_insert_with(|| LoggedStream {
+                    first_lsn: lsn,
+                    records: vec![],
+                });
+                stream.records.push(record);
+            }
+            KIND_COMMIT => {
+                let record = CommitRecord::decode(payload).map_err(|_| unreadable(lsn))?;
+                self.tenants.entry(record.tenant_id).or_default().commits.push(record);
+            }
+            KIND_PREPARE => {
+                let record = PrepareRecord::decode(payload).map_err(|_| unreadable(lsn))?;
+                self.tenants.entry(record.tenant_id).or_default().prepared.push(record);
+            }
+            _ => return Err(unreadable(lsn)),
+        }
+        Ok(())
+    }
+
+    /// Tenants that the log speaks of.
+    pub(crate) fn tenant_ids(&self) -> Vec<TenantId> {
+        self.tenants.keys().map(|id| TenantId(*id)).collect()
+    }
+
+    /// Applies what belongs to `tenant`, in sequence order.
+    pub(crate) async fn apply(&mut self, node: &Node, tenant: &Tenant) -> Result<RecoveryOutcome> {
+        let Some(logged) = self.tenants.remove(&tenant.id().0) else {
+            return Ok(RecoveryOutcome::default());
+        };
+        let mut commits = logged.commits;
+        for prepared in logged.prepared {
+            let commit_id = Uuid::from_slice(&prepared.commit_id).map_err(|_| unreadable(0))?;
+            if let Some(sequence) = tenant.catalog().committed_sequence(commit_id).await? {
+                let (tenant_id, streams) = (prepared.tenant_id, prepared.streams);
+                commits.push(CommitRecord { tenant_id, sequence, streams, ..Default::default() });
+            }
+        }
+        commits.sort_by_key(|commit| commit.sequence);
+        let mut outcome = RecoveryOutcome::default();
+        let mut seen = HashSet::new();
+        for commit in commits {
+            if !seen.insert(commit.sequence) {
+                return Err(corrupt(format!("commit {} is in the log twice", commit.sequence)));
+            }
+            self.apply_commit(node, tenant, commit, &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    fn apply_commit(
+        &mut self,
+        node: &Node,
+        tenant: &Tenant,
+        commit: CommitRecord,
+        outcome: &mut RecoveryOutcome,
+    ) -> Result<()> {
+        let catalog = tenant.catalog_version();
+        let mut applied = false;
+        let mut recovered = vec![];
+        for described in &commit.streams {
+            let table_id = TableId(described.table_id);
+            let Some(table) = catalog.table_by_id(table_id) else {
+                match tenant.catalog().dropped_sequence(table_id) {
+                    Some(dropped) if dropped >= commit.sequence => continue,
+                    _ => return Err(unknown_table(table_id, commit.sequence)),
+                }
+            };
+            if commit.sequence <= table.flushed_sequence {
+                continue;
+            }
+            let rows = self.take_stream(described)?;
+            let schema = rows.1.first().map(RecordBatch::schema);
+            if schema.is_some_and(|schema| schema != table.arrow_schema) {
+                return Err(corrupt(format!(
+                    "rows of commit {} do not have the schema of table {}",
+                    commit.sequence, table.name
+                )));
+            }
+            outcome.rows += described.row_count;
+            applied = true;
+            recovered.push((table_id, rows));
+        }
+        for entry in &commit.idempotency {
+            tenant.keys().commit(IdempotencyRecord {
+                user_id: UserId(entry.user_id),
+                table_id: TableId(entry.table_id),
+                key: entry.key.clone(),
+                mode: entry.mode.clone(),
+                record_count: entry.record_count,
+                digest: entry.digest.clone(),
+                sequence: commit.sequence,
+                created_micros: entry.created_micros,
+            });
+        }
+        for (table_id, (first_lsn, batches)) in recovered {
+            let bytes = batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum();
+            let bytes = CommittedBytes::recovered(&node.budget, tenant.budget(), bytes);
+            let now_micros = node.now_micros();
+            tenant.recover_rows(table_id, commit.sequence, batches, bytes, first_lsn, now_micros);
+        }
+        tenant.recover_sequence(commit.sequence);
+        outcome.commits += u64::from(applied);
+        outcome.skipped_commits += u64::from(!applied);
+        Ok(())
+    }
+
+    /// The batches of a committed stream: all of them, in order, or the log is corrupt.
+    fn take_stream(&mut self, described: &CommittedStream) -> Result<(Lsn, Vec<RecordBatch>)> {
+        let id = Uuid::from_slice(&described.stream_id).map_err(|_| unreadable(0))?;
+        let incomplete = || corrupt(format!("rows of committed stream {id} are missing"));
+        let stream = self.streams.remove(&id).ok_or_else(incomplete)?;
+        let in_order = stream.records.iter().enumerate().all(|(index, record)| {
+            record.batch_index as usize == index && record.table_id == described.table_id
+        });
+        let row_count: u64 = stream.records.iter().map(|record| record.row_count).sum();
+        let complete = stream.records.len() == described.batch_count as usize;
+        if !in_order || !complete || row_count != described.row_count {
+            return Err(incomplete());
+        }
+        let schema = stream.records[0].schema.clone().ok_or_else(incomplete)?;
+        let batches = stream.records.iter().map(|record| record.batch(&schema));
+        Ok((stream.first_lsn, batches.collect::<Result<_>>()?))
+    }
+}
+
+/// Times a recovery and logs it.
+#[derive(Debug)]
+pub(crate) struct RecoveryReport {
+    started: Instant,
+    outcome: RecoveryOutcome,
+}
+
+impl RecoveryReport {
+    #[expect(clippy::disallowed_methods, reason = "a duration for the log line, nothing depends on it")]
+    pub(crate) fn start() -> Self {
+        Self { started: Instant::now(), outcome: RecoveryOutcome::default() }
+    }
+
+    pub(crate) fn add(&mut self, outcome: RecoveryOutcome) {
+        self.outcome.commits += outcome.commits;
+        self.outcome.rows += outcome.rows;
+        self.outcome.skipped_commits += outcome.skipped_commits;
+    }
+
+    pub(crate) fn log(&self, files: u64, frames: u64, bytes: u64, cut_bytes: u64) {
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-6);
+        tracing::info!(
+            wal_files = files,
+            wal_frames = frames,
+            wal_bytes = bytes,
+            cut_bytes,
+            commits = self.outcome.commits,
+            rows = self.outcome.rows,
+            skipped_commits = self.outcome.skipped_commits,
+            elapsed_ms = (seconds * 1000.0) as u64,
+            mb_per_second = (bytes as f64 / 1e6 / seconds) as u64,
+            "recovered"
+        );
+    }
+}
+
+fn unknown_table(table_id: TableId, sequence: u64) -> EngineError {
+    corrupt(format!(
+        "commit {sequence} in the log writes to table {table_id}, which the catalog never had"
+    ))
+}
+
+fn unreadable(lsn: Lsn) -> EngineError {
+    corrupt(format!("the WAL frame at {lsn} cannot be understood; was it written by a newer version?"))
+}
+
+fn corrupt(message: String) -> EngineError {
+    EngineError::Corruption { message }
+}
+

@@ -1,0 +1,64 @@
+//! What an engine can be told: plain data, validated once by whoever reads it from a file.
+
+use std::path::PathBuf;
+
+/// Settings of an [`crate::Engine`]. Sizes in bytes, times in milliseconds.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Holds `wal/`, `control.sqlite` and `tenants/`.
+    pub data_dir: PathBuf,
+    /// Size of one WAL file.
+    pub wal_file_bytes: u64,
+    /// Appends wait, then fail, while the log holds more than this.
+    pub wal_bytes_max: u64,
+    /// Bytes that may queue before the log's writer.
+    pub wal_queue_bytes_max: usize,
+    /// Cuts a log that was found corrupt instead of refusing to start.
+    pub wal_repair: bool,
+    /// Rows not yet in segments, committed or not, over all tenants.
+    pub buffer_bytes_max: u64,
+    /// The same, for one tenant.
+    pub buffer_tenant_bytes_max: u64,
+    /// A tenant with more committed bytes than this is flushed at once.
+    pub flush_bytes: u64,
+    /// A tenant whose oldest row is older than this is flushed.
+    pub flush_interval_ms: u64,
+    /// How long an append waits for memory before it is refused.
+    pub append_wait_ms: u64,
+    /// Memory of all queries together.
+    pub query_memory_bytes_max: usize,
+    /// Partitions of a query plan; 0 means one per core.
+    pub query_partitions: usize,
+    /// Rows of a batch inside a query.
+    pub query_batch_rows: usize,
+    /// Longest idle time of a transaction that wrote something.
+    pub transaction_timeout_ms: u64,
+    /// How long idempotency keys are kept.
+    pub idempotency_ttl_ms: u64,
+    /// How many idempotency keys a tenant keeps.
+    pub idempotency_keys_max: u64,
+}
+
+impl EngineSettings {
+    /// Defaults for a node with its data in `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            wal_file_bytes: 128 << 20,
+            wal_bytes_max: 8 << 30,
+            wal_queue_bytes_max: 64 << 20,
+            wal_repair: false,
+            buffer_bytes_max: 4 << 30,
+            buffer_tenant_bytes_max: 4 << 30,
+            flush_bytes: 1 << 30,
+            flush_interval_ms: 30_000,
+            append_wait_ms: 20_000,
+            query_memory_bytes_max: 4 << 30,
+            query_partitions: 0,
+            query_batch_rows: 8192,
+            transaction_timeout_ms: 600_000,
+            idempotency_ttl_ms: 24 * 3_600_000,
+            idempotency_keys_max: 100_000,
+        }
+    }
+}

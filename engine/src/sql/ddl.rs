@@ -1,0 +1,211 @@
+//! `CREATE` and `DROP` of schemas and tables.
+
+use arrow::datatypes::{DataType, Schema};
+use arrow::record_batch::RecordBatch;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Statement as AstStatement};
+use quiver_catalog::{
+    CatalogVersion, Change, Column, NewTable, SchemaId, SortColumn, TableId, TableVersion,
+    assign_columns,
+};
+
+use super::context::StatementContext;
+use super::names::{TableName, check_writable, normalise};
+use super::parser::CreateTable;
+use super::query::{read_only_plan, row_parameters, run};
+use crate::canonical::canonical_schema;
+use crate::commit::CommitRequest;
+use crate::error::{EngineError, Result};
+use crate::ingest::{IngestMode, TableExists, TableMissing};
+
+impl StatementContext {
+    pub(crate) async fn create_schema(
+        &self,
+        name: &ObjectName,
+        if_not_exists: bool,
+    ) -> Result<u64> {
+        let name = self.schema_name(name)?;
+        check_writable(&name)?;
+        if self.catalog().await?.schema(&name).is_some() {
+            return match if_not_exists {
+                true => Ok(0),
+                false => Err(EngineError::AlreadyExists { what: format!("schema {name}") }),
+            };
+        }
+        let schema_id = SchemaId(self.tenant.catalog().reserve_ids(1));
+        self.apply(CommitRequest::of_changes(vec![Change::CreateSchema { schema_id, name }])).await?;
+        Ok(0)
+    }
+
+    pub(crate) async fn drop_schema(
+        &self,
+        name: &ObjectName,
+        if_exists: bool,
+        cascade: bool,
+    ) -> Result<u64> {
+        let name = self.schema_name(name)?;
+        check_writable(&name)?;
+        let catalog = self.catalog().await?;
+        let Some(schema) = catalog.schema(&name) else {
+            return missing(if_exists, format!("schema {name}"));
+        };
+        let tables: Vec<_> = catalog.tables().filter(|table| table.schema_id == schema.id).collect();
+        if !tables.is_empty() && !cascade {
+            return Err(EngineError::Precondition {
+                message: format!("schema {name} has tables: drop them first, or add CASCADE"),
+            });
+        }
+        let mut changes: Vec<_> = tables.iter().map(|table| drop_of(table)).collect();
+        changes.push(Change::DropSchema { schema_id: schema.id });
+        self.apply(CommitRequest::of_changes(changes)).await?;
+        Ok(0)
+    }
+
+    pub(crate) async fn drop_tables(&self, names: &[ObjectName], if_exists: bool) -> Result<u64> {
+        let catalog = self.catalog().await?;
+        let mut changes = vec![];
+        for name in names {
+            let name = self.table_name(name)?;
+            check_writable(&name.schema)?;
+            match catalog.table(&name.schema, &name.table) {
+                Some(table) => changes.push(drop_of(table)),
+                None => drop(missing(if_exists, format!("table {}.{}", name.schema, name.table))?),
+            }
+        }
+        if !changes.is_empty() {
+            self.apply(CommitRequest::of_changes(changes)).await?;
+        }
+        Ok(0)
+    }
+
+    pub(crate) async fn create_table(
+        &self,
+        create: &CreateTable,
+        parameters: Option<&RecordBatch>,
+    ) -> Result<u64> {
+        refuse_unbuilt(create)?;
+        let name = self.table_name(&create.name)?;
+        check_writable(&name.schema)?;
+        let catalog = self.catalog().await?;
+        let existing = catalog.table(&name.schema, &name.table);
+        if existing.is_some() && create.if_not_exists {
+            return Ok(0);
+        }
+        if create.query.is_some() {
+            return self.create_table_as(create, name, parameters).await;
+        }
+        if existing.is_some() && !create.or_replace {
+            return Err(EngineError::AlreadyExists {
+                what: format!("table {}.{}", name.schema, name.table),
+            });
+        }
+        let schema = canonical_schema(&self.declared_schema(create).await?)?;
+        let table = self.new_table(&catalog, create, &name, &schema)?;
+        let mut changes: Vec<_> = existing.map(|table| drop_of(table)).into_iter().collect();
+        changes.push(Change::CreateTable(table));
+        self.apply(CommitRequest::of_changes(changes)).await?;
+        Ok(0)
+    }
+
+    fn new_table(
+        &self,
+        catalog: &CatalogVersion,
+        create: &CreateTable,
+        name: &TableName,
+        schema: &Schema,
+    ) -> Result<NewTable> {
+        let home = catalog.schema(&name.schema).ok_or_else(|| EngineError::NotFound {
+            what: format!("schema {}", name.schema),
+        })?;
+        let columns = assign_columns(schema)?;
+        let sort_key = sort_key(create, &columns)?;
+        let table_id = TableId(self.tenant.catalog().reserve_ids(1));
+        Ok(NewTable { table_id, schema_id: home.id, name: name.table.clone(), columns, sort_key })
+    }
+
+    /// Column types as DataFusion understands them.
+    async fn declared_schema(&self, create: &CreateTable) -> Result<Schema> {
+        let statement = CreateTableBuilder::new(ObjectName(vec![ObjectNamePart::Identifier(
+            Ident::new("declared"),
+        )]))
+        .columns(create.columns.clone())
+        .build();
+        let session = self.new_session().await?;
+        let statement = AstStatement::CreateTable(statement);
+        let plan = session.statement_to_plan(DfStatement::Statement(Box::new(statement))).await?;
+        let inputs = plan.inputs();
+        let input = inputs
+            .first()
+            .ok_or_else(|| EngineError::internal("CREATE TABLE was planned without columns"))?;
+        Ok(input.schema().as_arrow().clone())
+    }
+
+    async fn create_table_as(
+        &self,
+        create: &CreateTable,
+        name: TableName,
+        parameters: Option<&RecordBatch>,
+    ) -> Result<u64> {
+        if !create.columns.is_empty() || !create.sorted_by.is_empty() {
+            return Err(EngineError::Unsupported {
+                what: "CREATE TABLE with columns or SORTED BY together with AS".to_owned(),
+            });
+        }
+        let Some(query) = &create.query else {
+            return Err(EngineError::internal("CREATE TABLE AS without a query"));
+        };
+        let statement = AstStatement::Query(query.clone());
+        let session = self.new_session().await?;
+        let plan = read_only_plan(&session, DfStatement::Statement(Box::new(statement))).await?;
+        let plan = match parameters {
+            Some(batch) => plan.with_param_values(row_parameters(batch, 0)?)?,
+            None => plan,
+        };
+        let rows = run(&session, plan).await?;
+        let incoming = std::sync::Arc::clone(&rows.schema);
+        let exists = if create.or_replace { TableExists::Replace } else { TableExists::Fail };
+        let mode = IngestMode { missing: TableMissing::Create, exists };
+        let outcome =
+            self.ingest_rows(name.schema, name.table, mode, vec![rows], incoming).await?;
+        Ok(outcome.row_count)
+    }
+}
+
+fn refuse_unbuilt(create: &CreateTable) -> Result<()> {
+    let unbuilt = [
+        (!create.partitioned_by.is_empty(), "PARTITIONED BY"),
+        (!create.primary_key.is_empty(), "PRIMARY KEY"),
+        (!create.options.is_empty(), "WITH (…) on a table"),
+    ];
+    match unbuilt.iter().find(|(present, _)| *present) {
+        Some((_, what)) => Err(EngineError::Unsupported { what: (*what).to_owned() }),
+        None => Ok(()),
+    }
+}
+
+fn sort_key(create: &CreateTable, columns: &[Column]) -> Result<Vec<SortColumn>> {
+    let find = |ident: &Ident| {
+        let name = normalise(ident);
+        let column = columns.iter().find(|column| column.name == name);
+        column.filter(|column| !column.data_type.is_nested()).ok_or_else(|| {
+            EngineError::invalid(format!("SORTED BY: there is no sortable column '{name}'"))
+        })
+    };
+    let key = |sort: &super::parser::SortBy| {
+        Ok(SortColumn {
+            column_id: find(&sort.column)?.id,
+            descending: sort.descending,
+            nulls_first: sort.nulls_first,
+        })
+    };
+    create.sorted_by.iter().map(key).collect()
+}
+
+fn drop_of(table: &TableVersion) -> Change {
+    Change::DropTable { table_id: table.id, sequence: 0 }
+}
+
+fn missing(allowed: bool, what: String) -> Result<u64> {
+    if allowed { Ok(0) } else { Err(EngineError::NotFound { what }) }
+}

@@ -1,0 +1,115 @@
+//! What DataFusion sees of a tenant: one catalog, its schemas and tables, as of one read view.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::TableType;
+
+use super::system_tables::SystemSchema;
+use crate::read_view::ReadView;
+use crate::scan::QuiverTable;
+use crate::tenant::Tenant;
+
+/// The catalogs of a session: its tenant's alone.
+#[derive(Debug)]
+pub(crate) struct TenantCatalogList {
+    name: String,
+    catalog: Arc<TenantCatalogProvider>,
+}
+
+/// The tenant as a catalog.
+#[derive(Debug)]
+pub(crate) struct TenantCatalogProvider {
+    tenant: Arc<Tenant>,
+    view: ReadView,
+    system: Arc<SystemSchema>,
+}
+
+#[derive(Debug)]
+struct TenantSchemaProvider {
+    tenant: Arc<Tenant>,
+    view: ReadView,
+    name: String,
+}
+
+impl TenantCatalogList {
+    pub(crate) fn new(
+        name: String,
+        tenant: Arc<Tenant>,
+        view: ReadView,
+        system: SystemSchema,
+    ) -> Self {
+        let system = Arc::new(system);
+        Self { name, catalog: Arc::new(TenantCatalogProvider { tenant, view, system }) }
+    }
+}
+
+impl CatalogProviderList for TenantCatalogList {
+    fn register_catalog(
+        &self,
+        _name: String,
+        _catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        let catalog: Arc<dyn CatalogProvider> = Arc::clone(&self.catalog) as _;
+        (name == self.name).then_some(catalog)
+    }
+}
+
+impl CatalogProvider for TenantCatalogProvider {
+    fn schema_names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            self.view.catalog().schemas().map(|schema| schema.name.clone()).collect();
+        names.push(SystemSchema::NAME.to_owned());
+        names
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == SystemSchema::NAME {
+            return Some(Arc::clone(&self.system) as _);
+        }
+        self.view.catalog().schema(name)?;
+        Some(Arc::new(TenantSchemaProvider {
+            tenant: Arc::clone(&self.tenant),
+            view: self.view.clone(),
+            name: name.to_owned(),
+        }))
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for TenantSchemaProvider {
+    fn table_names(&self) -> Vec<String> {
+        let tables = self.view.catalog().tables();
+        let own = tables.filter(|table| table.schema_name == self.name);
+        own.map(|table| table.name.clone()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let Some(table) = self.view.catalog().table(&self.name, name) else { return Ok(None) };
+        let reading = self.tenant.reading();
+        Ok(Some(Arc::new(QuiverTable::new(
+            Arc::clone(table),
+            self.view.buffered(table.id),
+            reading.store_url.clone(),
+            reading.scan_options.clone(),
+        ))))
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        Ok(self.table_exist(name).then_some(TableType::Base))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.view.catalog().table(&self.name, name).is_some()
+    }
+}

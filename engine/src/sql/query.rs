@@ -1,0 +1,151 @@
+//! Queries: planned against one read view, streamed with the schema that was promised.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::parser::Statement as DfStatement;
+use futures::{Stream, StreamExt};
+
+use super::context::StatementContext;
+use crate::canonical::{logical_rebatch, logical_schema};
+use crate::error::{EngineError, Result};
+
+/// What a query will return and needs.
+#[derive(Debug, Clone)]
+pub struct QueryPlan {
+    /// Schema of the rows; every execution delivers exactly this.
+    pub schema: SchemaRef,
+    /// Parameters `$1`, `$2` … in order; those whose type is open are `Utf8`.
+    pub parameters: SchemaRef,
+}
+
+/// The rows of a query. Dropping them cancels it.
+pub struct QueryRows {
+    /// As promised by [`QueryPlan::schema`].
+    pub schema: SchemaRef,
+    /// The rows.
+    pub stream: Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>,
+}
+
+impl std::fmt::Debug for QueryRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryRows").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl StatementContext {
+    /// Plans a query without executing it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for SQL that has no meaning, `NotFound` for unknown tables.
+    pub async fn plan(&self, query: &DfStatement, placeholders: usize) -> Result<QueryPlan> {
+        let session = self.new_session().await?;
+        let plan = read_only_plan(&session, query.clone()).await?;
+        let parameters = parameter_schema(&plan, placeholders)?;
+        Ok(QueryPlan { schema: promised_schema(&plan), parameters })
+    }
+
+    /// Parameters of a statement that is executed for its effect.
+    ///
+    /// # Errors
+    /// As [`StatementContext::plan`].
+    pub async fn update_parameters(
+        &self,
+        statement: &super::Statement,
+        placeholders: usize,
+    ) -> Result<SchemaRef> {
+        if placeholders == 0 {
+            return Ok(Arc::new(Schema::empty()));
+        }
+        match statement {
+            super::Statement::Insert(insert) => {
+                let session = self.new_session().await?;
+                let plan = self.insert_plan(&session, insert).await?;
+                parameter_schema(&plan, placeholders)
+            }
+            _ => Ok(Arc::new(Schema::new(open_parameters(placeholders)))),
+        }
+    }
+
+    /// Executes a query with one row of parameters.
+    ///
+    /// # Errors
+    /// As [`StatementContext::plan`]; errors while running come in the stream.
+    pub async fn rows(
+        &self,
+        query: &DfStatement,
+        parameters: Option<&RecordBatch>,
+    ) -> Result<QueryRows> {
+        let session = self.new_session().await?;
+        let plan = read_only_plan(&session, query.clone()).await?;
+        let plan = match parameters {
+            Some(batch) => plan.with_param_values(row_parameters(batch, 0)?)?,
+            None => plan,
+        };
+        run(&session, plan).await
+    }
+}
+
+/// Executes a logical plan.
+pub(crate) async fn run(session: &SessionState, plan: LogicalPlan) -> Result<QueryRows> {
+    let schema = promised_schema(&plan);
+    let physical = session.create_physical_plan(&plan).await?;
+    let rows = execute_stream(physical, session.task_ctx())?;
+    let promised = Arc::clone(&schema);
+    let stream = rows.map(move |batch| logical_rebatch(batch?, &promised)).boxed();
+    Ok(QueryRows { schema, stream })
+}
+
+/// Plans a statement that may only read: any other node is refused, wherever it hides.
+pub(crate) async fn read_only_plan(
+    session: &SessionState,
+    statement: DfStatement,
+) -> Result<LogicalPlan> {
+    let plan = session.statement_to_plan(statement).await?;
+    let read_only =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    read_only.verify_plan(&plan)?;
+    Ok(plan)
+}
+
+/// Result columns are nullable throughout: the planner's and the executor's idea of which cannot be
+/// NULL differ, and a client that was promised one must not get the other.
+pub(crate) fn promised_schema(plan: &LogicalPlan) -> SchemaRef {
+    let schema = logical_schema(plan.schema().as_arrow());
+    let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
+    Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()))
+}
+
+fn parameter_schema(plan: &LogicalPlan, placeholders: usize) -> Result<SchemaRef> {
+    let types: BTreeMap<String, Option<DataType>> = plan.get_parameter_types()?.into_iter().collect();
+    let mut fields = open_parameters(placeholders);
+    for (position, field) in fields.iter_mut().enumerate() {
+        if let Some(Some(data_type)) = types.get(&format!("${}", position + 1)) {
+            *field = field.clone().with_data_type(data_type.clone());
+        }
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+fn open_parameters(count: usize) -> Vec<Field> {
+    (1..=count).map(|n| Field::new(format!("${n}"), DataType::Utf8, true)).collect()
+}
+
+/// Values of `$1`, `$2` … from one row, by position.
+pub(crate) fn row_parameters(batch: &RecordBatch, row: usize) -> Result<ParamValues> {
+    if row >= batch.num_rows() {
+        return Err(EngineError::invalid("the statement has parameters: bind one row of values"));
+    }
+    let value = |column| Ok(ScalarValue::try_from_array(column, row)?.into());
+    let values = batch.columns().iter().map(value).collect::<Result<_, DataFusionError>>()?;
+    Ok(ParamValues::List(values))
+}

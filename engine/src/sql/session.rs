@@ -1,0 +1,98 @@
+//! Sessions of DataFusion: a template with all functions, and one copy of it per statement.
+
+use std::sync::Arc;
+
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::planner::{
+    RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::sqlparser::ast::TableFactor;
+
+use super::context::StatementContext;
+use super::provider::TenantCatalogList;
+use super::system_tables::SystemSchema;
+use crate::error::Result;
+use crate::read_view::ReadView;
+use crate::settings::EngineSettings;
+
+/// A session without a tenant: functions and settings that all statements share.
+#[derive(Debug)]
+pub(crate) struct QueryTemplate {
+    state: SessionState,
+}
+
+impl QueryTemplate {
+    pub(crate) fn new(settings: &EngineSettings) -> Self {
+        let mut config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_create_default_catalog_and_schema(false)
+            .with_batch_size(settings.query_batch_rows);
+        if settings.query_partitions > 0 {
+            config = config.with_target_partitions(settings.query_partitions);
+        }
+        let options = config.options_mut();
+        // Decimal literals are decimals, as in PostgreSQL: 0.06 + 0.01 is 0.07, not a bit less.
+        options.sql_parser.parse_float_as_decimal = true;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.execution.parquet.schema_force_view_types = false;
+        options.execution.parquet.bloom_filter_on_read = true;
+        options.execution.collect_statistics = false;
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_relation_planners(vec![Arc::new(NoTableVersions)])
+            .build();
+        Self { state }
+    }
+}
+
+impl StatementContext {
+    /// A session over `view`.
+    pub(crate) fn session(&self, view: &ReadView) -> SessionState {
+        let template = &self.engine.template().state;
+        let config = template
+            .config()
+            .clone()
+            .with_default_catalog_and_schema(&self.tenant_name, &self.default_schema);
+        let system = SystemSchema::new(self.clone(), view.clone());
+        let catalogs = TenantCatalogList::new(
+            self.tenant_name.clone(),
+            Arc::clone(&self.tenant),
+            view.clone(),
+            system,
+        );
+        SessionStateBuilder::new_from_existing(template.clone())
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.tenant.reading().runtime))
+            .with_catalog_list(Arc::new(catalogs))
+            .build()
+    }
+
+    /// A session over what the statement sees now.
+    pub(crate) async fn new_session(&self) -> Result<SessionState> {
+        Ok(self.session(&self.read_view().await?))
+    }
+}
+
+/// Refuses `t AT (VERSION => n)`: DataFusion's planner would drop the version without a word and
+/// answer with current rows.
+#[derive(Debug)]
+struct NoTableVersions;
+
+impl RelationPlanner for NoTableVersions {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        _context: &mut dyn RelationPlannerContext,
+    ) -> DataFusionResult<RelationPlanning> {
+        match &relation {
+            TableFactor::Table { version: Some(_), .. } => {
+                datafusion::common::not_impl_err!("AT (VERSION | TIMESTAMP) on a table")
+            }
+            _ => Ok(RelationPlanning::Original(Box::new(relation))),
+        }
+    }
+}

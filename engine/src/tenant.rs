@@ -1,0 +1,332 @@
+//! One open tenant: its catalog, its memtables, and what of both is published.
+//!
+//! Order of locks: commit gate, committer, sequencing, published.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use parking_lot::{Mutex, RwLock};
+use quiver_catalog::{CatalogVersion, TableId, TenantCatalog, TenantId};
+use tokio::sync::{Mutex as AsyncMutex, RwLock as AsyncRwLock};
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::idempotency::IdempotencyKeys;
+use crate::ingest::StagedStream;
+use crate::read_view::ReadView;
+use crate::scan::{ScanOptions, TenantRegistry};
+use crate::settings::EngineSettings;
+use crate::transaction::Transaction;
+use crate::wal::Lsn;
+use crate::write_buffer::{Budget, CommittedBytes, Memtable, MemtableSet};
+
+/// The state that read views are taken from; replaced piece by piece under one lock.
+#[derive(Debug)]
+struct Published {
+    catalog: Arc<CatalogVersion>,
+    memtables: Arc<MemtableSet>,
+    sequence: u64,
+}
+
+/// An open tenant.
+#[derive(Debug)]
+pub struct Tenant {
+    id: TenantId,
+    directory: PathBuf,
+    catalog: TenantCatalog,
+    published: RwLock<Published>,
+    /// Row commits hold it shared from sequencing to publishing; commits that touch the catalog hold
+    /// it alone, so that their rows are published in sequence order as well.
+    gate: Arc<AsyncRwLock<()>>,
+    /// One catalog transaction at a time; held until its outcome is published.
+    committer: AsyncMutex<()>,
+    /// The next sequence. Held over assigning one and queueing its frame, so that the log has them
+    /// in order.
+    sequencing: Mutex<u64>,
+    budget: Arc<Budget>,
+    keys: IdempotencyKeys,
+    transactions: Mutex<BTreeMap<Uuid, Arc<Transaction>>>,
+    /// Lowest LSN that each open stream may have written at.
+    pins: Arc<Mutex<BTreeMap<Uuid, Lsn>>>,
+    reading: Reading,
+}
+
+/// What the tenant's queries run with.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) runtime: Arc<RuntimeEnv>,
+    pub(crate) store_url: ObjectStoreUrl,
+    pub(crate) scan_options: ScanOptions,
+}
+
+impl Reading {
+    fn new(
+        tenant_id: TenantId,
+        data_directory: &Path,
+        memory_pool: Arc<dyn MemoryPool>,
+        scan_options: ScanOptions,
+    ) -> Result<Self> {
+        let registry = TenantRegistry::new(tenant_id, data_directory)?;
+        let store_url = registry.url();
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(memory_pool)
+            .with_object_store_registry(Arc::new(registry))
+            .build_arc()?;
+        Ok(Self { runtime, store_url, scan_options })
+    }
+}
+
+impl Tenant {
+    pub(crate) fn new(
+        id: TenantId,
+        directory: PathBuf,
+        catalog: TenantCatalog,
+        keys: IdempotencyKeys,
+        settings: &EngineSettings,
+        memory_pool: Arc<dyn MemoryPool>,
+        scan_options: ScanOptions,
+    ) -> Result<Self> {
+        let sequence = catalog.last_sequence();
+        let version = catalog.current();
+        let reading = Reading::new(id, &directory.join("data"), memory_pool, scan_options)?;
+        let bytes_max = settings.buffer_tenant_bytes_max;
+        Ok(Self {
+            id,
+            directory,
+            catalog,
+            published: RwLock::new(Published {
+                catalog: version,
+                memtables: Arc::default(),
+                sequence,
+            }),
+            gate: Arc::default(),
+            committer: AsyncMutex::default(),
+            sequencing: Mutex::new(sequence + 1),
+            budget: Budget::new("tenant's write buffer", bytes_max),
+            keys,
+            transactions: Mutex::default(),
+            pins: Arc::default(),
+            reading,
+        })
+    }
+
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// The tenant's id: what WAL records and handles carry.
+    pub fn id(&self) -> TenantId {
+        self.id
+    }
+
+    /// `<data>/tenants/<tenant>`.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where COPY may read and write.
+    pub fn files_directory(&self) -> PathBuf {
+        self.directory.join("files")
+    }
+
+    pub(crate) fn data_directory(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    pub(crate) fn catalog(&self) -> &TenantCatalog {
+        &self.catalog
+    }
+
+    pub(crate) fn gate(&self) -> &Arc<AsyncRwLock<()>> {
+        &self.gate
+    }
+
+    pub(crate) fn committer(&self) -> &AsyncMutex<()> {
+        &self.committer
+    }
+
+    pub(crate) fn sequencing(&self) -> &Mutex<u64> {
+        &self.sequencing
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    pub(crate) fn keys(&self) -> &IdempotencyKeys {
+        &self.keys
+    }
+
+    pub(crate) fn transactions(&self) -> &Mutex<BTreeMap<Uuid, Arc<Transaction>>> {
+        &self.transactions
+    }
+
+    /// An open transaction.
+    pub fn transaction(&self, id: Uuid) -> Option<Arc<Transaction>> {
+        self.transactions.lock().get(&id).map(Arc::clone)
+    }
+
+    /// The open transactions of a session.
+    pub fn session_transactions(&self, session_id: Uuid) -> Vec<Arc<Transaction>> {
+        let open = self.transactions.lock();
+        let own = open.values().filter(|transaction| transaction.session_id() == session_id);
+        own.map(Arc::clone).collect()
+    }
+
+    /// A consistent view of everything published.
+    pub(crate) fn read_view(&self) -> ReadView {
+        let published = self.published.read();
+        ReadView::new(
+            Arc::clone(&published.catalog),
+            Arc::clone(&published.memtables),
+            published.sequence,
+        )
+    }
+
+    /// The catalog as of the last published commit.
+    pub fn catalog_version(&self) -> Arc<CatalogVersion> {
+        Arc::clone(&self.published.read().catalog)
+    }
+
+    /// The sequence of the last published commit.
+    pub(crate) fn published_sequence(&self) -> u64 {
+        self.published.read().sequence
+    }
+
+    pub(crate) fn memtables(&self) -> Arc<MemtableSet> {
+        Arc::clone(&self.published.read().memtables)
+    }
+
+    /// Makes the rows of commit `sequence` visible, with the catalog version that belongs to it if it
+    /// changed the catalog. All at once: no read view sees a part.
+    pub(crate) fn publish(
+        &self,
+        sequence: u64,
+        catalog: Option<Arc<CatalogVersion>>,
+        streams: Vec<StagedStream>,
+        now_micros: i64,
+    ) {
+        let mut published = self.published.write();
+        assert_eq!(published.sequence + 1, sequence, "commits are published without a gap");
+        if let Some(catalog) = catalog {
+            self.replace_catalog(&mut published, catalog);
+        }
+        for stream in streams {
+            let table_id = stream.table_id();
+            if published.memtables.active(table_id).is_none() {
+                published.memtables = Arc::new(published.memtables.with_active(table_id));
+            }
+            let committed = stream.commit();
+            if let Some(memtable) = published.memtables.active(table_id) {
+                memtable.insert(
+                    sequence,
+                    committed.batches,
+                    committed.bytes,
+                    committed.first_lsn,
+                    now_micros,
+                );
+            }
+        }
+        published.sequence = sequence;
+    }
+
+    /// Puts rows that the log held back into the active memtable; before the tenant serves anyone.
+    pub(crate) fn recover_rows(
+        &self,
+        table_id: TableId,
+        sequence: u64,
+        batches: Vec<RecordBatch>,
+        bytes: CommittedBytes,
+        first_lsn: Lsn,
+        now_micros: i64,
+    ) {
+        let mut published = self.published.write();
+        if published.memtables.active(table_id).is_none() {
+            published.memtables = Arc::new(published.memtables.with_active(table_id));
+        }
+        if let Some(memtable) = published.memtables.active(table_id) {
+            memtable.insert(sequence, batches, bytes, first_lsn, now_micros);
+        }
+    }
+
+    /// Continues the tenant's sequence after a commit that the log held.
+    pub(crate) fn recover_sequence(&self, sequence: u64) {
+        let mut published = self.published.write();
+        published.sequence = published.sequence.max(sequence);
+        let mut next = self.sequencing.lock();
+        *next = (*next).max(sequence + 1);
+    }
+
+    /// Moves to a catalog version in which `flushed` memtables are segments.
+    pub(crate) fn publish_flush(&self, catalog: Arc<CatalogVersion>, flushed: &[Arc<Memtable>]) {
+        let mut published = self.published.write();
+        published.memtables = Arc::new(published.memtables.without(flushed));
+        self.replace_catalog(&mut published, catalog);
+    }
+
+    /// Rows of a dropped table go with it; views taken before still hold them.
+    fn replace_catalog(&self, published: &mut Published, catalog: Arc<CatalogVersion>) {
+        assert!(
+            catalog.snapshot_id >= published.catalog.snapshot_id,
+            "the published catalog never goes back"
+        );
+        for table in published.catalog.tables() {
+            if catalog.table_by_id(table.id).is_none() {
+                published.memtables = Arc::new(published.memtables.without_table(table.id));
+            }
+        }
+        published.catalog = catalog;
+    }
+
+    /// Freezes every active memtable at one cut in the sequence and returns all frozen ones.
+    pub(crate) fn freeze(&self) -> (Vec<Arc<Memtable>>, u64) {
+        let mut published = self.published.write();
+        published.memtables = Arc::new(published.memtables.frozen());
+        (published.memtables.all_frozen(), published.sequence)
+    }
+
+    /// Keeps the log from `lsn` on until the pin is dropped.
+    pub(crate) fn pin(&self, stream_id: Uuid, lsn: Lsn) -> LogPin {
+        self.pins.lock().insert(stream_id, lsn);
+        LogPin { pins: Arc::clone(&self.pins), stream_id, lsn }
+    }
+
+    /// The lowest LSN whose rows are not in segments yet.
+    pub(crate) fn oldest_lsn(&self) -> Option<Lsn> {
+        let pinned = self.pins.lock().values().min().copied();
+        let statuses = self.memtables().statuses();
+        statuses.iter().filter_map(|(_, _, status)| status.first_lsn).chain(pinned).min()
+    }
+
+    pub(crate) fn table_name(&self, table_id: TableId) -> String {
+        let catalog = self.catalog_version();
+        catalog
+            .table_by_id(table_id)
+            .map_or_else(|| format!("table {table_id}"), |t| format!("{}.{}", t.schema_name, t.name))
+    }
+}
+
+/// Keeps WAL files that a stream has written to; released when dropped.
+#[derive(Debug)]
+pub(crate) struct LogPin {
+    pins: Arc<Mutex<BTreeMap<Uuid, Lsn>>>,
+    stream_id: Uuid,
+    lsn: Lsn,
+}
+
+impl LogPin {
+    pub(crate) fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+}
+
+impl Drop for LogPin {
+    fn drop(&mut self) {
+        self.pins.lock().remove(&self.stream_id);
+    }
+}

@@ -1,0 +1,200 @@
+//! Open transactions: staged changes and rows of one client, one commit in the end.
+//!
+//! A transaction reads the state of its first statement plus what it staged itself. Its rows live in
+//! its own buffers, never in shared memtables, so no flush can register them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use quiver_catalog::{Change, Stamp, TableId, UserId};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::commit::{CommitRequest, SettledKey, as_conflict, commit};
+use crate::error::{EngineError, Result};
+use crate::ingest::{StagedStream, new_stream_id};
+use crate::node::Node;
+use crate::read_view::ReadView;
+use crate::tenant::Tenant;
+
+/// How long a transaction that wrote nothing keeps its read view while idle.
+const IDLE_VIEW_MICROS: i64 = 60_000_000;
+/// Open transactions of one tenant.
+const TRANSACTIONS_MAX: usize = 10_000;
+
+/// An open transaction.
+#[derive(Debug)]
+pub struct Transaction {
+    id: Uuid,
+    user_id: UserId,
+    session_id: Uuid,
+    node: Arc<Node>,
+    tenant: Arc<Tenant>,
+    last_used_micros: AtomicI64,
+    /// `None` once committed, rolled back or expired.
+    staged: Mutex<Option<Staged>>,
+}
+
+#[derive(Debug, Default)]
+struct Staged {
+    view: Option<ReadView>,
+    changes: Vec<Change>,
+    streams: Vec<StagedStream>,
+    keys: Vec<SettledKey>,
+}
+
+impl Staged {
+    fn wrote(&self) -> bool {
+        !self.changes.is_empty() || !self.streams.is_empty() || !self.keys.is_empty()
+    }
+
+    /// Adds changes; an object that this transaction made and drops again leaves nothing.
+    fn add_changes(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            let made_here = |made: &Change| match (made, &change) {
+                (Change::CreateTable(table), Change::DropTable { table_id, .. }) => {
+                    table.table_id == *table_id
+                }
+                (Change::CreateSchema { schema_id: made, .. }, Change::DropSchema { schema_id }) => {
+                    made == schema_id
+                }
+                _ => false,
+            };
+            let cancelled = self.changes.iter().position(made_here);
+            if let Change::DropTable { table_id, .. } = &change {
+                self.streams.retain(|stream| stream.table_id() != *table_id);
+            }
+            match cancelled {
+                Some(position) => drop(self.changes.remove(position)),
+                None => self.changes.push(change),
+            }
+        }
+    }
+}
+
+impl Transaction {
+    pub(crate) fn begin(
+        node: &Arc<Node>,
+        tenant: &Arc<Tenant>,
+        user_id: UserId,
+        session_id: Uuid,
+    ) -> Result<Arc<Self>> {
+        let transaction = Arc::new(Self {
+            id: new_stream_id(),
+            user_id,
+            session_id,
+            node: Arc::clone(node),
+            tenant: Arc::clone(tenant),
+            last_used_micros: AtomicI64::new(node.now_micros()),
+            staged: Mutex::new(Some(Staged::default())),
+        });
+        let mut open = tenant.transactions().lock();
+        if open.len() >= TRANSACTIONS_MAX {
+            return Err(EngineError::Overloaded {
+                message: format!("{TRANSACTIONS_MAX} transactions are open; end some"),
+                retry_after_ms: 1000,
+            });
+        }
+        open.insert(transaction.id, Arc::clone(&transaction));
+        Ok(transaction)
+    }
+
+    /// The transaction's id; handles carry it signed.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Who began it.
+    pub fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    /// The session it belongs to.
+    pub fn session_id(&self) -> Uuid {
+        self.session_id
+    }
+
+    /// What the next statement of the transaction sees.
+    ///
+    /// # Errors
+    /// `Conflict` when the transaction is over.
+    pub(crate) async fn read_view(&self) -> Result<ReadView> {
+        self.touch();
+        let mut guard = self.staged.lock().await;
+        let staged = guard.as_mut().ok_or_else(Self::over)?;
+        let base = staged.view.get_or_insert_with(|| self.tenant.read_view()).clone();
+        if !staged.wrote() {
+            return Ok(base);
+        }
+        let catalog = base.catalog().apply(&staged.changes, Stamp::overlay(base.catalog()))?;
+        let mut rows: BTreeMap<TableId, Vec<_>> = BTreeMap::new();
+        for stream in &staged.streams {
+            rows.entry(stream.table_id()).or_default().extend(stream.batches().iter().cloned());
+        }
+        Ok(base.with_staged(Arc::new(catalog), rows))
+    }
+
+    /// Adds what a statement wants to commit.
+    pub(crate) async fn stage(&self, request: CommitRequest) -> Result<()> {
+        self.touch();
+        let mut guard = self.staged.lock().await;
+        let staged = guard.as_mut().ok_or_else(Self::over)?;
+        staged.add_changes(request.changes);
+        staged.streams.extend(request.streams.into_iter().filter(|stream| !stream.is_empty()));
+        staged.keys.extend(request.keys);
+        Ok(())
+    }
+
+    /// Makes everything staged visible at once.
+    ///
+    /// # Errors
+    /// `Conflict` when a concurrent commit won or the transaction is over already.
+    pub async fn commit(&self) -> Result<()> {
+        let staged = self.end().await.ok_or_else(Self::over)?;
+        let request = CommitRequest {
+            commit_id: self.id,
+            changes: staged.changes,
+            streams: staged.streams,
+            keys: staged.keys,
+        };
+        commit(&self.node, &self.tenant, request).await.map_err(as_conflict)
+    }
+
+    /// Forgets everything staged; of no effect when the transaction is over.
+    pub async fn rollback(&self) {
+        drop(self.end().await);
+    }
+
+    async fn end(&self) -> Option<Staged> {
+        let staged = self.staged.lock().await.take();
+        self.tenant.transactions().lock().remove(&self.id);
+        staged
+    }
+
+    fn over() -> EngineError {
+        EngineError::Conflict { message: "the transaction is over or has expired".to_owned() }
+    }
+
+    fn touch(&self) {
+        self.last_used_micros.store(self.node.now_micros(), Ordering::Relaxed);
+    }
+
+    /// Ends the transaction if it wrote something and was idle too long; one that wrote nothing only
+    /// gives its read view back, because a client may hold it open for as long as it lives.
+    pub(crate) async fn expire(&self, timeout_micros: i64) {
+        let idle = self.node.now_micros() - self.last_used_micros.load(Ordering::Relaxed);
+        let wrote = {
+            let Ok(mut guard) = self.staged.try_lock() else { return };
+            let Some(staged) = guard.as_mut() else { return };
+            if idle > IDLE_VIEW_MICROS && !staged.wrote() {
+                staged.view = None;
+            }
+            staged.wrote()
+        };
+        if wrote && idle > timeout_micros {
+            tracing::info!(tenant_id = self.tenant.id().0, transaction_id = %self.id, "transaction expired");
+            self.rollback().await;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! DoAction.
+
+use arrow_flight::sql::{
+    ActionBeginTransactionRequest, ActionBeginTransactionResult,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+    ActionEndTransactionRequest, Any, EndTransaction, ProstMessageExt,
+};
+use arrow_flight::{Action, ActionType, CancelFlightInfoResult, CancelStatus};
+use bytes::Bytes;
+use prost::Message;
+use quiver_catalog::ErrorKind;
+use quiver_proto::{
+    CloseSessionRequest, GetSessionOptionsRequest, SessionOptionValue, SetSessionOptionsRequest,
+};
+
+use super::call::Call;
+use crate::sessions::SessionNames;
+use crate::status::{Classify, Failure};
+
+const TYPES: [(&str, &str); 9] = [
+    ("CreatePreparedStatement", "Prepares a statement; answers its handle and schemas"),
+    ("ClosePreparedStatement", "Closes a prepared statement"),
+    ("BeginTransaction", "Begins a transaction; answers its id"),
+    ("EndTransaction", "Commits a transaction or rolls it back"),
+    ("CancelFlightInfo", "Queries are cancelled by dropping their stream; answers NOT_CANCELLABLE"),
+    ("SetSessionOptions", "Sets session options `catalog` and `schema`"),
+    ("GetSessionOptions", "Answers the session options in force"),
+    ("CloseSession", "Closes the session and rolls back what it left open"),
+    ("CancelQuery", "As CancelFlightInfo"),
+];
+
+/// What ListActions answers.
+pub(crate) fn action_types() -> Vec<ActionType> {
+    let action = |(name, description): (&str, &str)| ActionType {
+        r#type: name.to_owned(),
+        description: description.to_owned(),
+    };
+    TYPES.into_iter().map(action).collect()
+}
+
+impl Call {
+    /// Executes an action; answers zero or one result body.
+    pub(crate) async fn action(&self, action: Action) -> Result<Option<Bytes>, Failure> {
+        let body = &action.body;
+        match action.r#type.as_str() {
+            "CreatePreparedStatement" => {
+                let request: ActionCreatePreparedStatementRequest = unpack(body)?;
+                let result = self.prepare(&request.query, request.transaction_id).await?;
+                Ok(Some(result.to_any_bytes()))
+            }
+            "ClosePreparedStatement" => {
+                let request: ActionClosePreparedStatementRequest = unpack(body)?;
+                self.close_prepared(&request.prepared_statement_handle)?;
+                Ok(None)
+            }
+            "BeginTransaction" => {
+                let _request: ActionBeginTransactionRequest = unpack(body)?;
+                let transaction_id = self.begin_transaction()?;
+                let result = ActionBeginTransactionResult { transaction_id };
+                Ok(Some(result.as_any().encode_to_vec().into()))
+            }
+            "EndTransaction" => {
+                let request: ActionEndTransactionRequest = unpack(body)?;
+                let commit = match request.action() {
+                    EndTransaction::Commit => true,
+                    EndTransaction::Rollback => false,
+                    EndTransaction::Unspecified => {
+                        return Err(Failure::invalid("EndTransaction says neither COMMIT nor ROLLBACK"));
+                    }
+                };
+                self.end_transaction(&request.transaction_id, commit).await?;
+                Ok(None)
+            }
+            "CancelQuery" | "CancelFlightInfo" => {
+                let result = CancelFlightInfoResult::new(CancelStatus::NotCancellable);
+                Ok(Some(result.encode_to_vec().into()))
+            }
+            "SetSessionOptions" | "GetSessionOptions" | "CloseSession" => {
+                self.session_action(&action).await.map(Some)
+            }
+            name => Err(Failure::new(
+                ErrorKind::Unsupported,
+                format!("action '{name}' is not supported; ListActions names those that are"),
+            )),
+        }
+    }
+
+    async fn session_action(&self, action: &Action) -> Result<Bytes, Failure> {
+        let sessions = &self.shared.sessions;
+        match action.r#type.as_str() {
+            "SetSessionOptions" => {
+                let request: SetSessionOptionsRequest = decode(&action.body)?;
+                let result = sessions.set(&self.caller, &request, &self.session_names());
+                Ok(result.map_err(|error| error.failure())?.encode_to_vec().into())
+            }
+            "GetSessionOptions" => {
+                let _request: GetSessionOptionsRequest = decode(&action.body)?;
+                Ok(sessions.get(&self.caller).encode_to_vec().into())
+            }
+            _ => {
+                let _request: CloseSessionRequest = decode(&action.body)?;
+                let closed_more = self.close_session_transactions().await;
+                let result = sessions.close(&self.caller, closed_more);
+                Ok(result.map_err(|error| error.failure())?.encode_to_vec().into())
+            }
+        }
+    }
+
+    fn session_names(&self) -> TenantNames<'_> {
+        TenantNames { call: self }
+    }
+
+    /// SQL `SET` and `RESET`: the options of the session.
+    pub(crate) async fn set_option(&self, name: &str, value: Option<&str>) -> Result<(), Failure> {
+        let option = match name {
+            "schema" | "search_path" | "current_schema" => "schema",
+            "catalog" => "catalog",
+            _ => {
+                return Err(Failure::invalid(format!(
+                    "there is no setting '{name}': a session has schema and catalog"
+                )));
+            }
+        };
+        if self.caller.presented_session().is_none() {
+            let message = "SET needs a session: log in by Handshake, or send back the bearer token of \
+                           an earlier response";
+            return Err(Failure::new(ErrorKind::Precondition, message));
+        }
+        let value = value.map_or_else(SessionOptionValue::default, SessionOptionValue::from);
+        let request = SetSessionOptionsRequest {
+            session_options: [(option.to_owned(), value)].into_iter().collect(),
+        };
+        let result = self.shared.sessions.set(&self.caller, &request, &self.session_names());
+        match result.map_err(|error| error.failure())?.errors.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::new(ErrorKind::NotFound, format!("{option} of SET not found"))),
+        }
+    }
+}
+
+struct TenantNames<'a> {
+    call: &'a Call,
+}
+
+impl SessionNames for TenantNames<'_> {
+    fn catalog(&self, name: &str) -> Option<String> {
+        let own = &self.call.caller.tenant.name;
+        own.eq_ignore_ascii_case(name).then(|| own.clone())
+    }
+
+    fn schema(&self, name: &str) -> Option<String> {
+        let catalog = self.call.tenant.catalog_version();
+        catalog.schema(name).map(|schema| schema.name.clone())
+    }
+}
+
+/// Flight SQL actions come in an Any.
+fn unpack<M: ProstMessageExt + Default>(body: &Bytes) -> Result<M, Failure> {
+    let malformed = || {
+        let name = M::type_url().rsplit('.').next().unwrap_or_default();
+        Failure::invalid(format!("the body of the action is no {name}"))
+    };
+    let any = Any::decode(&**body).map_err(|_| malformed())?;
+    any.unpack::<M>().ok().flatten().ok_or_else(malformed)
+}
+
+/// Session actions come as plain messages.
+fn decode<M: Message + Default>(body: &Bytes) -> Result<M, Failure> {
+    M::decode(&**body).map_err(|_| Failure::invalid("the body of the action cannot be decoded"))
+}

@@ -1,0 +1,115 @@
+//! Statements about tenants and users.
+//!
+//! The node administrator manages tenants and all users; everybody else may change his own password.
+
+use quiver_catalog::{ErrorKind, NewUser, Tenant};
+use quiver_engine::AdminStatement;
+
+use super::call::Call;
+use crate::shared::place;
+use crate::status::{Classify, Failure};
+
+impl Call {
+    /// Executes a statement about tenants or users.
+    pub(crate) async fn administer(&self, statement: &AdminStatement) -> Result<(), Failure> {
+        match statement {
+            AdminStatement::AlterUser { name, tenant, password } if self.is_self(name, tenant) => {
+                self.set_password(&self.caller.tenant.clone(), name, password.expose()).await
+            }
+            statement => {
+                self.require_administrator()?;
+                self.administer_node(statement).await
+            }
+        }
+    }
+
+    async fn administer_node(&self, statement: &AdminStatement) -> Result<(), Failure> {
+        match statement {
+            AdminStatement::CreateTenant { name, if_not_exists } => {
+                let created = self.shared.control.create_tenant(name).await;
+                allow(created.map(drop), *if_not_exists, ErrorKind::AlreadyExists)
+            }
+            AdminStatement::DropTenant { name, if_exists } => self.drop_tenant(name, *if_exists).await,
+            AdminStatement::CreateUser { name, tenant, password, if_not_exists } => {
+                let tenant = self.tenant_named(tenant.as_deref()).await?;
+                let user = NewUser {
+                    tenant_id: tenant.id,
+                    name: name.clone(),
+                    password: password.expose().to_owned(),
+                    node_admin: false,
+                };
+                let created = self.shared.control.create_user(user).await;
+                allow(created.map(drop), *if_not_exists, ErrorKind::AlreadyExists)
+            }
+            AdminStatement::AlterUser { name, tenant, password } => {
+                let tenant = self.tenant_named(tenant.as_deref()).await?;
+                self.set_password(&tenant, name, password.expose()).await
+            }
+            AdminStatement::DropUser { name, tenant, if_exists } => {
+                let tenant = self.tenant_named(tenant.as_deref()).await?;
+                if tenant.id == self.caller.tenant.id && *name == self.caller.user.name {
+                    return Err(Failure::new(ErrorKind::Precondition, "you cannot drop yourself"));
+                }
+                let dropped = self.shared.control.drop_user(tenant.id, name).await;
+                self.shared.auth.forget_passwords();
+                allow(dropped.map(drop), *if_exists, ErrorKind::NotFound)
+            }
+        }
+    }
+
+    async fn set_password(&self, tenant: &Tenant, name: &str, password: &str) -> Result<(), Failure> {
+        let changed = self.shared.control.set_password(tenant.id, name, password).await;
+        self.shared.auth.forget_passwords();
+        changed.map(drop).map_err(|error| error.failure())
+    }
+
+    async fn drop_tenant(&self, name: &str, if_exists: bool) -> Result<(), Failure> {
+        if name == self.caller.tenant.name {
+            let message = "the tenant you are logged in to cannot be dropped";
+            return Err(Failure::new(ErrorKind::Precondition, message));
+        }
+        let tenant = match self.tenant_named(Some(name)).await {
+            Ok(tenant) => tenant,
+            Err(failure) if if_exists && failure.kind == ErrorKind::NotFound => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        let dropped = self.shared.control.drop_tenant(name).await;
+        dropped.map(drop).map_err(|error| error.failure())?;
+        self.shared.auth.forget_passwords();
+        let removed = self.shared.engine.remove_tenant(&place(&tenant)).await;
+        removed.map_err(|error| error.failure())
+    }
+
+    async fn tenant_named(&self, name: Option<&str>) -> Result<Tenant, Failure> {
+        let Some(name) = name else { return Ok(self.caller.tenant.clone()) };
+        let tenant = self.shared.control.tenant_by_name(name).await;
+        let tenant = tenant.map_err(|error| error.failure())?;
+        tenant.ok_or_else(|| Failure::new(ErrorKind::NotFound, format!("tenant {name} not found")))
+    }
+
+    fn is_self(&self, name: &str, tenant: &Option<String>) -> bool {
+        let own = tenant.as_deref().is_none_or(|tenant| tenant == self.caller.tenant.name);
+        own && name == self.caller.user.name
+    }
+
+    fn require_administrator(&self) -> Result<(), Failure> {
+        match self.caller.user.node_admin {
+            true => Ok(()),
+            false => Err(Failure::new(
+                ErrorKind::PermissionDenied,
+                "only the node administrator manages tenants and users",
+            )),
+        }
+    }
+}
+
+fn allow(
+    result: Result<(), quiver_catalog::CatalogError>,
+    tolerated: bool,
+    kind: ErrorKind,
+) -> Result<(), Failure> {
+    match result {
+        Err(error) if tolerated && error.kind() == kind => Ok(()),
+        result => result.map_err(|error| error.failure()),
+    }
+}

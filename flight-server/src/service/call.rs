@@ -1,0 +1,115 @@
+//! One call: who makes it, for which tenant, under which query id.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use quiver_catalog::ErrorKind;
+use quiver_engine::{StatementContext, Tenant, Transaction};
+use quiver_proto::headers;
+use tonic::metadata::MetadataMap;
+use tonic::{Response, Status};
+use uuid::Uuid;
+
+use crate::auth::{TenantContext, random};
+use crate::shared::{Shared, place};
+use crate::status::{Failure, IntoStatus, insert_query_id};
+use crate::system_tables::ServerTables;
+
+/// An authenticated call.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) caller: TenantContext,
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) query_id: Uuid,
+    headers: HeaderMap,
+}
+
+impl Call {
+    /// Lets the caller in and opens the tenant; before this nothing is done for anyone.
+    pub(crate) async fn begin(shared: &Arc<Shared>, metadata: &MetadataMap) -> Result<Self, Status> {
+        let query_id = random::uuid();
+        let headers: HeaderMap = metadata.as_ref().clone();
+        let caller = shared
+            .auth
+            .authenticate(&headers)
+            .await
+            .map_err(|error| error.into_status(Some(query_id)))?;
+        let tenant = shared
+            .engine
+            .tenant(&place(&caller.tenant))
+            .await
+            .map_err(|error| error.into_status(Some(query_id)))?;
+        Ok(Self { shared: Arc::clone(shared), caller, tenant, query_id, headers })
+    }
+
+    /// The error answer of this call.
+    pub(crate) fn fail(&self, error: impl IntoStatus) -> Status {
+        error.into_status(Some(self.query_id))
+    }
+
+    /// An answer with the call's headers.
+    pub(crate) fn respond<T>(&self, body: T) -> Response<T> {
+        let mut response = Response::new(body);
+        insert_query_id(response.metadata_mut(), Some(self.query_id));
+        self.caller.insert_token(response.metadata_mut());
+        response
+    }
+
+    /// The single value of a request header.
+    pub(crate) fn header(&self, name: &'static str) -> Result<Option<String>, Failure> {
+        let mut values = self.headers.get_all(name).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.any(|other| other != value) {
+            return Err(Failure::invalid(format!(
+                "header {name} came with several values; clear it before you set it again"
+            )));
+        }
+        match value.to_str() {
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => Err(Failure::invalid(format!("header {name} is not plain ASCII text"))),
+        }
+    }
+
+    /// Whether a header says `true`.
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, Failure> {
+        match self.header(name)?.as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => Err(Failure::invalid(format!("header {name} is either true or false"))),
+        }
+    }
+
+    /// Makes an ingest safe to repeat.
+    pub(crate) fn idempotency_key(&self) -> Result<Option<String>, Failure> {
+        self.header(headers::IDEMPOTENCY_KEY)
+    }
+
+    /// Where a statement of this call runs.
+    pub(crate) fn context(&self, transaction: Option<Arc<Transaction>>) -> StatementContext {
+        let options = self.shared.sessions.options(&self.caller);
+        self.context_in(options.schema, transaction)
+    }
+
+    /// The same with a schema that was current when the statement was prepared.
+    pub(crate) fn context_in(
+        &self,
+        default_schema: String,
+        transaction: Option<Arc<Transaction>>,
+    ) -> StatementContext {
+        StatementContext {
+            engine: self.shared.engine.clone(),
+            tenant: Arc::clone(&self.tenant),
+            tenant_name: self.caller.tenant.name.clone(),
+            user_id: self.caller.user.id,
+            default_schema,
+            transaction,
+            system_tables: Arc::new(ServerTables::new(Arc::clone(&self.shared), &self.caller)),
+        }
+    }
+
+    /// A handle of another tenant or user is no handle at all.
+    pub(crate) fn not_found(what: &str) -> Failure {
+        Failure::new(ErrorKind::NotFound, format!("no such {what}; ask for a new one"))
+    }
+}

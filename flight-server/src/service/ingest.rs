@@ -1,0 +1,237 @@
+//! Uploads: Flight messages to record batches to one commit.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow_flight::FlightData;
+use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
+use arrow_flight::error::FlightError;
+use arrow_flight::sql::CommandStatementIngest;
+use arrow_flight::sql::{TableExistsOption, TableNotExistOption};
+use arrow_ipc::root_as_message;
+use futures::StreamExt;
+use quiver_catalog::ErrorKind;
+use quiver_engine::{IngestMode, IngestRequest, IpcBatch, TableExists, TableMissing};
+use tonic::{Code, Status};
+
+use super::call::Call;
+use super::put::{PutOutcome, Upload};
+use crate::request_end::RequestEnd;
+use crate::status::{Classify, Failure};
+
+/// Where an upload goes.
+#[derive(Debug)]
+pub(crate) struct IngestTarget {
+    schema_name: String,
+    table_name: String,
+    mode: IngestMode,
+    transaction_handle: Option<Vec<u8>>,
+}
+
+impl IngestTarget {
+    pub(crate) fn new(
+        call: &Call,
+        schema: Option<&str>,
+        table: &str,
+        mode: IngestMode,
+        transaction_handle: Option<Vec<u8>>,
+    ) -> Result<Self, Failure> {
+        if table.is_empty() {
+            return Err(Failure::invalid("the ingest names no table"));
+        }
+        let default = || call.shared.sessions.options(&call.caller).schema;
+        let schema_name =
+            schema.filter(|name| !name.is_empty()).map_or_else(default, ToOwned::to_owned);
+        if ["system", "information_schema"].contains(&schema_name.as_str()) {
+            return Err(Failure::new(
+                ErrorKind::PermissionDenied,
+                format!("schema {schema_name} shows state and cannot be changed"),
+            ));
+        }
+        Ok(Self { schema_name, table_name: table.to_owned(), mode, transaction_handle })
+    }
+
+    /// Reads `CommandStatementIngest`.
+    pub(crate) fn of_command(call: &Call, command: CommandStatementIngest) -> Result<Self, Failure> {
+        if command.temporary {
+            let message = "temporary tables are not supported: ingest into an ordinary one";
+            return Err(Failure::new(ErrorKind::Unsupported, message));
+        }
+        let foreign = command
+            .catalog
+            .as_deref()
+            .is_some_and(|catalog| !catalog.is_empty() && catalog != call.caller.tenant.name);
+        if foreign {
+            let catalog = command.catalog.unwrap_or_default();
+            return Err(Failure::new(ErrorKind::NotFound, format!("catalog {catalog} not found")));
+        }
+        let mode = mode_of(&command)?;
+        let handle = command.transaction_id.as_ref().map(|handle| handle.to_vec());
+        Self::new(call, command.schema.as_deref(), &command.table, mode, handle)
+    }
+}
+
+fn mode_of(command: &CommandStatementIngest) -> Result<IngestMode, Failure> {
+    let unspecified = || {
+        Failure::invalid("the ingest does not say what to do about a missing or an existing table")
+    };
+    let options = command.table_definition_options.as_ref().ok_or_else(unspecified)?;
+    let missing = match options.if_not_exist() {
+        TableNotExistOption::Create => TableMissing::Create,
+        TableNotExistOption::Fail => TableMissing::Fail,
+        TableNotExistOption::Unspecified => return Err(unspecified()),
+    };
+    let exists = match options.if_exists() {
+        TableExistsOption::Fail => TableExists::Fail,
+        TableExistsOption::Append => TableExists::Append,
+        TableExistsOption::Replace => TableExists::Replace,
+        TableExistsOption::Unspecified => return Err(unspecified()),
+    };
+    Ok(IngestMode { missing, exists })
+}
+
+/// A batch and, where they may be logged as they are, the client's own bytes of it.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) batch: RecordBatch,
+    pub(crate) ipc: Option<IpcBatch>,
+}
+
+/// The batches of an upload.
+pub(crate) struct UploadStream {
+    decoder: FlightDataDecoder,
+    end: RequestEnd,
+    has_dictionaries: bool,
+}
+
+impl UploadStream {
+    pub(crate) fn new(upload: Upload, end: RequestEnd) -> Self {
+        // Some clients send messages that hold metadata alone; the decoder does not know these.
+        let with_data = upload.filter(|message| {
+            let skip = matches!(message, Ok(message) if message.data_header.is_empty()
+                && message.data_body.is_empty());
+            std::future::ready(!skip)
+        });
+        let messages = with_data.map(|message: Result<FlightData, Status>| {
+            message.map_err(|status| FlightError::Tonic(Box::new(status)))
+        });
+        Self { decoder: FlightDataDecoder::new(messages), end, has_dictionaries: false }
+    }
+
+    /// Schema of the upload, once its first message was read.
+    pub(crate) fn schema(&self) -> Option<SchemaRef> {
+        self.decoder.schema().cloned()
+    }
+
+    /// Reads on until the schema is known.
+    pub(crate) async fn read_schema(&mut self, call: &Call) -> Result<SchemaRef, Failure> {
+        while self.schema().is_none() {
+            match self.next_message(call).await? {
+                Some(None) => {}
+                Some(Some(_)) => return Err(Failure::invalid("a batch came before the schema")),
+                None => return Err(Failure::invalid("the upload has no schema")),
+            }
+        }
+        self.schema().ok_or_else(|| Failure::internal("the schema was read and is gone"))
+    }
+
+    /// The next message: a batch, or `Some(None)` for a schema or dictionary.
+    async fn next_message(&mut self, call: &Call) -> Result<Option<Option<Received>>, Failure> {
+        let Some(decoded) = self.decoder.next().await else { return Ok(None) };
+        let decoded = decoded.map_err(|error| match error {
+            FlightError::Tonic(status) => call.upload_failure(&status),
+            error => Failure::invalid(format!("the upload holds a corrupt IPC message: {error}")),
+        })?;
+        let raw = decoded.inner;
+        Ok(Some(match decoded.payload {
+            DecodedPayload::Schema(_) => None,
+            DecodedPayload::None => {
+                self.has_dictionaries = true;
+                None
+            }
+            DecodedPayload::RecordBatch(batch) => {
+                let plain = !self.has_dictionaries && is_uncompressed(&raw.data_header);
+                let ipc = plain.then(|| IpcBatch { header: raw.data_header, body: raw.data_body });
+                Some(Received { batch, ipc })
+            }
+        }))
+    }
+
+    /// The next batch of the upload.
+    pub(crate) async fn next(&mut self, call: &Call) -> Result<Option<Received>, Failure> {
+        while let Some(message) = self.next_message(call).await? {
+            if let Some(received) = message {
+                return Ok(Some(received));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The upload came to its end and was not cut off.
+    ///
+    /// # Errors
+    /// `Cancelled` when the client went away or gave up in the middle.
+    pub(crate) fn check_end(&self) -> Result<(), Failure> {
+        if self.end.is_complete() {
+            return Ok(());
+        }
+        let message = "the upload was cut off before its end: nothing of it was committed";
+        Err(Failure::new(ErrorKind::Cancelled, message))
+    }
+}
+
+fn is_uncompressed(header: &[u8]) -> bool {
+    root_as_message(header)
+        .ok()
+        .and_then(|message| message.header_as_record_batch())
+        .is_some_and(|batch| batch.compression().is_none())
+}
+
+impl Call {
+    /// Ingests an upload.
+    pub(crate) async fn put_ingest(
+        &self,
+        target: IngestTarget,
+        mut upload: UploadStream,
+    ) -> Result<PutOutcome, Failure> {
+        let incoming = upload.read_schema(self).await?;
+        let transaction = self.transaction_of_ingest(target.transaction_handle.as_deref())?;
+        let text = format!("INGEST INTO {}.{}", target.schema_name, target.table_name);
+        let mut running = self.running(&text);
+        let request = IngestRequest {
+            schema_name: target.schema_name,
+            table_name: target.table_name,
+            incoming,
+            mode: target.mode,
+            user_id: self.caller.user.id,
+            idempotency_key: self.idempotency_key()?,
+            transaction,
+        };
+        let begun = self.shared.engine.begin_ingest(&self.tenant, request).await;
+        let mut ingest = begun.map_err(|error| error.failure())?;
+        let mut bytes = 0;
+        while let Some(Received { batch, ipc }) = upload.next(self).await? {
+            bytes += ipc.as_ref().map_or_else(|| batch.get_array_memory_size(), |ipc| ipc.body.len());
+            ingest.push(batch, ipc).await.map_err(|error| error.failure())?;
+        }
+        upload.check_end()?;
+        let outcome = ingest.commit().await.map_err(|error| error.failure())?;
+        running.add_rows(outcome.row_count);
+        running.finish();
+        if !outcome.duplicate {
+            self.shared.metrics.ingest_rows.inc_by(outcome.row_count);
+            self.shared.metrics.ingest_bytes.inc_by(bytes as u64);
+        }
+        Ok(PutOutcome::of_rows(outcome.row_count, outcome.duplicate))
+    }
+
+    /// What a broken upload is to its client, should it still listen.
+    pub(crate) fn upload_failure(&self, status: &Status) -> Failure {
+        let kind = match status.code() {
+            Code::OutOfRange => ErrorKind::InvalidArgument,
+            Code::ResourceExhausted => ErrorKind::Overloaded,
+            Code::Internal | Code::InvalidArgument => ErrorKind::InvalidArgument,
+            _ => ErrorKind::Cancelled,
+        };
+        Failure::new(kind, format!("the upload broke off: {}", status.message()))
+    }
+}

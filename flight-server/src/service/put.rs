@@ -1,0 +1,149 @@
+//! DoPut.
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow_flight::sql::{Command, DoPutPreparedStatementResult, DoPutUpdateResult};
+use arrow_flight::{FlightData, PutResult};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use prost::Message;
+use quiver_engine::{IngestMode, TableExists, TableMissing};
+use quiver_proto::headers;
+use tonic::{Status, Streaming};
+
+use super::call::Call;
+use super::command::{Request, table_of_path};
+use super::execute::{Executed, Execution};
+use super::info::unexpected;
+use super::ingest::{IngestTarget, UploadStream};
+use crate::request_end::RequestEnd;
+use crate::status::Failure;
+
+/// The answer to a DoPut.
+#[derive(Debug)]
+pub(crate) struct PutOutcome {
+    pub(crate) result: PutResult,
+    /// The same rows were committed before under the same key.
+    pub(crate) duplicate: bool,
+}
+
+impl PutOutcome {
+    pub(crate) fn of_rows(row_count: u64, duplicate: bool) -> Self {
+        let update = DoPutUpdateResult { record_count: row_count as i64 };
+        Self { result: PutResult { app_metadata: update.encode_to_vec().into() }, duplicate }
+    }
+}
+
+/// Messages of an upload, the first one put back in front.
+pub(crate) type Upload = BoxStream<'static, Result<FlightData, Status>>;
+
+impl Call {
+    /// Dispatches by the descriptor of the first message.
+    pub(crate) async fn put(
+        &self,
+        mut messages: Streaming<FlightData>,
+        end: RequestEnd,
+    ) -> Result<PutOutcome, Failure> {
+        let first = match messages.next().await {
+            Some(Ok(first)) => first,
+            Some(Err(status)) => return Err(self.upload_failure(&status)),
+            None => {
+                return Err(Failure::invalid(
+                    "the upload has no message: send at least a schema (an empty reader sends none)",
+                ));
+            }
+        };
+        let descriptor = first.flight_descriptor.clone().ok_or_else(|| {
+            Failure::invalid("the first message of an upload needs a descriptor")
+        })?;
+        let upload: Upload = futures::stream::iter([Ok(first)]).chain(messages).boxed();
+        let upload = UploadStream::new(upload, end);
+        match Request::of_descriptor(&descriptor)? {
+            Request::Path(path) => self.put_path(&path, upload).await,
+            Request::Sql(sql) => self.put_sql(&sql, None, upload).await,
+            Request::Command(command) => self.put_command(*command, upload).await,
+        }
+    }
+
+    async fn put_command(
+        &self,
+        command: Command,
+        upload: UploadStream,
+    ) -> Result<PutOutcome, Failure> {
+        match command {
+            Command::CommandStatementIngest(command) => {
+                self.put_ingest(IngestTarget::of_command(self, command)?, upload).await
+            }
+            Command::CommandStatementUpdate(update) => {
+                self.put_sql(&update.query, update.transaction_id.as_deref(), upload).await
+            }
+            Command::CommandPreparedStatementUpdate(update) => {
+                let values = self.parameters(upload).await?;
+                let rows = self.update_prepared(&update.prepared_statement_handle, values).await?;
+                Ok(PutOutcome::of_rows(rows, false))
+            }
+            Command::CommandPreparedStatementQuery(query) => {
+                let handle = query.prepared_statement_handle;
+                let values = self.parameters(upload).await?;
+                if let Some(values) = values {
+                    self.bind_prepared(&handle, values)?;
+                }
+                // Without a handle in the answer the Java driver goes on with an empty one.
+                let result = DoPutPreparedStatementResult {
+                    prepared_statement_handle: Some(handle),
+                };
+                let app_metadata = result.encode_to_vec().into();
+                Ok(PutOutcome { result: PutResult { app_metadata }, duplicate: false })
+            }
+            command => Err(unexpected("DoPut", &command)),
+        }
+    }
+
+    /// Plain upload to a table.
+    async fn put_path(&self, path: &[String], upload: UploadStream) -> Result<PutOutcome, Failure> {
+        let (schema, table) = table_of_path(path)?;
+        let missing = match self.flag(headers::CREATE)? {
+            true => TableMissing::Create,
+            false => TableMissing::Fail,
+        };
+        let mode = IngestMode { missing, exists: TableExists::Append };
+        let target = IngestTarget::new(self, schema, table, mode, None)?;
+        self.put_ingest(target, upload).await
+    }
+
+    /// A statement executed for its effect; uploaded rows are its parameters.
+    async fn put_sql(
+        &self,
+        sql: &str,
+        transaction_handle: Option<&[u8]>,
+        upload: UploadStream,
+    ) -> Result<PutOutcome, Failure> {
+        let parsed = self.parse(sql)?;
+        let parameters = self.parameters(upload).await?;
+        let context = self.statement_context(transaction_handle)?;
+        let execution = Execution { parsed: &parsed, context, parameters, transaction_handle };
+        match self.execute(execution).await? {
+            Executed::Done { row_count } => Ok(PutOutcome::of_rows(row_count, false)),
+            // The result of a CALL; a query's rows are not fetched this way.
+            Executed::Rows { row_count: Some(_), .. } => Ok(PutOutcome::of_rows(0, false)),
+            Executed::Rows { .. } => {
+                Err(Failure::invalid("the statement returns rows: use GetFlightInfo and DoGet"))
+            }
+        }
+    }
+
+    /// All rows of a small upload; `None` when it has no columns.
+    async fn parameters(&self, mut upload: UploadStream) -> Result<Option<RecordBatch>, Failure> {
+        let mut batches = vec![];
+        while let Some(received) = upload.next(self).await? {
+            batches.push(received.batch);
+        }
+        upload.check_end()?;
+        let Some(schema) = upload.schema() else { return Ok(None) };
+        if schema.fields().is_empty() {
+            return Ok(None);
+        }
+        let rows = concat_batches(&schema, &batches);
+        rows.map(Some).map_err(|error| Failure::invalid(error.to_string()))
+    }
+}
