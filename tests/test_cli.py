@@ -295,18 +295,32 @@ def test_bad_values_name_their_key(binary, tmp_path):
     assert_one_line_error(done, "missing.toml")
 
 
-def test_layers_of_settings(make_server, tmp_path):
-    """Environment over file; the server shows what is in force."""
-    server = make_server(settings={"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "7777"})
+def test_layers_of_settings(make_server):
+    """A flag over the environment over the file: seen by where the server listens."""
+    by_file, by_environment, by_flag = free_port(), free_port(), free_port()
+    server = make_server()
     config = server.folder / "quiver.toml"
-    config.write_text("[write_buffer]\nflush_interval_ms = 5555\nflush_bytes = 9999999\n")
-    command = server.command
-    server.command = lambda: [*command(), "--config", str(config)]
-    server.start()
-    with Flight(server.uri) as client:
-        shown = str(client.query("SELECT * FROM system.settings").to_pylist())
-    assert "7777" in shown and "5555" not in shown and "9999999" in shown
-    assert server.stop() == 0
+    config.write_text(
+        f'[server]\nflight_addr = "127.0.0.1:{by_file}"\n'
+        f'http_addr = "127.0.0.1:{server.http_port}"\ndev = true\n'
+    )
+    base = [str(server.binary), "serve", "--data-dir", str(server.data_dir), "--config", str(config)]
+    layers = [
+        (by_file, {}, []),
+        (by_environment, {"QUIVER_SERVER__FLIGHT_ADDR": f"127.0.0.1:{by_environment}"}, []),
+        (
+            by_flag,
+            {"QUIVER_SERVER__FLIGHT_ADDR": f"127.0.0.1:{by_environment}"},
+            ["--flight-addr", f"127.0.0.1:{by_flag}"],
+        ),
+    ]
+    for port, settings, flags in layers:
+        server.settings, server.flight_port = settings, port
+        server.command = lambda flags=flags: [*base, *flags]
+        server.start()
+        with Flight(server.uri) as client:
+            assert client.scalar("SELECT 1") == 1
+        assert server.stop() == 0
 
 
 def test_remote_addresses_without_tls_are_refused(binary, tmp_path):

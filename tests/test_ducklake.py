@@ -186,6 +186,12 @@ def test_snapshots_survive_a_crash(lake_server):
         assert [t.column(0)[0].as_py() for t in counts] == [100, 150]
 
 
+def segments_in_plan(client: Flight, query: str) -> set[str]:
+    """The names of the segment files that a plan mentions."""
+    plan = str(client.rows("EXPLAIN ANALYZE " + query))
+    return set(re.findall(r"[\w-]+\.parquet", plan))
+
+
 def test_both_prune_files_by_the_catalog(lake_server):
     """Ten flushes with ids that do not overlap: a point query reads one file, here and there."""
     with Flight(lake_server.uri) as client:
@@ -200,9 +206,8 @@ def test_both_prune_files_by_the_catalog(lake_server):
         assert compare.python_rows(answer) == client.rows(query)
         files_read = re.search(r"Total Files Read: (\d+)", str(analyzed.to_pylist()))
         assert files_read and int(files_read[1]) == 1, analyzed.to_pylist()
-        plan = str(client.rows("EXPLAIN ANALYZE " + query))
-        pruned = re.search(r"segments_pruned=(\d+)", plan)
-        assert pruned and int(pruned[1]) == 9, plan
+        assert len(segments_in_plan(client, query)) == 1
+        assert len(segments_in_plan(client, "SELECT sum(id) FROM ranges")) > 1
         nothing = "SELECT count(*) FROM ranges WHERE id > 999999"
         assert client.scalar(nothing) == lake.scalar(lake_server.catalog_path, nothing) == 0
 
