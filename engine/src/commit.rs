@@ -56,14 +56,16 @@ pub(crate) async fn commit(
     mut request: CommitRequest,
 ) -> Result<()> {
     request.streams.retain(|stream| !stream.is_empty());
-    if !request.changes.is_empty() {
+    // A key without rows has no memtable that would keep its record in the log.
+    let keys_alone = request.streams.is_empty() && !request.keys.is_empty();
+    if !request.changes.is_empty() || keys_alone {
         let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
         let job = spawn(async move { commit_with_catalog(&node, &tenant, request).await });
         return job.await.map_err(|error| {
             EngineError::internal(format!("the commit failed half way: {error}"))
         })?;
     }
-    if request.streams.is_empty() && request.keys.is_empty() {
+    if request.streams.is_empty() {
         return Ok(());
     }
     commit_rows(node, tenant, request).await

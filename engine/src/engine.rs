@@ -231,7 +231,7 @@ impl Engine {
     /// Gives back the log below the oldest row that is in no segment.
     pub(crate) fn release_log(&self) {
         // Read first: a stream that begins meanwhile pins the log at this position or later.
-        let written = self.node().wal.status().written_lsn;
+        let written = self.node().wal.written_lsn();
         let oldest = self.open_tenants().iter().filter_map(|tenant| tenant.oldest_lsn()).min();
         self.node().release_log(oldest.map_or(written, |lsn| lsn.min(written)));
     }
@@ -239,7 +239,7 @@ impl Engine {
     /// Bytes of the log, of uncommitted rows, and of committed rows that are not in segments.
     pub fn usage_bytes(&self) -> (u64, u64, u64) {
         let (uncommitted, committed) = self.node().budget.used_bytes();
-        (self.node().wal.status().bytes, uncommitted, committed)
+        (self.node().wal.bytes(), uncommitted, committed)
     }
 
     /// Whether the log has failed: the process must stop.
@@ -273,10 +273,9 @@ impl Engine {
 
 async fn open_wal(settings: &EngineSettings) -> Result<(Wal, crate::wal::Replay)> {
     let wal_settings = WalSettings {
-        dir: settings.data_dir.join("wal"),
         file_bytes: settings.wal_file_bytes,
         queue_bytes_max: settings.wal_queue_bytes_max,
-        ..WalSettings::default()
+        ..WalSettings::new(settings.data_dir.join("wal"))
     };
     let repair = settings.wal_repair;
     crate::task::blocking(move || {

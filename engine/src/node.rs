@@ -44,7 +44,7 @@ impl Node {
         let deadline = tokio::time::Instant::now() + self.append_wait();
         loop {
             let made = self.log_room_made.notified();
-            if self.wal.status().bytes <= self.settings.wal_bytes_max {
+            if self.wal.bytes() <= self.settings.wal_bytes_max {
                 return Ok(());
             }
             self.log_room_wanted.notify_one();
@@ -103,5 +103,5 @@ impl Node {
 
 /// Payload bytes of frames, for back-pressure.
 pub(crate) fn frame_bytes(frames: &[Frame]) -> usize {
-    frames.iter().flat_map(|frame| &frame.parts).map(bytes::Bytes::len).sum()
+    frames.iter().map(|frame| frame.payload_bytes() as usize).sum()
 }

@@ -95,8 +95,7 @@ pub(super) fn apply(
         }
         Conversion::List { to, child } => lists::convert_list(array, to, child, budget),
         Conversion::Map { to, sorted, entries } => {
-            let map = lists::convert_map(array.as_map(), to, entries, budget)?;
-            Ok(lists::marked(map, *sorted)?)
+            lists::convert_map(array.as_map(), to, *sorted, entries, budget)
         }
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn convert_list(
 pub(super) fn convert_map(
     map: &MapArray,
     to: &FieldRef,
+    sorted: bool,
     entries: &Conversion,
     budget: &Budget,
 ) -> Applied<ArrayRef> {
@@ -50,7 +51,7 @@ pub(super) fn convert_map(
     }
     let entries: StructArray = values.as_struct().clone();
     let nulls = map.nulls().cloned();
-    Ok(Arc::new(MapArray::try_new(Arc::clone(to), offsets, entries, nulls, false)?))
+    Ok(Arc::new(MapArray::try_new(Arc::clone(to), offsets, entries, nulls, sorted)?))
 }
 
 /// The list that holds element `row`.

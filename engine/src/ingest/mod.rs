@@ -94,7 +94,7 @@ impl Ingest {
         let adapter = Adapter::new(&request.incoming, &target.arrow_schema)?;
         let digest = key.is_some().then(|| ContentDigest::new(&target.arrow_schema));
         let stream_id = new_stream_id();
-        let pin = tenant.pin(stream_id, node.wal.status().written_lsn);
+        let pin = tenant.pin(stream_id, node.wal.written_lsn());
         let reservation = node.reservation(&tenant);
         let writer =
             StreamWriter::new(target.table_id, target.arrow_schema, stream_id, reservation, pin);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quiver_catalog::TableId;
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::node::{Node, frame_bytes};
 use crate::record::{
     CommittedStream, IpcBatch, KIND_ROWS, RowsPlace, decode_rows, encode_rows,
@@ -14,6 +14,13 @@ use crate::record::{
 use crate::tenant::{LogPin, Tenant};
 use crate::wal::{Frame, Lsn};
 use crate::write_buffer::{CommittedBytes, Reservation};
+
+/// Batches are cut to frames of at most this size, so that the log's queue moves.
+const FRAME_BYTES_MAX: u64 = 32 << 20;
+/// What a frame holds beside the rows: headers and, once per stream, the schema.
+const FRAME_HEAD_BYTES: u64 = 64 << 10;
+/// What a batch takes in memory beside its buffers.
+const BATCH_HEAD_BYTES: u64 = 1024;
 
 /// Writes one stream.
 #[derive(Debug)]
@@ -74,7 +81,7 @@ impl StreamWriter {
         self.stream.row_count += rows as u64;
     }
 
-    /// Logs one canonical batch and keeps it.
+    /// Logs canonical rows and keeps them; in pieces when they are larger than a frame may be.
     pub(crate) async fn push(
         &mut self,
         node: &Node,
@@ -82,9 +89,37 @@ impl StreamWriter {
         batch: RecordBatch,
         ipc: Option<IpcBatch>,
     ) -> Result<()> {
-        let own_bytes = ipc.is_some();
-        let ipc = ipc.map_or_else(|| IpcBatch::encode(&batch), Ok)?;
-        let bytes = ipc.body.len() as u64 + 256;
+        let frame_bytes_max = node.wal.payload_bytes_max().min(FRAME_BYTES_MAX);
+        let mut rest = vec![(batch, ipc)];
+        while let Some((batch, ipc)) = rest.pop() {
+            let own_bytes = ipc.is_some();
+            let ipc = ipc.map_or_else(|| IpcBatch::encode(&batch), Ok)?;
+            let half = batch.num_rows() / 2;
+            if ipc.body.len() as u64 > frame_bytes_max && half > 0 {
+                rest.push((batch.slice(half, batch.num_rows() - half), None));
+                rest.push((batch.slice(0, half), None));
+                continue;
+            }
+            if ipc.body.len() as u64 + FRAME_HEAD_BYTES > node.wal.payload_bytes_max() {
+                return Err(EngineError::invalid(format!(
+                    "a row of {} bytes is larger than a WAL file can hold; raise wal.file_bytes",
+                    ipc.body.len()
+                )));
+            }
+            self.push_frame(node, tenant, batch, ipc, own_bytes).await?;
+        }
+        Ok(())
+    }
+
+    async fn push_frame(
+        &mut self,
+        node: &Node,
+        tenant: &Tenant,
+        batch: RecordBatch,
+        ipc: IpcBatch,
+        own_bytes: bool,
+    ) -> Result<()> {
+        let bytes = ipc.body.len() as u64 + BATCH_HEAD_BYTES;
         self.stream.reservation.grow(bytes, node.append_wait()).await?;
         let place = RowsPlace {
             tenant_id: tenant.id().0,

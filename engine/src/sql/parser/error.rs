@@ -25,23 +25,14 @@ pub enum ParseError {
     /// Too many levels of parentheses, subqueries or types.
     #[error("the statement is nested too deeply; simplify it, for example with WITH or a table")]
     TooDeep,
-    /// One expression, join or set operation with very many parts.
+    /// One expression or chain of set operations with very many parts.
     #[error(
-        "the statement has more than {tokens_max} words and operators in one expression; write a \
-         list as IN (…) or VALUES, or split the statement"
+        "an expression or chain of UNIONs is too long, the limit is about {words_max} words; write \
+         a list as IN (…) or VALUES, or split the statement"
     )]
     TooComplex {
-        /// The limit.
-        tokens_max: usize,
-    },
-    /// A long chain of set operations.
-    #[error(
-        "the statement has more than {operations_max} UNION, EXCEPT or INTERSECT in a row; write \
-         rows as VALUES (…), (…), or split the statement"
-    )]
-    TooManySetOperations {
-        /// The limit.
-        operations_max: usize,
+        /// The limit, in words and operators.
+        words_max: usize,
     },
     /// More tables than one query may read.
     #[error("the statement reads more than {relations_max} tables; split it")]
@@ -85,7 +76,6 @@ impl ParseError {
             | Self::MultipleStatements
             | Self::TooDeep
             | Self::TooComplex { .. }
-            | Self::TooManySetOperations { .. }
             | Self::TooManyRelations { .. }
             | Self::Placeholders { .. }
             | Self::Syntax { .. } => ErrorKind::InvalidArgument,

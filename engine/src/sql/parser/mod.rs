@@ -25,7 +25,7 @@ mod tests;
 
 pub use error::ParseError;
 pub(crate) use redact::redact;
-pub(crate) use statement::{
+pub use statement::{
     AdminStatement, CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable,
     ParsedStatement, PartitionTransform, Password, SortBy, Statement,
 };
@@ -35,7 +35,7 @@ pub(crate) use statement::{
 /// # Errors
 /// `ParseError` names the place and what to write instead. For the text of a refused statement use
 /// [`redact`] before it is recorded.
-pub(crate) fn parse(sql: &str) -> Result<ParsedStatement, ParseError> {
+pub fn parse(sql: &str) -> Result<ParsedStatement, ParseError> {
     let tokens::Tokens {
         tokens,
         placeholders,

@@ -10,19 +10,21 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{ColumnDef, Expr, Ident, Insert, ObjectName, Query, Value};
 
 /// One statement and what the caller needs beside it.
-#[derive(Debug, Clone)]
-pub(crate) struct ParsedStatement {
+///
+/// Not `Clone`: cloning a deep tree takes many times the stack that parsing it again takes.
+#[derive(Debug)]
+pub struct ParsedStatement {
     /// The statement.
-    pub(crate) statement: Statement,
+    pub statement: Statement,
     /// The text as it may be recorded and shown: passwords are `'***'`.
-    pub(crate) redacted: String,
+    pub redacted: String,
     /// How many parameters the statement takes: its `?`, or the highest `$n`.
-    pub(crate) placeholders: usize,
+    pub placeholders: usize,
 }
 
 /// A statement the engine knows how to execute.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Statement {
+#[derive(Debug, PartialEq)]
+pub enum Statement {
     /// `SELECT`, `VALUES`, `WITH`, `SHOW`, `DESCRIBE`, `EXPLAIN` of a query: no side effects
     /// anywhere inside, planned by DataFusion as it is.
     Query(Box<DfStatement>),
@@ -105,31 +107,31 @@ pub(crate) enum Statement {
 
 /// `CREATE TABLE name (columns) [clauses] [AS query]`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct CreateTable {
+pub struct CreateTable {
     /// The table, possibly with schema and tenant.
-    pub(crate) name: ObjectName,
+    pub name: ObjectName,
     /// Whether an existing table is no error.
-    pub(crate) if_not_exists: bool,
+    pub if_not_exists: bool,
     /// Whether an existing table is replaced.
-    pub(crate) or_replace: bool,
+    pub or_replace: bool,
     /// The columns; empty only with a query. Of the column options only `NOT NULL`, `NULL`,
     /// `DEFAULT` and `COMMENT` are left; a column's `PRIMARY KEY` is in `primary_key`.
-    pub(crate) columns: Vec<ColumnDef>,
+    pub columns: Vec<ColumnDef>,
     /// Columns of the primary key, wherever it was written; empty means none.
-    pub(crate) primary_key: Vec<Ident>,
+    pub primary_key: Vec<Ident>,
     /// `PARTITIONED BY`, in order.
-    pub(crate) partitioned_by: Vec<PartitionTransform>,
+    pub partitioned_by: Vec<PartitionTransform>,
     /// `SORTED BY`, in order.
-    pub(crate) sorted_by: Vec<SortBy>,
+    pub sorted_by: Vec<SortBy>,
     /// `WITH (…)`: keys in lower case, each once. A bare word is a single-quoted string.
-    pub(crate) options: Vec<(String, Value)>,
+    pub options: Vec<(String, Value)>,
     /// `AS query`.
-    pub(crate) query: Option<Box<Query>>,
+    pub query: Option<Box<Query>>,
 }
 
 /// How a column's values are turned into a partition value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PartitionTransform {
+pub enum PartitionTransform {
     /// The value itself.
     Identity {
         /// The column.
@@ -166,7 +168,7 @@ pub(crate) enum PartitionTransform {
 
 impl PartitionTransform {
     /// The column the transform reads.
-    pub(crate) fn column(&self) -> &Ident {
+    pub fn column(&self) -> &Ident {
         match self {
             Self::Identity { column }
             | Self::Year { column }
@@ -180,18 +182,18 @@ impl PartitionTransform {
 
 /// One key of a sort order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SortBy {
+pub struct SortBy {
     /// The column.
-    pub(crate) column: Ident,
+    pub column: Ident,
     /// Whether large values come first.
-    pub(crate) descending: bool,
+    pub descending: bool,
     /// Where NULLs go. Unsaid, they count as larger than everything, as in PostgreSQL.
-    pub(crate) nulls_first: bool,
+    pub nulls_first: bool,
 }
 
 /// What `COPY … TO` writes.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum CopySource {
+pub enum CopySource {
     /// All rows of a table.
     Table {
         /// The table.
@@ -205,7 +207,7 @@ pub(crate) enum CopySource {
 
 /// A file format of `COPY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CopyFormat {
+pub enum CopyFormat {
     /// Apache Parquet.
     Parquet,
     /// Comma-separated values, or with another delimiter.
@@ -219,21 +221,21 @@ pub(crate) enum CopyFormat {
 /// Options of `COPY`; what was not written is `None` and takes the format's default. An option that
 /// the format does not have is refused by the parser.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CopyOptions {
+pub struct CopyOptions {
     /// As written, or from the file's extension.
-    pub(crate) format: CopyFormat,
+    pub format: CopyFormat,
     /// CSV: whether the first line holds the column names.
-    pub(crate) header: Option<bool>,
+    pub header: Option<bool>,
     /// CSV: the byte between values.
-    pub(crate) delimiter: Option<u8>,
+    pub delimiter: Option<u8>,
     /// CSV: the byte around values.
-    pub(crate) quote: Option<u8>,
+    pub quote: Option<u8>,
     /// CSV: the byte before a quote inside a value.
-    pub(crate) escape: Option<u8>,
+    pub escape: Option<u8>,
     /// CSV: the text that stands for NULL.
-    pub(crate) null: Option<String>,
+    pub null: Option<String>,
     /// Name of a codec, in lower case; which ones exist is decided by the format's writer.
-    pub(crate) compression: Option<String>,
+    pub compression: Option<String>,
 }
 
 impl CopyOptions {
@@ -253,16 +255,16 @@ impl CopyOptions {
 
 /// One argument of `CALL`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct CallArgument {
+pub struct CallArgument {
     /// Of `name => value`, in lower case unless it was quoted.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// An expression without columns: constants, parameters, functions of them.
-    pub(crate) value: Expr,
+    pub value: Expr,
 }
 
 /// Statements about users and tenants. Names are in lower case unless they were quoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum AdminStatement {
+pub enum AdminStatement {
     /// `CREATE TENANT`.
     CreateTenant {
         /// The tenant.
@@ -310,7 +312,7 @@ pub(crate) enum AdminStatement {
 
 /// A password from a statement. It cannot be printed by accident.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Password(String);
+pub struct Password(String);
 
 impl Password {
     pub(crate) fn new(text: String) -> Self {
@@ -318,7 +320,7 @@ impl Password {
     }
 
     /// The password itself, for hashing.
-    pub(crate) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -17,9 +17,9 @@ pub(super) const SQL_BYTES_MAX: usize = 1 << 20;
 pub(super) const NESTING_MAX: usize = 50;
 /// Deepest tree, counted in tokens that could each be one level of it: those between two commas, and
 /// those of the groups between them. Dropping a tree takes stack for each level.
-pub(super) const DEPTH_MAX: usize = 4096;
-/// Most `UNION`, `EXCEPT`, `INTERSECT` on one level: each is one level of the tree.
-pub(super) const SET_OPERATIONS_MAX: usize = 1000;
+pub(super) const DEPTH_MAX: usize = 2048;
+/// `UNION`, `EXCEPT` and `INTERSECT` are levels too, and cost more stack than an operator.
+const SET_OPERATION_DEPTH: usize = 16;
 /// Most repetitions of one word: sqlparser descends unguarded into some, such as `INTERVAL`.
 const WORD_REPEATS_MAX: usize = 8;
 /// As in PostgreSQL's protocol.
@@ -110,7 +110,7 @@ impl Level {
 
     /// No path through the tree of this level is longer.
     fn depth(&self) -> usize {
-        self.deepest.max(self.run + self.nested) + self.set_operations
+        self.deepest.max(self.run + self.nested) + SET_OPERATION_DEPTH * self.set_operations
     }
 
     fn comma(&mut self) {
@@ -119,17 +119,12 @@ impl Level {
     }
 
     fn check(&self) -> Result<(), ParseError> {
-        if self.depth() > DEPTH_MAX {
-            return Err(ParseError::TooComplex {
-                tokens_max: DEPTH_MAX,
-            });
+        match self.depth() > DEPTH_MAX {
+            true => Err(ParseError::TooComplex {
+                words_max: DEPTH_MAX,
+            }),
+            false => Ok(()),
         }
-        if self.set_operations > SET_OPERATIONS_MAX {
-            return Err(ParseError::TooManySetOperations {
-                operations_max: SET_OPERATIONS_MAX,
-            });
-        }
-        Ok(())
     }
 }
 
