@@ -83,9 +83,7 @@ impl ColumnBounds {
     fn new(column: &Column, segments: &[Arc<Segment>]) -> Self {
         let stats: Vec<Option<&ColumnStats>> = segments
             .iter()
-            .map(|segment| {
-                segment.stats(column.id)
-            })
+            .map(|segment| segment.stats(column.id))
             .collect();
         let usable = |stats: &Option<&ColumnStats>| {
             is_float(column).then_some(*stats).map_or(true, |stats| {

@@ -126,10 +126,3 @@ impl TestTable {
         TenantRegistry::new(TenantId(7), self.directory.path()).unwrap()
     }
 }
-pub(crate) fn tmp_check(table: &TestTable) {
-    let version = table.version();
-    let leaves = version.leaves();
-    for segment in &table.segments {
-        quiver_catalog::segment_check::check_segment(&version, &leaves, segment).unwrap();
-    }
-}
