@@ -211,7 +211,7 @@ def test_tenants_and_users(server, name):
     with Flight(server.uri, f"bob@{tenant}", "a long secret") as bob:
         assert bob.scalar("SELECT 1") == 1
     assert tenant in server.run("tenant", "list").stdout
-    assert "bob" in server.run("user", "list", "--tenant", tenant).stdout
+    assert "bob" in server.run("user", "list").stdout
     assert_one_line_error(server.run("tenant", "create", tenant), tenant, code=1)
     assert server.run("user", "drop", "bob", "--tenant", tenant).returncode == 0
     assert server.run("tenant", "drop", tenant).returncode == 0
