@@ -74,9 +74,19 @@ struct Write {
 
 #[derive(Debug, Clone)]
 enum NameChange {
-    Add { path: PathBuf, node: u64 },
-    Remove { path: PathBuf, node: u64 },
-    Rename { from: PathBuf, to: PathBuf, node: u64 },
+    Add {
+        path: PathBuf,
+        node: u64,
+    },
+    Remove {
+        path: PathBuf,
+        node: u64,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+        node: u64,
+    },
 }
 
 impl SimulatedFs {
@@ -94,7 +104,9 @@ impl SimulatedFs {
             next_node: 1,
             syncs: 0,
         };
-        Self { disk: Arc::new(Mutex::new(disk)) }
+        Self {
+            disk: Arc::new(Mutex::new(disk)),
+        }
     }
 
     /// Sets which calls fail from now on.
@@ -140,7 +152,14 @@ impl SimulatedFs {
         disk.next_node = disk.next_node.max(node + 1);
         disk.names.insert(path.into(), node);
         disk.durable_names.insert(path.into(), node);
-        disk.nodes.insert(node, Node { durable: content.clone(), content, writes: Vec::new() });
+        disk.nodes.insert(
+            node,
+            Node {
+                durable: content.clone(),
+                content,
+                writes: Vec::new(),
+            },
+        );
     }
 
     /// Removes a file durably, as an operator would.
@@ -172,7 +191,11 @@ impl SimulatedFs {
     }
 
     fn handle(&self, node: u64, run: u64) -> Box<dyn StorageFile> {
-        Box::new(SimulatedFile { fs: self.clone(), node, run })
+        Box::new(SimulatedFile {
+            fs: self.clone(),
+            node,
+            run,
+        })
     }
 }
 
@@ -190,12 +213,17 @@ impl Disk {
     }
 
     fn node_of(&self, path: &Path) -> io::Result<u64> {
-        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.names
+            .get(path)
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// How many of the bytes up to `end` a file may grow by.
     fn room(&self, node: u64, end: u64) -> u64 {
-        let Some(limit) = self.faults.disk_bytes else { return end };
+        let Some(limit) = self.faults.disk_bytes else {
+            return end;
+        };
         let used: u64 = self
             .names
             .values()
@@ -246,11 +274,19 @@ impl Write {
             let offset = self.offset + at as u64;
             let room = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize;
             let end = self.bytes.len().min(at + room);
-            pieces.push(Self { offset, bytes: self.bytes[at..end].to_vec(), extend_to: 0 });
+            pieces.push(Self {
+                offset,
+                bytes: self.bytes[at..end].to_vec(),
+                extend_to: 0,
+            });
             at = end;
         }
         if self.extend_to > 0 {
-            pieces.push(Self { offset: 0, bytes: Vec::new(), extend_to: self.extend_to });
+            pieces.push(Self {
+                offset: 0,
+                bytes: Vec::new(),
+                extend_to: self.extend_to,
+            });
         }
         pieces
     }
@@ -286,7 +322,10 @@ impl StorageFs for SimulatedFs {
         let node = disk.next_node;
         disk.next_node += 1;
         disk.nodes.insert(node, Node::default());
-        disk.change_name(NameChange::Add { path: path.into(), node });
+        disk.change_name(NameChange::Add {
+            path: path.into(),
+            node,
+        });
         Ok(self.handle(node, disk.run))
     }
 
@@ -310,7 +349,11 @@ impl StorageFs for SimulatedFs {
         let per_mille = disk.faults.name;
         disk.fails(per_mille)?;
         let node = disk.node_of(from)?;
-        disk.change_name(NameChange::Rename { from: from.into(), to: to.into(), node });
+        disk.change_name(NameChange::Rename {
+            from: from.into(),
+            to: to.into(),
+            node,
+        });
         Ok(())
     }
 
@@ -319,12 +362,18 @@ impl StorageFs for SimulatedFs {
         let per_mille = disk.faults.name;
         disk.fails(per_mille)?;
         let node = disk.node_of(path)?;
-        disk.change_name(NameChange::Remove { path: path.into(), node });
+        disk.change_name(NameChange::Remove {
+            path: path.into(),
+            node,
+        });
         Ok(())
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.disk.lock().dirs.extend(dir.ancestors().map(Path::to_path_buf));
+        self.disk
+            .lock()
+            .dirs
+            .extend(dir.ancestors().map(Path::to_path_buf));
         Ok(())
     }
 
@@ -336,11 +385,15 @@ impl StorageFs for SimulatedFs {
             NameChange::Add { path, .. } | NameChange::Remove { path, .. } => {
                 path.parent() == Some(dir)
             }
-            NameChange::Rename { from, to, .. } => [from, to].iter().any(|p| p.parent() == Some(dir)),
+            NameChange::Rename { from, to, .. } => {
+                [from, to].iter().any(|p| p.parent() == Some(dir))
+            }
         };
         let changes = std::mem::take(&mut disk.name_changes);
         let (durable, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(in_dir);
-        durable.iter().for_each(|change| change.apply(&mut disk.durable_names));
+        durable
+            .iter()
+            .for_each(|change| change.apply(&mut disk.durable_names));
         disk.name_changes = rest;
         Ok(())
     }
@@ -361,7 +414,11 @@ struct SimulatedFile {
 impl SimulatedFile {
     fn disk(&self) -> io::Result<MutexGuard<'_, Disk>> {
         let disk = self.fs.disk.lock();
-        if disk.run == self.run { Ok(disk) } else { Err(io::Error::other("handle of a dead run")) }
+        if disk.run == self.run {
+            Ok(disk)
+        } else {
+            Err(io::Error::other("handle of a dead run"))
+        }
     }
 }
 
@@ -387,7 +444,11 @@ impl StorageFile for SimulatedFile {
             result = Err(error);
         }
         if !bytes.is_empty() {
-            node(&mut disk, self.node).write(Write { offset, bytes, extend_to: 0 });
+            node(&mut disk, self.node).write(Write {
+                offset,
+                bytes,
+                extend_to: 0,
+            });
         }
         result
     }
@@ -407,10 +468,14 @@ impl StorageFile for SimulatedFile {
         let per_mille = disk.faults.sync;
         let result = disk.fails(per_mille);
         let Disk { rng, nodes, .. } = &mut *disk;
-        let node = nodes.get_mut(&self.node).expect("nodes are never taken away");
+        let node = nodes
+            .get_mut(&self.node)
+            .expect("nodes are never taken away");
         if result.is_ok() {
             // Not the content: what an earlier failed sync lost stays lost.
-            std::mem::take(&mut node.writes).iter().for_each(|w| w.apply(&mut node.durable));
+            std::mem::take(&mut node.writes)
+                .iter()
+                .for_each(|w| w.apply(&mut node.durable));
         } else {
             // The pages count as clean now: they are seen until the power is cut, and gone then.
             node.lose(rng, 0.5);
@@ -423,7 +488,11 @@ impl StorageFile for SimulatedFile {
         if disk.room(self.node, bytes) < bytes {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let write = Write { offset: 0, bytes: Vec::new(), extend_to: bytes };
+        let write = Write {
+            offset: 0,
+            bytes: Vec::new(),
+            extend_to: bytes,
+        };
         node(&mut disk, self.node).write(write);
         Ok(())
     }

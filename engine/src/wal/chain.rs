@@ -84,9 +84,13 @@ fn read_headers(fs: &dyn StorageFs, dir: &Path) -> Result<Vec<ChainFile>, WalErr
 
 fn read_header(fs: &dyn StorageFs, path: &Path) -> Result<Option<FileHeader>, WalError> {
     let mut block = [0; BLOCK_BYTES];
-    fs.open(path)
+    let read = fs
+        .open(path)
         .and_then(|file| file.read_at(0, &mut block))
         .map_err(|error| WalError::io("read", path, error))?;
+    if read < BLOCK_BYTES {
+        return Ok(None);
+    }
     match FileHeader::decode(&block) {
         Ok(header) => Ok(Some(header)),
         Err(BadHeader::Damaged) => Ok(None),

@@ -60,21 +60,23 @@ impl Wal {
         seed: u64,
         repair: bool,
     ) -> Result<(Self, Replay), WalError> {
-        let opened = open(&settings, &fs, seed, repair)?;
+        let group_bytes_max = settings.group_bytes_max;
+        let queue = Queue::new(settings.queue_bytes_max);
+        let payload_bytes_max = payload_bytes_max(&settings);
+        let opened = open(settings, fs, seed, repair)?;
         let shared = Arc::new(Shared {
-            queue: Queue::new(settings.queue_bytes_max),
+            queue,
             files: opened.files,
             failure: OnceLock::new(),
             failure_seen: watch::Sender::new(None),
         });
         let wal = Self {
             shared: Arc::clone(&shared),
-            payload_bytes_max: payload_bytes_max(&settings),
+            payload_bytes_max,
             threads: Mutex::default(),
         };
         let (reports, to_report) = channel();
         let (for_writer, for_sequencer) = (Arc::clone(&shared), Arc::clone(&shared));
-        let group_bytes_max = settings.group_bytes_max;
         let (core, housekeeper) = (opened.core, opened.housekeeper);
         // If one cannot be started, dropping `wal` ends those that were.
         wal.start("wal-writer", move || {

@@ -35,17 +35,17 @@ pub(super) struct Opened {
 /// # Errors
 /// `Corrupt` for damage, `Version` for another format, `Io` and `Poisoned` for a failing disk.
 pub(super) fn open(
-    settings: &WalSettings,
-    fs: &Arc<dyn StorageFs>,
+    settings: WalSettings,
+    fs: Arc<dyn StorageFs>,
     seed: u64,
     repair: bool,
 ) -> Result<Opened, WalError> {
     settings.validate()?;
-    create_dir(&**fs, &settings.dir)?;
-    let mut chain = find_chain(&**fs, &settings.dir, repair)?;
-    let mut found = verify(&**fs, &mut chain, repair)?;
-    found.dropped_frames += count_frames(&**fs, &chain.leftovers);
-    let (ready, next_number) = find_spares(&**fs, settings)?;
+    create_dir(&*fs, &settings.dir)?;
+    let mut chain = find_chain(&*fs, &settings.dir, repair)?;
+    let mut found = verify(&*fs, &mut chain, repair)?;
+    found.dropped_frames += count_frames(&*fs, &chain.leftovers);
+    let (ready, next_number) = find_spares(&*fs, &settings)?;
 
     let sealed: VecDeque<LogFile> = found.files.iter().map(sealed_file).collect();
     let position = position_after(&found.files);
@@ -58,7 +58,7 @@ pub(super) fn open(
     };
     let files = Arc::new(LogFiles::new(sealed, placeholder, ready, next_number));
     let core = WalCore::start(
-        Arc::clone(fs),
+        Arc::clone(&fs),
         settings.clone(),
         Arc::clone(&files),
         seed,
@@ -66,14 +66,14 @@ pub(super) fn open(
     )?;
     files.set_current(core.current_file());
     // Only now: until the new file is there, the next start must find the damage again.
-    set_aside(&**fs, &settings.dir, &chain.leftovers)?;
+    set_aside(&*fs, &settings.dir, &chain.leftovers)?;
     let housekeeper = Housekeeper {
-        fs: Arc::clone(fs),
-        settings: settings.clone(),
+        fs: Arc::clone(&fs),
+        settings,
         files: Arc::clone(&files),
     };
     let replay = Replay {
-        fs: Arc::clone(fs),
+        fs,
         files: found.files,
         cut_bytes: found.cut_bytes,
         dropped_frames: found.dropped_frames,

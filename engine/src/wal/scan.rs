@@ -65,7 +65,8 @@ impl<'a> Scan<'a> {
             return None;
         }
         let end = start.checked_add(header.payload_bytes as usize)?;
-        if end > self.content.len() {
+        // The padding too: a frame counts as a whole or not at all.
+        if end.checked_next_multiple_of(BLOCK_BYTES)? > self.content.len() {
             return None;
         }
         let payload = self.content.slice(start..end);

@@ -33,7 +33,11 @@ struct Driven {
 }
 
 fn settings(file_bytes: u64) -> WalSettings {
-    WalSettings { file_bytes, recycled_files_max: 2, ..WalSettings::new(DIR) }
+    WalSettings {
+        file_bytes,
+        recycled_files_max: 2,
+        ..WalSettings::new(DIR)
+    }
 }
 
 fn open(fs: &SimulatedFs, file_bytes: u64, seed: u64) -> Result<Driven, WalError> {
@@ -51,15 +55,31 @@ fn open_with(
     repair: bool,
 ) -> Result<Driven, WalError> {
     let fs: Arc<dyn StorageFs> = Arc::new(fs.clone());
-    let Opened { core, housekeeper, replay, files } =
-        recovery::open(&settings(file_bytes), &fs, seed, repair)?;
+    let Opened {
+        core,
+        housekeeper,
+        replay,
+        files,
+    } = recovery::open(settings(file_bytes), fs, seed, repair)?;
     let mut found = Vec::new();
     let stats = replay.run(|lsn, kind, payload| {
         assert_eq!(payload.as_ptr().align_offset(64), 0, "payloads are aligned");
-        found.push((lsn, Frame { kind, parts: vec![payload] }));
+        found.push((
+            lsn,
+            Frame {
+                kind,
+                parts: vec![payload],
+            },
+        ));
         Ok::<_, WalError>(())
     })?;
-    Ok(Driven { core, housekeeper, files, found, stats })
+    Ok(Driven {
+        core,
+        housekeeper,
+        files,
+        found,
+        stats,
+    })
 }
 
 impl Driven {
@@ -80,12 +100,18 @@ impl Driven {
 
     /// Payloads found at the start, with their kinds and numbers.
     fn found(&self) -> Vec<(Lsn, u8, Vec<u8>)> {
-        self.found.iter().map(|(lsn, frame)| (*lsn, frame.kind, payload(frame))).collect()
+        self.found
+            .iter()
+            .map(|(lsn, frame)| (*lsn, frame.kind, payload(frame)))
+            .collect()
     }
 }
 
 fn frame(kind: u8, payload: &[u8]) -> Frame {
-    Frame { kind, parts: vec![Bytes::copy_from_slice(payload)] }
+    Frame {
+        kind,
+        parts: vec![Bytes::copy_from_slice(payload)],
+    }
 }
 
 fn payload(frame: &Frame) -> Vec<u8> {
@@ -102,7 +128,10 @@ fn numbered(lsn: Lsn, bytes: usize) -> Frame {
 fn paths(fs: &SimulatedFs, suffix: &str) -> Vec<PathBuf> {
     let dir = Path::new(DIR);
     let entries = fs.list(dir).unwrap().into_iter();
-    entries.filter(|e| e.name.ends_with(suffix)).map(|e| dir.join(e.name)).collect()
+    entries
+        .filter(|e| e.name.ends_with(suffix))
+        .map(|e| dir.join(e.name))
+        .collect()
 }
 
 #[test]
@@ -131,15 +160,21 @@ fn a_log_gives_back_what_it_took_over_files_and_starts() {
 fn parts_are_one_payload_and_a_group_spans_files() {
     let fs = SimulatedFs::new(1);
     let mut log = open(&fs, 4096, 1).unwrap();
-    let parts = vec![Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"cde")];
+    let parts = vec![
+        Bytes::from_static(b"ab"),
+        Bytes::new(),
+        Bytes::from_static(b"cde"),
+    ];
     let mut frames = vec![Frame { kind: 5, parts }];
     frames.extend((2..20).map(|lsn| numbered(lsn, 900)));
     assert_eq!(log.write_synced(&frames), 1);
     assert_eq!(log.files.status(false).files.len(), 6);
     fs.crash();
     let log = open(&fs, 4096, 2).unwrap();
-    let expected: Vec<_> =
-        (1..20).zip(&frames).map(|(lsn, frame)| (lsn, frame.kind, payload(frame))).collect();
+    let expected: Vec<_> = (1..20)
+        .zip(&frames)
+        .map(|(lsn, frame)| (lsn, frame.kind, payload(frame)))
+        .collect();
     assert_eq!(log.found(), expected);
     assert_eq!(log.found()[0], (1, 5, b"abcde".to_vec()));
 }
@@ -149,8 +184,16 @@ fn a_frame_too_large_fails_alone() {
     let fs = SimulatedFs::new(1);
     let mut log = open(&fs, 4096, 1).unwrap();
     let bytes_max = core::payload_bytes_max(&settings(4096));
-    let error = log.write(&[numbered(1, bytes_max as usize + 1)]).unwrap_err();
-    assert!(matches!(error, WalError::FrameTooLarge { bytes: 3969, bytes_max: 3968 }));
+    let error = log
+        .write(&[numbered(1, bytes_max as usize + 1)])
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        WalError::FrameTooLarge {
+            bytes: 3969,
+            bytes_max: 3968
+        }
+    ));
     assert_eq!(log.write_synced(&[numbered(1, bytes_max as usize)]), 1);
     fs.crash();
     assert_eq!(open(&fs, 4096, 2).unwrap().found.len(), 1);
@@ -177,11 +220,18 @@ fn a_failed_sync_or_write_stops_the_log() {
         let fs = SimulatedFs::new(1);
         let mut log = open(&fs, 4096, 1).unwrap();
         log.write_synced(&[numbered(1, 10)]);
-        fs.set_faults(crate::storage_fs::simulated::Faults { write, sync, ..Default::default() });
+        fs.set_faults(crate::storage_fs::simulated::Faults {
+            write,
+            sync,
+            ..Default::default()
+        });
         let failed = log.write(&[numbered(2, 10)]).and_then(|_| log.core.sync());
         assert!(matches!(failed, Err(WalError::Poisoned { .. })));
         fs.set_faults(Default::default());
-        assert!(matches!(log.write(&[numbered(3, 10)]), Err(WalError::Poisoned { .. })));
+        assert!(matches!(
+            log.write(&[numbered(3, 10)]),
+            Err(WalError::Poisoned { .. })
+        ));
         assert!(matches!(log.core.sync(), Err(WalError::Poisoned { .. })));
         assert!(log.core.failure().is_some());
         assert_eq!(log.files.durable_lsn(), 1);
@@ -192,5 +242,12 @@ fn a_failed_sync_or_write_stops_the_log() {
 fn settings_that_cannot_work_are_refused() {
     let fs = SimulatedFs::new(1);
     let error = open(&fs, 100, 1).unwrap_err();
-    assert!(matches!(error, WalError::Settings { setting: "file_bytes", value: 100, .. }));
+    assert!(matches!(
+        error,
+        WalError::Settings {
+            setting: "file_bytes",
+            value: 100,
+            ..
+        }
+    ));
 }

@@ -31,7 +31,13 @@ fn check_contract(fs: &dyn StorageFs, dir: &Path) {
     assert_eq!(file.len().unwrap(), 6000);
     fs.rename(&a, &b).unwrap();
     fs.sync_dir(dir).unwrap();
-    assert_eq!(fs.list(dir).unwrap(), [FileEntry { name: "b".into(), bytes: 6000 }]);
+    assert_eq!(
+        fs.list(dir).unwrap(),
+        [FileEntry {
+            name: "b".into(),
+            bytes: 6000
+        }]
+    );
     assert!(!fs.exists(&a).unwrap());
     assert!(fs.exists(&b).unwrap());
     assert_eq!(fs.open(&a).unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -79,7 +85,10 @@ fn a_failed_sync_loses_writes_that_stay_visible() {
         let file = fs.create(path).unwrap();
         fs.sync_dir(Path::new("/d")).unwrap();
         write(&*file, 0, &[2; 2048]).unwrap();
-        fs.set_faults(Faults { sync: 1000, ..Faults::default() });
+        fs.set_faults(Faults {
+            sync: 1000,
+            ..Faults::default()
+        });
         assert!(file.sync_data().is_err());
         fs.set_faults(Faults::default());
         file.sync_data().unwrap();
@@ -93,7 +102,10 @@ fn a_failed_sync_loses_writes_that_stay_visible() {
 #[test]
 fn a_full_disk_takes_what_fits() {
     let fs = SimulatedFs::new(1);
-    fs.set_faults(Faults { disk_bytes: Some(1000), ..Faults::default() });
+    fs.set_faults(Faults {
+        disk_bytes: Some(1000),
+        ..Faults::default()
+    });
     let file = fs.create(Path::new("/d/a")).unwrap();
     let error = write(&*file, 0, &[2; 2048]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);

@@ -31,12 +31,27 @@ fn frame_header() -> FrameHeader {
 
 #[test]
 fn headers_keep_their_bytes() {
-    let expected = "FILE";
+    let expected = concat!(
+        "515549565257414c010000007729a41902010000000000001817161514131211",
+        "2100000000000000310000000000000048474645444342418051000000000000",
+    );
     assert_eq!(hex(&file_header().encode()), expected);
-    let expected = "FRAME";
+    let expected = concat!(
+        "1817161514131211839206e38c010d5809000000070000002200000000000000",
+        "2000000000000000000000000000000000000000000000000000000000000000",
+    );
     assert_eq!(hex(&frame_header().encode()), expected);
-    let mark = FrameHeader { kind: 0, is_mark: true, payload_bytes: 0, payload_crc: 0, ..frame_header() };
-    let expected = "MARK";
+    let mark = FrameHeader {
+        kind: 0,
+        is_mark: true,
+        payload_bytes: 0,
+        payload_crc: 0,
+        ..frame_header()
+    };
+    let expected = concat!(
+        "181716151413121100000000a298907000000000000100002200000000000000",
+        "2000000000000000000000000000000000000000000000000000000000000000",
+    );
     assert_eq!(hex(&mark.encode()), expected);
 }
 
@@ -50,7 +65,10 @@ fn the_payload_checksum_is_crc32c_of_the_whole() {
 fn a_header_with_any_bit_flipped_is_refused() {
     let (file, frame) = (file_header().encode(), frame_header().encode());
     assert_eq!(FileHeader::decode(&file), Ok(file_header()));
-    assert_eq!(FrameHeader::decode(&frame, frame_header().salt), Some(frame_header()));
+    assert_eq!(
+        FrameHeader::decode(&frame, frame_header().salt),
+        Some(frame_header())
+    );
     for bit in 0..BLOCK_BYTES * 8 {
         let mut flipped = file;
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -65,7 +83,11 @@ fn a_header_with_any_bit_flipped_is_refused() {
 fn a_frame_of_another_use_of_the_file_is_refused() {
     let frame = frame_header().encode();
     assert_eq!(FrameHeader::decode(&frame, frame_header().salt ^ 1), None);
-    assert_eq!(FrameHeader::decode(&[0; BLOCK_BYTES], 0), None, "zeros are no frame");
+    assert_eq!(
+        FrameHeader::decode(&[0; BLOCK_BYTES], 0),
+        None,
+        "zeros are no frame"
+    );
     assert_eq!(FrameHeader::decode(&frame[..63], frame_header().salt), None);
 }
 
@@ -81,5 +103,9 @@ fn salts_differ_in_every_argument() {
 #[test]
 fn frames_fill_whole_blocks() {
     let sizes = [(0, 64), (1, 128), (64, 128), (65, 192)];
-    assert!(sizes.iter().all(|(payload, frame)| frame_bytes(*payload) == *frame));
+    assert!(
+        sizes
+            .iter()
+            .all(|(payload, frame)| frame_bytes(*payload) == *frame)
+    );
 }

@@ -32,9 +32,20 @@ impl Model {
             assert_eq!(found.kind, written.kind, "kind of frame {lsn}");
             assert_eq!(payload(found), payload(written), "payload of frame {lsn}");
         }
-        assert!(end_lsn > self.durable_lsn, "frames {end_lsn}.. to {} lost", self.durable_lsn);
-        let first = found.first().map_or(end_lsn, |(lsn, _)| *lsn).min(self.keep_from.max(1));
-        let expected: Vec<_> = self.frames.range(first..end_lsn).map(|(lsn, _)| *lsn).collect();
+        assert!(
+            end_lsn > self.durable_lsn,
+            "frames {end_lsn}.. to {} lost",
+            self.durable_lsn
+        );
+        let first = found
+            .first()
+            .map_or(end_lsn, |(lsn, _)| *lsn)
+            .min(self.keep_from.max(1));
+        let expected: Vec<_> = self
+            .frames
+            .range(first..end_lsn)
+            .map(|(lsn, _)| *lsn)
+            .collect();
         let found: Vec<_> = found.iter().map(|(lsn, _)| *lsn).collect();
         assert_eq!(found, expected, "frames are missing");
         self.frames.split_off(&end_lsn);
@@ -54,7 +65,13 @@ impl Life {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let file_bytes = [4096, 5000, 16384][rng.random_range(0..3)];
-        Self { rng, fs: SimulatedFs::new(seed), model: Model::default(), file_bytes, opens: 0 }
+        Self {
+            rng,
+            fs: SimulatedFs::new(seed),
+            model: Model::default(),
+            file_bytes,
+            opens: 0,
+        }
     }
 
     fn run(&mut self) {
@@ -75,7 +92,11 @@ impl Life {
     /// Opens the log; a start on a failing disk may fail, any number of times.
     fn open(&mut self) -> Driven {
         for attempt in 0.. {
-            let faults = if attempt < 3 { self.faults() } else { Faults::default() };
+            let faults = if attempt < 3 {
+                self.faults()
+            } else {
+                Faults::default()
+            };
             self.fs.set_faults(faults);
             self.opens += 1;
             match open(&self.fs, self.file_bytes, self.opens) {
@@ -98,7 +119,13 @@ impl Life {
             return Faults::default();
         }
         let mut rate = |most| self.rng.random_range(0..=most);
-        Faults { write: rate(20), sync: rate(20), sync_dir: rate(50), name: rate(50), disk_bytes: None }
+        Faults {
+            write: rate(20),
+            sync: rate(20),
+            sync_dir: rate(50),
+            name: rate(50),
+            disk_bytes: None,
+        }
     }
 
     fn step(&mut self, log: &mut Driven) -> Result<(), WalError> {
@@ -141,7 +168,9 @@ impl Life {
         // Before the write: of one that fails, any part may turn up later.
         let first = log.files.written_lsn() + 1;
         self.model.frames.split_off(&first);
-        self.model.frames.extend((first..).zip(frames.iter().cloned()));
+        self.model
+            .frames
+            .extend((first..).zip(frames.iter().cloned()));
         assert_eq!(log.write(&frames)?, first);
         Ok(())
     }
@@ -156,7 +185,10 @@ impl Life {
                 Bytes::from(part)
             })
             .collect();
-        Frame { kind: rng.random(), parts }
+        Frame {
+            kind: rng.random(),
+            parts,
+        }
     }
 }
 
