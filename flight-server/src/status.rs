@@ -22,9 +22,6 @@ pub(crate) use classify::datafusion_kind;
 /// from about 4 KB on, C-core and Java clients replace the whole status by RESOURCE_EXHAUSTED.
 const MESSAGE_BYTES_MAX: usize = 3_700;
 
-/// When an overloaded server that did not say otherwise is worth asking again.
-const RETRY_AFTER_DEFAULT_MS: u64 = 1_000;
-
 /// What went wrong, reduced to what a client is told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -33,19 +30,17 @@ pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
     /// One line that says what to do; the full text, even where the client will not see it.
     pub(crate) message: String,
-    /// When the call is worth repeating, in milliseconds.
+    /// When the call is worth repeating, in milliseconds; `None` leaves it to the kind.
     pub(crate) retry_after_ms: Option<u64>,
 }
 
 impl Failure {
-    /// A failure without a time to try again, except for the overloaded kind.
+    /// A failure that does not know better than its kind when to try again.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let retry_after_ms =
-            matches!(kind, ErrorKind::Overloaded).then_some(RETRY_AFTER_DEFAULT_MS);
         Self {
             kind,
             message: message.into(),
-            retry_after_ms,
+            retry_after_ms: None,
         }
     }
 
@@ -113,8 +108,9 @@ pub(crate) fn stream_error(error: impl IntoStatus, query_id: Option<Uuid>) -> Fl
 
 /// The status that answers a call that failed.
 ///
-/// `message` is flattened to one line and cut to what every client can take. Of an internal error
-/// the client sees only a report id, under which the text is logged here, once.
+/// `message` is flattened to one line and cut to what every client can take; errors that can be
+/// retried carry the time after which it makes sense, the given or a usual one. Of an internal
+/// error the client sees only a report id, under which the text is logged here, once.
 pub(crate) fn status(
     kind: ErrorKind,
     message: &str,
@@ -127,7 +123,7 @@ pub(crate) fn status(
     };
     let mut trailers = MetadataMap::new();
     insert_query_id(&mut trailers, query_id);
-    if let Some(retry_after_ms) = retry_after_ms {
+    if let Some(retry_after_ms) = retry_after_ms.or_else(|| usual_retry_ms(kind)) {
         trailers.insert(
             headers::RETRY_AFTER_MS,
             AsciiMetadataValue::from(retry_after_ms),
@@ -153,6 +149,15 @@ pub(crate) fn code(kind: ErrorKind) -> Code {
         ErrorKind::Corruption => Code::DataLoss,
         ErrorKind::Unsupported => Code::Unimplemented,
         ErrorKind::Internal => Code::Internal,
+    }
+}
+
+/// When a call that failed this way is worth repeating, if it is at all.
+fn usual_retry_ms(kind: ErrorKind) -> Option<u64> {
+    match kind {
+        // Whoever won has committed already.
+        ErrorKind::Conflict => Some(50),
+        other => other.retryable().then_some(1_000),
     }
 }
 

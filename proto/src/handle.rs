@@ -13,9 +13,9 @@
 //! | 38 | 8 | expiry, microseconds since 1970-01-01 UTC (signed) |
 //! | 46 | 32 | HMAC-SHA256 of bytes 0 to 45 under the key named at offset 2 |
 //!
-//! Guarantees that whatever [`Signer::verify`] returns was made by [`Signer::sign`] of a server that has
-//! the same key, for the same purpose. Does not know the time: the caller compares the expiry, because
-//! an own expired handle and a forged one are answered differently.
+//! Guarantees that whatever [`Signer::verify`] returns was made by [`Signer::sign`] of a server
+//! that has the same key, for the same purpose. Does not know the time: the caller compares the
+//! expiry, because an own expired handle and a forged one are answered differently.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -98,8 +98,8 @@ impl fmt::Debug for Key {
 /// Why a handle was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
-    /// Not a handle of this purpose made with one of our keys. One text for every cause, so that the
-    /// answer tells nothing about which part was wrong.
+    /// Not a handle of this purpose made with one of our keys. One text for every cause, so that
+    /// the answer tells nothing about which part was wrong.
     #[error("no such handle; ask for a new one")]
     Forged,
 }

@@ -1,9 +1,9 @@
 //! Wire terms that Quiver adds to, or needs beside, what `arrow-flight` already has.
 //!
-//! Holds the signed handles put into tickets and ids, the messages of the session actions and of the
-//! prepared-statement answer that `arrow-flight` 59 lacks, and the names of headers and trailers.
-//! Knows nothing of tenants, tables or SQL beyond numbers and bytes, and depends on no other crate of
-//! this workspace.
+//! Holds the signed handles put into tickets and ids, the messages of the session actions and of
+//! the prepared-statement answer that `arrow-flight` 59 lacks, and the names of headers and
+//! trailers. Knows nothing of tenants, tables or SQL beyond numbers and bytes, and depends on no
+//! other crate of this workspace.
 
 mod digest;
 pub mod handle;

@@ -1,7 +1,8 @@
-//! The answer to `CreatePreparedStatement` with the field `is_update`, which `arrow-flight` 59 lacks.
+//! The answer to `CreatePreparedStatement` with the field `is_update`, which `arrow-flight` 59
+//! lacks.
 //!
-//! JDBC from version 20 on decides between query and update by that field instead of guessing from an
-//! empty `dataset_schema`; older clients skip it as an unknown field.
+//! JDBC from version 20 on decides between query and update by that field instead of guessing from
+//! an empty `dataset_schema`; older clients skip it as an unknown field.
 
 use prost::Message;
 use prost::bytes::Bytes;

@@ -175,10 +175,17 @@ impl Authenticator {
             .as_deref()
             .or(header_tenant)
             .unwrap_or(TENANT_DEFAULT);
-        let (user_id, tenant_id) = self
-            .passwords
-            .check(tenant, &login.user, &login.password)
-            .await?;
+        let Login { user, password, .. } = login;
+        let mut found = self.passwords.check(tenant, user, password).await?;
+        if directory::user_and_tenant(&self.control, found.0, found.1)
+            .await?
+            .is_none()
+        {
+            // A user who was dropped and made anew has another id than the one remembered.
+            self.passwords.forget();
+            found = self.passwords.check(tenant, user, password).await?;
+        }
+        let (user_id, tenant_id) = found;
         Ok(Proof {
             user_id,
             tenant_id,

@@ -1,5 +1,7 @@
 //! The Flight call `Handshake`.
 
+use std::time::Duration;
+
 use arrow_flight::{HandshakeRequest, HandshakeResponse};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
@@ -9,6 +11,9 @@ use tonic::{Response, Status};
 
 use super::authenticator::Authenticator;
 use crate::status::IntoStatus;
+
+/// How long a client that has not proved who it is may keep us waiting.
+const FIRST_REQUEST_MAX: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 impl Authenticator {
     /// Answers `Handshake`: the new session's token goes into the response header `authorization`,
@@ -28,7 +33,7 @@ impl Authenticator {
         // open.
         let first = match headers.contains_key(headers::AUTHORIZATION) {
             true => None,
-            false => requests.next().await.transpose()?,
+            false => first_request(&mut requests).await?,
         };
         let protocol_version = first.as_ref().map_or(0, |request| request.protocol_version);
         let payload = first.as_ref().map(|request| request.payload.as_ref());
@@ -44,6 +49,17 @@ impl Authenticator {
         let mut response = Response::new(stream::iter([Ok(answer)]).boxed());
         context.insert_token(response.metadata_mut());
         Ok(response)
+    }
+}
+
+/// What the client writes first; nothing, if it writes nothing in time or ends its side.
+async fn first_request<S>(requests: &mut S) -> Result<Option<HandshakeRequest>, Status>
+where
+    S: Stream<Item = Result<HandshakeRequest, Status>> + Unpin,
+{
+    match tokio::time::timeout(FIRST_REQUEST_MAX, requests.next()).await {
+        Ok(first) => first.transpose(),
+        Err(_) => Ok(None),
     }
 }
 

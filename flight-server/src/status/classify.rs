@@ -68,10 +68,10 @@ impl Classify for HandleError {
 
 impl Classify for AuthError {
     fn failure(&self) -> Failure {
-        let failure = Failure::new(self.kind(), with_sources(self));
         Failure {
-            retry_after_ms: self.retry_after_ms().or(failure.retry_after_ms),
-            ..failure
+            kind: self.kind(),
+            message: with_sources(self),
+            retry_after_ms: self.retry_after_ms(),
         }
     }
 }
@@ -102,13 +102,11 @@ fn engine(error: &EngineError, depth: usize) -> Failure {
         EngineError::DataFusion(error) => datafusion(error, depth),
         EngineError::Arrow(error) => arrow(error, depth),
         EngineError::Catalog(error) => error.failure(),
-        other => {
-            let failure = Failure::new(other.kind(), with_sources(other));
-            Failure {
-                retry_after_ms: other.retry_after_ms().or(failure.retry_after_ms),
-                ..failure
-            }
-        }
+        other => Failure {
+            kind: other.kind(),
+            message: with_sources(other),
+            retry_after_ms: other.retry_after_ms(),
+        },
     }
 }
 

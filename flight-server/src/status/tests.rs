@@ -38,7 +38,9 @@ fn every_kind_has_its_code() {
         let status = status(kind, "text", None, None);
         assert_eq!(status.code(), expected);
         assert_eq!(status.message() == "text", kind != ErrorKind::Internal);
-        assert!(status.metadata().is_empty());
+        let retry = trailer(&status, "x-retry-after-ms").is_some();
+        assert_eq!(retry, kind.retryable());
+        assert_eq!(trailer(&status, "x-query-id"), None);
     }
 }
 
@@ -51,11 +53,16 @@ fn trailers_carry_query_id_and_retry_time() {
 }
 
 #[test]
-fn an_overloaded_failure_always_says_when_to_retry() {
-    let status = Failure::new(ErrorKind::Overloaded, "full").into_status(None);
-    assert_eq!(trailer(&status, "x-retry-after-ms").unwrap(), "1000");
-    let status = Failure::new(ErrorKind::Conflict, "lost").into_status(None);
-    assert_eq!(trailer(&status, "x-retry-after-ms"), None);
+fn errors_that_can_be_retried_always_say_when() {
+    for (kind, expected) in [
+        (ErrorKind::Overloaded, Some("1000")),
+        (ErrorKind::Unavailable, Some("1000")),
+        (ErrorKind::Conflict, Some("50")),
+        (ErrorKind::Precondition, None),
+    ] {
+        let status = Failure::new(kind, "text").into_status(None);
+        assert_eq!(trailer(&status, "x-retry-after-ms").as_deref(), expected);
+    }
 }
 
 #[test]

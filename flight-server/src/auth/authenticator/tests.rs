@@ -3,7 +3,7 @@
 use arrow_flight::BasicAuth;
 use prost::Message;
 
-use super::super::fixture::{Fixture, basic, headers};
+use super::super::fixture::{Fixture, basic, headers, user};
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -289,6 +289,23 @@ async fn a_dropped_user_is_out_at_once() {
         .await
         .unwrap_err();
     assert!(matches!(error, AuthError::WrongPassword), "{error}");
+}
+
+#[tokio::test]
+async fn a_user_who_was_made_anew_gets_in_at_once() {
+    let fixture = Fixture::new().await;
+    let entries = [("authorization", &*basic("bob@acme:pw"))];
+    let token = bearer(&fixture.token().await);
+    fixture.call(&entries).await.unwrap();
+    fixture.control.drop_user(fixture.bob.id).await.unwrap();
+    let again = user(&fixture.control, &fixture.acme, "bob", "pw").await;
+    assert_eq!(fixture.call(&entries).await.unwrap().user.id, again.id);
+    // The old token was another user's.
+    let error = fixture
+        .call(&[("authorization", &token)])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AuthError::InvalidToken), "{error}");
 }
 
 #[tokio::test]

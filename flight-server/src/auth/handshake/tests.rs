@@ -112,3 +112,14 @@ async fn refusals_have_the_right_codes() {
     let answer = fixture.authenticator.answer_handshake(&none, broken).await;
     assert_eq!(answer.err().unwrap().code(), Code::Cancelled);
 }
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_not_waited_for() {
+    let fixture = Fixture::new().await;
+    let silent = stream::pending();
+    let answer = fixture
+        .authenticator
+        .answer_handshake(&HeaderMap::new(), silent)
+        .await;
+    assert_eq!(answer.err().unwrap().code(), Code::Unauthenticated);
+}

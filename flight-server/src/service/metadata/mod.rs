@@ -7,6 +7,8 @@
 
 mod conversions;
 mod field;
+#[cfg(test)]
+mod fixture;
 mod functions;
 mod keys;
 mod namespaces;

@@ -174,7 +174,10 @@ fn capabilities() -> Vec<Info> {
         (I::SqlAllTablesAreSelectable, true.into()),
         (I::SqlSupportsColumnAliasing, true.into()),
         (I::SqlNullPlusNullIsNull, true.into()),
-        (I::SqlSupportsConvert, Value::ListMap(conversions::conversions())),
+        (
+            I::SqlSupportsConvert,
+            Value::ListMap(conversions::conversions()),
+        ),
         (I::SqlSupportsTableCorrelationNames, true.into()),
         (I::SqlSupportsDifferentTableCorrelationNames, false.into()),
         (I::SqlSupportsExpressionsInOrderBy, true.into()),
