@@ -3,9 +3,6 @@
 //! Names are quoted and passwords escaped, so that neither can become SQL. A password is never an
 //! argument, where other users of the machine could read it.
 
-#[cfg(test)]
-mod tests;
-
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -157,14 +154,32 @@ struct NewPassword {
 /// No connection, or what the server answered.
 pub(crate) async fn tenant(arguments: TenantArgs) -> Result<(), CliError> {
     match arguments.command {
-        TenantCommand::Create { name, if_not_exists, connection } => {
+        TenantCommand::Create {
+            name,
+            if_not_exists,
+            connection,
+        } => {
             let clause = if if_not_exists { "IF NOT EXISTS " } else { "" };
-            change(&connection, &format!("CREATE TENANT {clause}{}", identifier(&name))).await?;
-            tell(&format!("tenant {name} is there; give it a user: quiver user create NAME --tenant {name}"))
+            change(
+                &connection,
+                &format!("CREATE TENANT {clause}{}", identifier(&name)),
+            )
+            .await?;
+            tell(&format!(
+                "tenant {name} is there; give it a user: quiver user create NAME --tenant {name}"
+            ))
         }
-        TenantCommand::Drop { name, if_exists, connection } => {
+        TenantCommand::Drop {
+            name,
+            if_exists,
+            connection,
+        } => {
             let clause = if if_exists { "IF EXISTS " } else { "" };
-            change(&connection, &format!("DROP TENANT {clause}{}", identifier(&name))).await?;
+            change(
+                &connection,
+                &format!("DROP TENANT {clause}{}", identifier(&name)),
+            )
+            .await?;
             tell(&format!("tenant {name} is gone"))
         }
         TenantCommand::List { format, connection } => {
@@ -179,21 +194,39 @@ pub(crate) async fn tenant(arguments: TenantArgs) -> Result<(), CliError> {
 /// No connection, no password, or what the server answered.
 pub(crate) async fn user(arguments: UserArgs) -> Result<(), CliError> {
     match arguments.command {
-        UserCommand::Create { name, tenant, password, connection } => {
+        UserCommand::Create {
+            name,
+            tenant,
+            password,
+            connection,
+        } => {
             let password = password.get()?;
             let (tenant, secret) = (tenant.clause(), literal(&password.text));
-            let sql = format!("CREATE USER {}{tenant} PASSWORD {secret}", identifier(&name));
+            let sql = format!(
+                "CREATE USER {}{tenant} PASSWORD {secret}",
+                identifier(&name)
+            );
             change(&connection, &sql).await?;
             password.tell(&format!("user {name} is there"))
         }
-        UserCommand::Password { name, tenant, password, connection } => {
+        UserCommand::Password {
+            name,
+            tenant,
+            password,
+            connection,
+        } => {
             let password = password.get()?;
             let (tenant, secret) = (tenant.clause(), literal(&password.text));
             let sql = format!("ALTER USER {}{tenant} PASSWORD {secret}", identifier(&name));
             change(&connection, &sql).await?;
             password.tell(&format!("user {name} has a new password"))
         }
-        UserCommand::Drop { name, tenant, if_exists, connection } => {
+        UserCommand::Drop {
+            name,
+            tenant,
+            if_exists,
+            connection,
+        } => {
             let clause = if if_exists { "IF EXISTS " } else { "" };
             let sql = format!("DROP USER {clause}{}{}", identifier(&name), tenant.clause());
             change(&connection, &sql).await?;
@@ -208,7 +241,9 @@ pub(crate) async fn user(arguments: UserArgs) -> Result<(), CliError> {
 impl UserTenant {
     fn clause(&self) -> String {
         let tenant = self.tenant.as_deref();
-        tenant.map(|name| format!(" IN TENANT {}", identifier(name))).unwrap_or_default()
+        tenant
+            .map(|name| format!(" IN TENANT {}", identifier(name)))
+            .unwrap_or_default()
     }
 }
 
@@ -221,7 +256,10 @@ struct Password {
 impl NewPassword {
     fn get(&self) -> Result<Password, CliError> {
         if let Some(path) = &self.new_password_file {
-            return Ok(Password { text: first_line(path)?, is_made: false });
+            return Ok(Password {
+                text: first_line(path)?,
+                is_made: false,
+            });
         }
         if self.ask {
             if !std::io::stdin().is_terminal() {
@@ -233,10 +271,16 @@ impl NewPassword {
                 let message = "the two passwords differ or are empty; try again".to_owned();
                 return Err(CliError::Usage { message });
             }
-            return Ok(Password { text, is_made: false });
+            return Ok(Password {
+                text,
+                is_made: false,
+            });
         }
         let text = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LETTERS);
-        Ok(Password { text, is_made: true })
+        Ok(Password {
+            text,
+            is_made: true,
+        })
     }
 }
 
@@ -248,7 +292,10 @@ impl Password {
         }
         tell(&format!("{done}; the password is shown only now:"))?;
         let written = writeln!(std::io::stdout().lock(), "{}", self.text);
-        written.map_err(|source| CliError::Io { action: "print the password".to_owned(), source })
+        written.map_err(|source| CliError::Io {
+            action: "print the password".to_owned(),
+            source,
+        })
     }
 }
 
@@ -269,7 +316,10 @@ async fn connect(connection: &ConnectionArgs) -> Result<FlightClient, CliError> 
 
 fn tell(text: &str) -> Result<(), CliError> {
     let written = writeln!(std::io::stderr().lock(), "{text}");
-    written.map_err(|source| CliError::Io { action: "report".to_owned(), source })
+    written.map_err(|source| CliError::Io {
+        action: "report".to_owned(),
+        source,
+    })
 }
 
 fn identifier(name: &str) -> String {

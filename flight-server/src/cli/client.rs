@@ -7,9 +7,6 @@ mod error;
 mod rows;
 mod tables;
 
-#[cfg(test)]
-pub(crate) mod tests;
-
 use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
@@ -99,7 +96,11 @@ impl FlightClient {
             Some(tenant) => Some(header_value("tenant", tenant)?),
             None => None,
         };
-        let mut client = Self { inner, tenant, token: None };
+        let mut client = Self {
+            inner,
+            tenant,
+            token: None,
+        };
         client.log_in(target).await?;
         Ok(client)
     }
@@ -109,7 +110,11 @@ impl FlightClient {
     /// # Errors
     /// What the server answered.
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<FlightInfo, ClientError> {
-        self.info(CommandStatementQuery { query: sql.to_owned(), transaction_id: None }).await
+        self.info(CommandStatementQuery {
+            query: sql.to_owned(),
+            transaction_id: None,
+        })
+        .await
     }
 
     /// Asks for a command's result.
@@ -149,7 +154,9 @@ impl FlightClient {
         let mut request = self.request(Request::new(data));
         if let Some(key) = idempotency_key {
             let value = header_value("idempotency key", key)?;
-            request.metadata_mut().insert(headers::IDEMPOTENCY_KEY, value);
+            request
+                .metadata_mut()
+                .insert(headers::IDEMPOTENCY_KEY, value);
         }
         let response = self.inner.do_put(request).await?;
         self.adopt_token(response.metadata());
@@ -163,7 +170,9 @@ impl FlightClient {
         if let Some(trailers) = stream.trailers().await? {
             duplicate |= says_duplicate(&trailers);
         }
-        let rows = rows.ok_or(ClientError::Answer { message: "the server gave no row count" })?;
+        let rows = rows.ok_or(ClientError::Answer {
+            message: "the server gave no row count",
+        })?;
         Ok(Ingested { rows, duplicate })
     }
 
@@ -176,8 +185,9 @@ impl FlightClient {
 
     async fn log_in(&mut self, target: &Target) -> Result<(), ClientError> {
         let login = BASE64_STANDARD.encode(format!("{}:{}", target.user, target.password.0));
-        let mut request =
-            self.request(Request::new(futures::stream::iter([HandshakeRequest::default()])));
+        let mut request = self.request(Request::new(futures::stream::iter([
+            HandshakeRequest::default(),
+        ])));
         let basic = header_value("login", &format!("Basic {login}"))?;
         request.metadata_mut().insert(headers::AUTHORIZATION, basic);
         let response = self.inner.handshake(request).await?;
@@ -187,7 +197,9 @@ impl FlightClient {
         while answers.message().await?.is_some() {}
         match self.token {
             Some(_) => Ok(()),
-            None => Err(ClientError::Answer { message: "the server gave no token for the login" }),
+            None => Err(ClientError::Answer {
+                message: "the server gave no token for the login",
+            }),
         }
     }
 
@@ -217,7 +229,10 @@ pub(crate) fn ingest_descriptor(command: &CommandStatementIngest) -> FlightDescr
 }
 
 fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
-    let invalid = |source| ClientError::Connect { uri: target.shown.clone(), source };
+    let invalid = |source| ClientError::Connect {
+        uri: target.shown.clone(),
+        source,
+    };
     let endpoint = Endpoint::from_shared(target.uri.clone())
         .map_err(invalid)?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -238,5 +253,7 @@ fn header_value(what: &'static str, text: &str) -> Result<AsciiMetadataValue, Cl
 }
 
 fn says_duplicate(metadata: &MetadataMap) -> bool {
-    metadata.get(headers::DUPLICATE).is_some_and(|value| value.as_bytes() == b"true")
+    metadata
+        .get(headers::DUPLICATE)
+        .is_some_and(|value| value.as_bytes() == b"true")
 }

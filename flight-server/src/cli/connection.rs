@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::client::{FlightClient, Secret, Target};
+use super::client::{Secret, Target};
 use super::error::CliError;
 
 /// Port of a URI that has none.
@@ -22,10 +22,20 @@ const PASSWORD_VARIABLE: &str = "QUIVER_PASSWORD";
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
     /// Server: grpc://HOST:PORT, or grpc+tls://HOST:PORT with TLS
-    #[arg(long, env = "QUIVER_URI", value_name = "URI", default_value = "grpc://127.0.0.1:50051")]
+    #[arg(
+        long,
+        env = "QUIVER_URI",
+        value_name = "URI",
+        default_value = "grpc://127.0.0.1:50051"
+    )]
     pub(crate) uri: String,
     /// User, or USER@TENANT
-    #[arg(long, env = "QUIVER_USER", value_name = "USER", default_value = "admin")]
+    #[arg(
+        long,
+        env = "QUIVER_USER",
+        value_name = "USER",
+        default_value = "admin"
+    )]
     pub(crate) user: String,
     /// File with the password on its first line
     #[arg(long, value_name = "FILE")]
@@ -39,7 +49,6 @@ pub(crate) struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
-
     /// Where to connect and who to be.
     ///
     /// # Errors
@@ -49,7 +58,10 @@ impl ConnectionArgs {
         let ca_pem = match (&self.tls_ca_file, tls) {
             (Some(path), true) => Some(read(path)?),
             (None, true) => {
-                let message = format!("{} needs --tls-ca-file FILE, the authority to trust", self.uri);
+                let message = format!(
+                    "{} needs --tls-ca-file FILE, the authority to trust",
+                    self.uri
+                );
                 return Err(CliError::Usage { message });
             }
             (Some(_), false) => {
@@ -96,8 +108,10 @@ impl ConnectionArgs {
 /// # Errors
 /// When there is no terminal or it is closed.
 pub(crate) fn ask(question: &str) -> Result<String, CliError> {
-    rpassword::prompt_password(question)
-        .map_err(|source| CliError::Io { action: "read the password".to_owned(), source })
+    rpassword::prompt_password(question).map_err(|source| CliError::Io {
+        action: "read the password".to_owned(),
+        source,
+    })
 }
 
 /// The first line of a file with a password, without its line ending.
@@ -115,8 +129,10 @@ pub(crate) fn first_line(path: &Path) -> Result<String, CliError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    std::fs::read(path)
-        .map_err(|source| CliError::Io { action: format!("read {}", path.display()), source })
+    std::fs::read(path).map_err(|source| CliError::Io {
+        action: format!("read {}", path.display()),
+        source,
+    })
 }
 
 /// The URI in tonic's terms, and whether it is TLS.
@@ -127,8 +143,10 @@ fn parse_uri(text: &str) -> Result<(String, bool), CliError> {
         "grpc+tls" => true,
         _ => return Err(bad_uri(text)),
     };
-    let authority: http::uri::Authority =
-        rest.trim_end_matches('/').parse().map_err(|_| bad_uri(text))?;
+    let authority: http::uri::Authority = rest
+        .trim_end_matches('/')
+        .parse()
+        .map_err(|_| bad_uri(text))?;
     if authority.as_str().contains('@') || authority.host().is_empty() {
         return Err(bad_uri(text));
     }
@@ -138,7 +156,6 @@ fn parse_uri(text: &str) -> Result<(String, bool), CliError> {
 }
 
 fn bad_uri(text: &str) -> CliError {
-    let message =
-        format!("{text} is not a server; write grpc://HOST:PORT or grpc+tls://HOST:PORT");
+    let message = format!("{text} is not a server; write grpc://HOST:PORT or grpc+tls://HOST:PORT");
     CliError::Usage { message }
 }

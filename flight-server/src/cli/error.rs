@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use super::client::ClientError;
+use super::load::LoadError;
 use super::sql::FormatError;
 use crate::config::ConfigError;
 use crate::server::ServeError;
@@ -26,6 +27,9 @@ pub(crate) enum CliError {
     /// Rows cannot be written.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// A file was not loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// What was asked for makes no sense or lacks something; the message says what.
     #[error("{message}")]
     Usage {

@@ -82,7 +82,10 @@ pub(crate) fn run(runtime: &Runtime, arguments: SqlArgs) -> Result<(), CliError>
         None if !stdin.is_terminal() => {
             let mut text = String::new();
             let action = "read statements from standard input".to_owned();
-            stdin.lock().read_to_string(&mut text).map_err(|source| CliError::Io { action, source })?;
+            stdin
+                .lock()
+                .read_to_string(&mut text)
+                .map_err(|source| CliError::Io { action, source })?;
             Some(split::statements(&text))
         }
         None => None,
@@ -105,7 +108,11 @@ pub(crate) fn run(runtime: &Runtime, arguments: SqlArgs) -> Result<(), CliError>
 }
 
 fn check(arguments: &SqlArgs, statements: Option<&[String]>) -> Result<(), CliError> {
-    let usage = |message: &str| Err(CliError::Usage { message: message.to_owned() });
+    let usage = |message: &str| {
+        Err(CliError::Usage {
+            message: message.to_owned(),
+        })
+    };
     let Some(statements) = statements else {
         return match (&arguments.output, arguments.format.is_binary()) {
             (None, false) => Ok(()),
@@ -121,7 +128,9 @@ fn check(arguments: &SqlArgs, statements: Option<&[String]>) -> Result<(), CliEr
     }
     let to_terminal = arguments.output.is_none() && std::io::stdout().is_terminal();
     if arguments.format.is_binary() && to_terminal {
-        return usage("this format is not for a terminal; give --output FILE or redirect the output");
+        return usage(
+            "this format is not for a terminal; give --output FILE or redirect the output",
+        );
     }
     Ok(())
 }

@@ -10,7 +10,10 @@ use tonic::{Code, Status};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// No connection.
-    #[error("cannot connect to {uri}: {}; is the server running there? (quiver serve)", root(source))]
+    #[error(
+        "cannot connect to {uri}: {}; is the server running there? (quiver serve)",
+        root(source)
+    )]
     Connect {
         /// As the user wrote it.
         uri: String,
@@ -68,11 +71,27 @@ impl ClientError {
             _ => None,
         }
     }
+
+    /// How long the server asks to wait before another attempt, in ms.
+    pub(crate) fn retry_after_ms(&self) -> Option<u64> {
+        let Self::Status { status } = self else {
+            return None;
+        };
+        status
+            .metadata()
+            .get(headers::RETRY_AFTER_MS)?
+            .to_str()
+            .ok()?
+            .parse()
+            .ok()
+    }
 }
 
 impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
-        Self::Status { status: Box::new(status) }
+        Self::Status {
+            status: Box::new(status),
+        }
     }
 }
 
@@ -93,7 +112,10 @@ fn describe(status: &Status) -> String {
         Some(source) => format!("{}: {}", status.message(), root(source)),
         None => status.message().to_owned(),
     };
-    let id = status.metadata().get(headers::QUERY_ID).and_then(|id| id.to_str().ok());
+    let id = status
+        .metadata()
+        .get(headers::QUERY_ID)
+        .and_then(|id| id.to_str().ok());
     match id {
         Some(id) => format!("{message} ({code}, query id {id})"),
         None => format!("{message} ({code})"),

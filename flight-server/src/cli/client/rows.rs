@@ -21,8 +21,16 @@ pub(crate) struct Rows {
 impl Rows {
     pub(super) fn new(client: FlightClient, mut info: FlightInfo) -> Self {
         let endpoints = std::mem::take(&mut info.endpoint);
-        let tickets = endpoints.into_iter().filter_map(|endpoint| endpoint.ticket).collect();
-        Self { client, info, tickets, current: None }
+        let tickets = endpoints
+            .into_iter()
+            .filter_map(|endpoint| endpoint.ticket)
+            .collect();
+        Self {
+            client,
+            info,
+            tickets,
+            current: None,
+        }
     }
 
     /// The schema announced for all batches.
@@ -48,7 +56,9 @@ impl Rows {
                     None => self.current = None,
                 }
             }
-            let Some(ticket) = self.tickets.pop_front() else { return Ok(None) };
+            let Some(ticket) = self.tickets.pop_front() else {
+                return Ok(None);
+            };
             let data = self.client.fetch(ticket).await?.map_err(Into::into);
             self.current = Some(FlightRecordBatchStream::new_from_flight_data(data));
         }

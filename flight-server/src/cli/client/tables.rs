@@ -51,7 +51,9 @@ impl FlightClient {
 }
 
 fn read(batch: &RecordBatch, tables: &mut Vec<TableInfo>) -> Result<(), ClientError> {
-    let missing = || ClientError::Answer { message: "the list of tables lacks a column" };
+    let missing = || ClientError::Answer {
+        message: "the list of tables lacks a column",
+    };
     let text = |name: &str| {
         let column = batch.column_by_name(name)?;
         column.as_string_opt::<i32>()
@@ -62,7 +64,11 @@ fn read(batch: &RecordBatch, tables: &mut Vec<TableInfo>) -> Result<(), ClientEr
     let columns = batch.column_by_name("table_schema").ok_or_else(missing)?;
     let columns = columns.as_binary_opt::<i32>().ok_or_else(missing)?;
     for row in 0..batch.num_rows() {
-        let schema = if schemas.is_null(row) { "" } else { schemas.value(row) };
+        let schema = if schemas.is_null(row) {
+            ""
+        } else {
+            schemas.value(row)
+        };
         let message = IpcMessage(columns.value(row).to_vec().into());
         tables.push(TableInfo {
             schema: schema.to_owned(),

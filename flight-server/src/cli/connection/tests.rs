@@ -24,9 +24,18 @@ fn uris_are_read_with_and_without_scheme_and_port() {
         let (uri, tls) = parse_uri(text).unwrap();
         assert_eq!((uri.as_str(), tls), expected, "{text}");
     }
-    for text in ["http://localhost", "grpc://", "grpc://a:b:c", "grpc://u@h:1", "grpc://h:1/x?y"] {
+    for text in [
+        "http://localhost",
+        "grpc://",
+        "grpc://a:b:c",
+        "grpc://u@h:1",
+        "grpc://h:1/x?y",
+    ] {
         let message = parse_uri(text).unwrap_err().to_string();
-        assert!(message.contains("write grpc://HOST:PORT"), "{text}: {message}");
+        assert!(
+            message.contains("write grpc://HOST:PORT"),
+            "{text}: {message}"
+        );
     }
 }
 
@@ -36,22 +45,51 @@ fn a_file_beats_the_environment_and_nothing_is_an_error_that_names_the_flags() {
     let file = directory.path().join(ADMIN_PASSWORD_FILE);
     std::fs::write(&file, "s3cret\r\nsecond line\n").unwrap();
     let variable = || Some("from the environment".to_owned());
-    let with_file = ConnectionArgs { password_file: Some(file.clone()), ..arguments() };
+    let with_file = ConnectionArgs {
+        password_file: Some(file.clone()),
+        ..arguments()
+    };
     assert_eq!(with_file.password(variable()).unwrap(), "s3cret");
-    let with_dir = ConnectionArgs { data_dir: Some(directory.path().into()), ..arguments() };
+    let with_dir = ConnectionArgs {
+        data_dir: Some(directory.path().into()),
+        ..arguments()
+    };
     assert_eq!(with_dir.password(variable()).unwrap(), "s3cret");
-    assert_eq!(arguments().password(variable()).unwrap(), "from the environment");
+    assert_eq!(
+        arguments().password(variable()).unwrap(),
+        "from the environment"
+    );
     std::fs::write(&file, "\n").unwrap();
     let message = with_file.password(None).unwrap_err().to_string();
-    assert!(message.contains("no password on its first line"), "{message}");
+    assert!(
+        message.contains("no password on its first line"),
+        "{message}"
+    );
 }
 
 #[test]
 fn tls_needs_an_authority_to_trust() {
-    let tls = ConnectionArgs { uri: "grpc+tls://h:1".to_owned(), ..arguments() };
-    assert!(tls.target(None).unwrap_err().to_string().contains("--tls-ca-file"));
-    let plain = ConnectionArgs { tls_ca_file: Some("ca.pem".into()), ..arguments() };
-    assert!(plain.target(None).unwrap_err().to_string().contains("grpc+tls://"));
+    let tls = ConnectionArgs {
+        uri: "grpc+tls://h:1".to_owned(),
+        ..arguments()
+    };
+    assert!(
+        tls.target(None)
+            .unwrap_err()
+            .to_string()
+            .contains("--tls-ca-file")
+    );
+    let plain = ConnectionArgs {
+        tls_ca_file: Some("ca.pem".into()),
+        ..arguments()
+    };
+    assert!(
+        plain
+            .target(None)
+            .unwrap_err()
+            .to_string()
+            .contains("grpc+tls://")
+    );
 }
 
 #[test]

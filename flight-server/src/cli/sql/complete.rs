@@ -13,13 +13,78 @@ use super::split;
 use crate::cli::client::TableInfo;
 
 const KEYWORDS: &[&str] = &[
-    "ALL", "ALTER", "AND", "AS", "ASC", "AT", "BEGIN", "BETWEEN", "BY", "CALL", "CASE", "CAST",
-    "COMMIT", "COPY", "COUNT", "CREATE", "CROSS", "DELETE", "DESC", "DISTINCT", "DROP", "ELSE",
-    "END", "EXCEPT", "EXISTS", "EXPLAIN", "FALSE", "FROM", "FULL", "GROUP", "HAVING", "IN",
-    "INNER", "INSERT", "INTERSECT", "INTO", "IS", "JOIN", "LEFT", "LIKE", "LIMIT", "NOT", "NULL",
-    "OFFSET", "ON", "OR", "ORDER", "OVER", "PARTITION", "PARTITIONED", "PASSWORD", "PRIMARY KEY",
-    "RIGHT", "ROLLBACK", "SCHEMA", "SELECT", "SET", "SORTED", "SUM", "TABLE", "TENANT", "THEN",
-    "TRUE", "UNION", "UPDATE", "USER", "USING", "VALUES", "VERSION", "WHEN", "WHERE", "WITH",
+    "ALL",
+    "ALTER",
+    "AND",
+    "AS",
+    "ASC",
+    "AT",
+    "BEGIN",
+    "BETWEEN",
+    "BY",
+    "CALL",
+    "CASE",
+    "CAST",
+    "COMMIT",
+    "COPY",
+    "COUNT",
+    "CREATE",
+    "CROSS",
+    "DELETE",
+    "DESC",
+    "DISTINCT",
+    "DROP",
+    "ELSE",
+    "END",
+    "EXCEPT",
+    "EXISTS",
+    "EXPLAIN",
+    "FALSE",
+    "FROM",
+    "FULL",
+    "GROUP",
+    "HAVING",
+    "IN",
+    "INNER",
+    "INSERT",
+    "INTERSECT",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "NOT",
+    "NULL",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER",
+    "OVER",
+    "PARTITION",
+    "PARTITIONED",
+    "PASSWORD",
+    "PRIMARY KEY",
+    "RIGHT",
+    "ROLLBACK",
+    "SCHEMA",
+    "SELECT",
+    "SET",
+    "SORTED",
+    "SUM",
+    "TABLE",
+    "TENANT",
+    "THEN",
+    "TRUE",
+    "UNION",
+    "UPDATE",
+    "USER",
+    "USING",
+    "VALUES",
+    "VERSION",
+    "WHEN",
+    "WHERE",
+    "WITH",
 ];
 
 /// Commands of the prompt itself, with what they do.
@@ -44,7 +109,9 @@ pub(crate) struct SqlHelper {
 impl SqlHelper {
     /// Knows keywords only.
     pub(crate) fn new() -> Self {
-        Self { words: BTreeSet::new() }
+        Self {
+            words: BTreeSet::new(),
+        }
     }
 
     /// Replaces the known tables and columns.
@@ -53,8 +120,15 @@ impl SqlHelper {
         for table in tables {
             self.words.insert(quoted(&table.schema));
             self.words.insert(quoted(&table.name));
-            self.words.insert(format!("{}.{}", quoted(&table.schema), quoted(&table.name)));
-            self.words.extend(table.columns.fields().iter().map(|field| quoted(field.name())));
+            self.words
+                .insert(format!("{}.{}", quoted(&table.schema), quoted(&table.name)));
+            self.words.extend(
+                table
+                    .columns
+                    .fields()
+                    .iter()
+                    .map(|field| quoted(field.name())),
+            );
         }
     }
 
@@ -70,7 +144,9 @@ impl SqlHelper {
         let fits = |known: &&String| known.to_lowercase().starts_with(&lower);
         let mut found: Vec<_> = self.words.iter().filter(fits).cloned().collect();
         let is_lower = word.chars().all(|letter| !letter.is_uppercase());
-        let keywords = KEYWORDS.iter().filter(|known| known.starts_with(&word.to_uppercase()));
+        let keywords = KEYWORDS
+            .iter()
+            .filter(|known| known.starts_with(&word.to_uppercase()));
         found.extend(keywords.map(|known| match is_lower {
             true => known.to_lowercase(),
             false => (*known).to_owned(),
@@ -113,7 +189,13 @@ fn is_complete(text: &str) -> bool {
 
 /// A name as SQL wants it: in quotes unless it is a plain lower-case word.
 pub(crate) fn quoted(name: &str) -> String {
-    let is_plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    let is_plain = name
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if is_plain {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }

@@ -92,7 +92,9 @@ impl RowWriter {
             Format::Arrow => Self::ArrowStream(Box::new(StreamWriter::try_new(out, schema)?)),
             Format::Parquet => {
                 let compression = Compression::ZSTD(ZstdLevel::default());
-                let properties = WriterProperties::builder().set_compression(compression).build();
+                let properties = WriterProperties::builder()
+                    .set_compression(compression)
+                    .build();
                 let writer = ArrowWriter::try_new(out, Arc::clone(schema), Some(properties))?;
                 Self::Parquet(Box::new(writer))
             }
@@ -127,7 +129,8 @@ impl RowWriter {
             Self::Json(mut writer) => {
                 writer.finish()?;
                 let mut out = writer.into_inner();
-                out.write_all(b"\n").map_err(|source| FormatError::Io { source })?;
+                out.write_all(b"\n")
+                    .map_err(|source| FormatError::Io { source })?;
                 out
             }
             Self::Ndjson(mut writer) => {
@@ -143,12 +146,17 @@ impl RowWriter {
     }
 
     fn csv(schema: &SchemaRef, out: Out) -> Result<Self, FormatError> {
-        let fields = schema.fields().iter().map(|field| match field.data_type().is_nested() {
-            true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
-            false => Arc::clone(field),
-        });
+        let fields = schema
+            .fields()
+            .iter()
+            .map(|field| match field.data_type().is_nested() {
+                true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
+                false => Arc::clone(field),
+            });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
+        let mut writer = arrow::csv::WriterBuilder::new()
+            .with_header(true)
+            .build(out);
         // Writes the header.
         writer.write(&RecordBatch::new_empty(Arc::clone(&schema)))?;
         Ok(Self::Csv(Box::new(writer), schema))
@@ -169,7 +177,9 @@ impl From<ParquetError> for FormatError {
         match error {
             ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
                 Ok(source) => Self::Io { source: *source },
-                Err(cause) => Self::Parquet { source: ParquetError::External(cause) },
+                Err(cause) => Self::Parquet {
+                    source: ParquetError::External(cause),
+                },
             },
             source => Self::Parquet { source },
         }
@@ -179,7 +189,11 @@ impl From<ParquetError> for FormatError {
 /// A batch with its nested columns as text, since CSV has no nesting.
 fn flat(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().map(|column| {
-        if column.data_type().is_nested() { as_text(column) } else { Ok(Arc::clone(column)) }
+        if column.data_type().is_nested() {
+            as_text(column)
+        } else {
+            Ok(Arc::clone(column))
+        }
     });
     RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
 }

@@ -26,9 +26,16 @@ pub(crate) struct Pager {
 
 enum State {
     /// Fits so far.
-    Held { text: Vec<u8>, lines: usize, line_width: usize },
+    Held {
+        text: Vec<u8>,
+        lines: usize,
+        line_width: usize,
+    },
     /// Does not fit.
-    Paged { child: Child, input: Option<ChildStdin> },
+    Paged {
+        child: Child,
+        input: Option<ChildStdin>,
+    },
     /// Does not fit, and there is no pager.
     Direct,
 }
@@ -36,7 +43,14 @@ enum State {
 impl Pager {
     /// Nothing written yet.
     pub(crate) fn new(screen: Screen) -> Self {
-        Self { screen, state: State::Held { text: Vec::new(), lines: 0, line_width: 0 } }
+        Self {
+            screen,
+            state: State::Held {
+                text: Vec::new(),
+                lines: 0,
+                line_width: 0,
+            },
+        }
     }
 
     fn overflow(&mut self) -> io::Result<()> {
@@ -57,7 +71,11 @@ impl Pager {
 impl Write for Pager {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.state {
-            State::Held { text, lines, line_width } => {
+            State::Held {
+                text,
+                lines,
+                line_width,
+            } => {
                 text.extend_from_slice(bytes);
                 let mut fits = true;
                 for byte in bytes {
@@ -74,7 +92,9 @@ impl Write for Pager {
                 }
                 Ok(bytes.len())
             }
-            State::Paged { input: Some(input), .. } => input.write(bytes),
+            State::Paged {
+                input: Some(input), ..
+            } => input.write(bytes),
             State::Paged { input: None, .. } => Err(io::ErrorKind::BrokenPipe.into()),
             State::Direct => io::stdout().write(bytes),
         }
@@ -82,7 +102,9 @@ impl Write for Pager {
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.state {
-            State::Paged { input: Some(input), .. } => input.flush(),
+            State::Paged {
+                input: Some(input), ..
+            } => input.flush(),
             State::Direct => io::stdout().flush(),
             _ => Ok(()),
         }
@@ -94,7 +116,9 @@ impl Drop for Pager {
         // A terminal that has gone cannot be told about it.
         match &mut self.state {
             State::Held { text, .. } => {
-                let _ = io::stdout().write_all(text).and_then(|()| io::stdout().flush());
+                let _ = io::stdout()
+                    .write_all(text)
+                    .and_then(|()| io::stdout().flush());
             }
             State::Paged { child, input } => {
                 drop(input.take());

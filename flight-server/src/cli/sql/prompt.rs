@@ -26,19 +26,29 @@ use crate::cli::error::CliError;
 use history::History;
 
 /// Screen taken for granted when the terminal does not tell its size.
-const DEFAULT_SCREEN: Screen = Screen { height: 24, width: 80 };
+const DEFAULT_SCREEN: Screen = Screen {
+    height: 24,
+    width: 80,
+};
 
 /// Runs the prompt until the user leaves.
 ///
 /// # Errors
 /// When the terminal cannot be read; errors of statements are shown and the prompt goes on.
 pub(crate) fn run(runtime: &Runtime, session: Session, target: Target) -> Result<(), CliError> {
-    let config = Config::builder().completion_type(CompletionType::List).build();
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .build();
     let mut editor =
         Editor::<SqlHelper, DefaultHistory>::with_config(config).map_err(terminal_error)?;
     editor.set_helper(Some(SqlHelper::new()));
     let history = History::open(&mut editor);
-    let mut prompt = Prompt { runtime, session, target, editor };
+    let mut prompt = Prompt {
+        runtime,
+        session,
+        target,
+        editor,
+    };
     prompt.greet();
     prompt.learn_tables();
     let outcome = prompt.read_all();
@@ -101,7 +111,11 @@ impl Prompt<'_> {
                 say("cancelled");
                 return Ok(());
             }
-            let verb = statement.split_whitespace().next().unwrap_or_default().to_uppercase();
+            let verb = statement
+                .split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .to_uppercase();
             if ["CREATE", "DROP", "ALTER"].contains(&verb.as_str()) {
                 self.learn_tables();
             }
@@ -115,16 +129,22 @@ impl Prompt<'_> {
         match (name, argument) {
             ("q" | "quit", _) => return Ok(Next::Leave),
             ("?" | "h" | "help", _) => self.help(),
-            ("d", Some(table)) => self.show(|client, out| {
-                Box::pin(describe::columns(client, table.to_owned(), out))
-            })?,
-            ("d", None) => self.show(|client, out| Box::pin(describe::tables(client, false, out)))?,
+            ("d", Some(table)) => {
+                self.show(|client, out| Box::pin(describe::columns(client, table.to_owned(), out)))?
+            }
+            ("d", None) => {
+                self.show(|client, out| Box::pin(describe::tables(client, false, out)))?
+            }
             ("dt", _) => self.show(|client, out| Box::pin(describe::tables(client, true, out)))?,
             ("dn", _) => self.show(|client, out| Box::pin(describe::schemas(client, out)))?,
             ("l", _) => self.show(|client, out| Box::pin(describe::catalogs(client, out)))?,
             ("timing", _) => {
                 self.session.timing = !self.session.timing;
-                say(if self.session.timing { "times are shown" } else { "times are not shown" });
+                say(if self.session.timing {
+                    "times are shown"
+                } else {
+                    "times are not shown"
+                });
             }
             ("format", Some(format)) => self.set_format(format)?,
             ("c", _) => self.connect()?,
@@ -141,7 +161,9 @@ impl Prompt<'_> {
         F: for<'b> FnOnce(&'b mut FlightClient, super::format::Out) -> describe::Described<'b>,
     {
         let out = Box::new(super::pager::Pager::new(self.screen()));
-        let outcome = self.runtime.block_on(describe(&mut self.session.client, out));
+        let outcome = self
+            .runtime
+            .block_on(describe(&mut self.session.client, out));
         match outcome {
             Err(error) if error.is_broken_pipe() => Ok(()),
             outcome => outcome,
@@ -173,12 +195,16 @@ impl Prompt<'_> {
 
     fn greet(&self) {
         let Target { user, shown, .. } = &self.target;
-        say(&format!("{user} on {shown}; statements end with ; and \\? lists the commands"));
+        say(&format!(
+            "{user} on {shown}; statements end with ; and \\? lists the commands"
+        ));
     }
 
     /// Completion is a convenience: when the tables cannot be listed, only keywords are offered.
     fn learn_tables(&mut self) {
-        let tables = self.runtime.block_on(Box::pin(self.session.client.tables(None)));
+        let tables = self
+            .runtime
+            .block_on(Box::pin(self.session.client.tables(None)));
         if let (Ok(tables), Some(helper)) = (tables, self.editor.helper_mut()) {
             helper.learn(&tables);
         }
@@ -205,5 +231,8 @@ fn say(text: &str) {
 }
 
 fn terminal_error(error: ReadlineError) -> CliError {
-    CliError::Io { action: "use the terminal".to_owned(), source: std::io::Error::other(error) }
+    CliError::Io {
+        action: "use the terminal".to_owned(),
+        source: std::io::Error::other(error),
+    }
 }

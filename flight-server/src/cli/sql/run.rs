@@ -43,7 +43,11 @@ pub(crate) struct Session {
 impl Session {
     /// Shows times.
     pub(crate) fn new(client: FlightClient, format: Format) -> Self {
-        Self { client, format, timing: true }
+        Self {
+            client,
+            format,
+            timing: true,
+        }
     }
 
     /// Runs a statement and writes its rows, or how many it changed. Dropping the future cancels it.
@@ -84,8 +88,14 @@ impl Session {
         let mut count = 0;
         while let Some(batch) = spinner.watch(rows.next()).await? {
             count += batch.num_rows() as u64;
-            spinner.bar.set_message(format!("{count} {}", plural(count, "row")));
-            match spinner.bar.suspend(|| writer.write(&batch)).map_err(CliError::from) {
+            spinner
+                .bar
+                .set_message(format!("{count} {}", plural(count, "row")));
+            match spinner
+                .bar
+                .suspend(|| writer.write(&batch))
+                .map_err(CliError::from)
+            {
                 Ok(()) => {}
                 // The pager was left before the end.
                 Err(error) if error.is_broken_pipe() && destination.is_screen() => {
@@ -94,7 +104,10 @@ impl Session {
                 Err(error) => return Err(error),
             }
         }
-        let finished = spinner.bar.suspend(|| writer.finish()).map_err(CliError::from);
+        let finished = spinner
+            .bar
+            .suspend(|| writer.finish())
+            .map_err(CliError::from);
         match finished {
             Ok(out) => drop(out),
             Err(error) if error.is_broken_pipe() && destination.is_screen() => {}
@@ -147,7 +160,14 @@ impl PartialFile {
         let partial = path.with_file_name(name);
         let action = format!("write {}", path.display());
         let file = File::create(&partial).map_err(|source| CliError::Io { action, source })?;
-        Ok((file, Self { partial, path: path.to_owned(), is_kept: false }))
+        Ok((
+            file,
+            Self {
+                partial,
+                path: path.to_owned(),
+                is_kept: false,
+            },
+        ))
     }
 
     fn keep(mut self) -> Result<(), CliError> {
@@ -188,7 +208,8 @@ impl Spinner {
                 return done;
             }
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            self.bar.set_style(indicatif::ProgressStyle::default_spinner());
+            self.bar
+                .set_style(indicatif::ProgressStyle::default_spinner());
             self.bar.enable_steady_tick(TICK);
         }
         work.await
@@ -209,5 +230,9 @@ fn changed(info: &FlightInfo) -> String {
 }
 
 fn plural(count: u64, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
+    if count == 1 {
+        word.to_owned()
+    } else {
+        format!("{word}s")
+    }
 }

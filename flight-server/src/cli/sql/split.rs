@@ -50,7 +50,13 @@ fn scan(text: &str) -> Scan {
     while let Some(letter) = text[at..].chars().next() {
         let rest = &text[at..];
         let (length, is_content) = match letter {
-            ';' => return Scan { end: Some(at), has_content, is_open: false },
+            ';' => {
+                return Scan {
+                    end: Some(at),
+                    has_content,
+                    is_open: false,
+                };
+            }
             '\'' | '"' | '`' => (quoted(rest, letter), true),
             '$' => (dollar_quoted(rest), true),
             '-' if rest.starts_with("--") => (rest.find('\n').or(Some(rest.len())), false),
@@ -60,10 +66,20 @@ fn scan(text: &str) -> Scan {
         has_content |= is_content;
         match length {
             Some(length) => at += length,
-            None => return Scan { end: None, has_content, is_open: true },
+            None => {
+                return Scan {
+                    end: None,
+                    has_content,
+                    is_open: true,
+                };
+            }
         }
     }
-    Scan { end: None, has_content, is_open: false }
+    Scan {
+        end: None,
+        has_content,
+        is_open: false,
+    }
 }
 
 /// Length of a quote; a doubled one inside looks like two quotes side by side, which is as good.
@@ -74,7 +90,9 @@ fn quoted(text: &str, quote: char) -> Option<usize> {
 /// Length of `$tag$ … $tag$`, or of a lone dollar sign such as in `$1`.
 fn dollar_quoted(text: &str) -> Option<usize> {
     let is_tag = |letter: char| letter == '_' || letter.is_alphanumeric();
-    let Some(end) = text[1..].find(|letter| !is_tag(letter)) else { return Some(1) };
+    let Some(end) = text[1..].find(|letter| !is_tag(letter)) else {
+        return Some(1);
+    };
     let tag = &text[..end + 2];
     let starts_with_digit = text[1..].starts_with(|letter: char| letter.is_ascii_digit());
     if !tag.ends_with('$') || starts_with_digit {

@@ -31,8 +31,17 @@ pub(crate) struct TableWriter<W: Write> {
 impl<W: Write> TableWriter<W> {
     /// A table with the columns of `schema`.
     pub(crate) fn new(out: W, schema: SchemaRef) -> Self {
-        let widths = schema.fields().iter().map(|field| width(&shown(field.name()))).collect();
-        Self { out, schema, waiting: Some(Vec::new()), widths }
+        let widths = schema
+            .fields()
+            .iter()
+            .map(|field| width(&shown(field.name())))
+            .collect();
+        Self {
+            out,
+            schema,
+            waiting: Some(Vec::new()),
+            widths,
+        }
     }
 
     /// Adds rows.
@@ -45,7 +54,11 @@ impl<W: Write> TableWriter<W> {
             return self.write_rows(&rows);
         };
         waiting.extend(rows);
-        if waiting.len() >= MEASURED_ROWS { self.start() } else { Ok(()) }
+        if waiting.len() >= MEASURED_ROWS {
+            self.start()
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what waits; a table without rows still has its header.
@@ -59,23 +72,43 @@ impl<W: Write> TableWriter<W> {
     }
 
     fn start(&mut self) -> Result<(), ArrowError> {
-        let Some(rows) = self.waiting.take() else { return Ok(()) };
+        let Some(rows) = self.waiting.take() else {
+            return Ok(());
+        };
         for row in &rows {
             for (cell, widest) in row.iter().zip(&mut self.widths) {
                 *widest = (*widest).max(width(cell)).min(COLUMN_WIDTH_MAX);
             }
         }
-        let names: Vec<_> = self.schema.fields().iter().map(|field| shown(field.name())).collect();
-        let line = line(names.iter().zip(&self.widths).map(|(name, width)| pad(name, *width, false)));
+        let names: Vec<_> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| shown(field.name()))
+            .collect();
+        let line = line(
+            names
+                .iter()
+                .zip(&self.widths)
+                .map(|(name, width)| pad(name, *width, false)),
+        );
         writeln!(self.out, "{line}")?;
-        let rules: Vec<_> = self.widths.iter().map(|width| "-".repeat(width + 2)).collect();
+        let rules: Vec<_> = self
+            .widths
+            .iter()
+            .map(|width| "-".repeat(width + 2))
+            .collect();
         writeln!(self.out, "{}", rules.join("+"))?;
         self.write_rows(&rows)
     }
 
     fn write_rows(&mut self, rows: &[Vec<String>]) -> Result<(), ArrowError> {
-        let right: Vec<_> =
-            self.schema.fields().iter().map(|field| is_right_aligned(field.data_type())).collect();
+        let right: Vec<_> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| is_right_aligned(field.data_type()))
+            .collect();
         for row in rows {
             let columns = row.iter().zip(self.widths.iter().zip(&right));
             let line = line(columns.map(|(cell, (width, right))| pad(cell, *width, *right)));
@@ -111,7 +144,10 @@ fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> {
     (0..batch.num_rows())
         .map(|row| {
             let cell = |formatter: &ArrayFormatter<'_>| {
-                formatter.value(row).try_to_string().map(|text| shown(&text))
+                formatter
+                    .value(row)
+                    .try_to_string()
+                    .map(|text| shown(&text))
             };
             formatters.iter().map(cell).collect()
         })
@@ -124,7 +160,11 @@ fn line(cells: impl Iterator<Item = String>) -> String {
 }
 
 fn pad(text: &str, width: usize, right: bool) -> String {
-    if right { format!("{text:>width$}") } else { format!("{text:<width$}") }
+    if right {
+        format!("{text:>width$}")
+    } else {
+        format!("{text:<width$}")
+    }
 }
 
 fn width(text: &str) -> usize {

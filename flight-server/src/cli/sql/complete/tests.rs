@@ -18,12 +18,17 @@ fn helper() -> SqlHelper {
 
 fn offered(line: &str) -> (usize, Vec<String>) {
     let history = DefaultHistory::new();
-    helper().complete(line, line.len(), &Context::new(&history)).unwrap()
+    helper()
+        .complete(line, line.len(), &Context::new(&history))
+        .unwrap()
 }
 
 #[test]
 fn tables_columns_keywords_and_commands_are_offered() {
-    assert_eq!(offered("select dist"), (7, vec!["distance".to_owned(), "distinct".to_owned()]));
+    assert_eq!(
+        offered("select dist"),
+        (7, vec!["distance".to_owned(), "distinct".to_owned()])
+    );
     assert_eq!(offered("SELECT DIST").1, ["distance", "DISTINCT"]);
     assert_eq!(offered("select * from main.").1, ["main.\"Trips\""]);
     assert_eq!(offered("\\ti"), (0, vec!["\\timing".to_owned()]));
@@ -34,9 +39,13 @@ fn tables_columns_keywords_and_commands_are_offered() {
 
 #[test]
 fn enter_runs_commands_at_once_and_statements_after_a_semicolon() {
-    for (text, expected) in
-        [("\\dt", true), ("", true), ("select 1", false), ("select 1;", true), ("select ';", false)]
-    {
+    for (text, expected) in [
+        ("\\dt", true),
+        ("", true),
+        ("select 1", false),
+        ("select 1;", true),
+        ("select ';", false),
+    ] {
         assert_eq!(is_complete(text), expected, "{text}");
     }
 }

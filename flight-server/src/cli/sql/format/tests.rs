@@ -26,7 +26,8 @@ impl Write for Sink {
 fn batch() -> RecordBatch {
     let numbers: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None]));
     let texts: ArrayRef = Arc::new(StringArray::from(vec!["a,b", "c"]));
-    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]);
+    let lists =
+        ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]);
     let lists: ArrayRef = Arc::new(lists);
     RecordBatch::try_from_iter_with_nullable([
         ("n", numbers, true),
@@ -54,7 +55,10 @@ fn text(format: Format, batches: &[RecordBatch]) -> String {
 
 #[test]
 fn text_formats() {
-    assert_eq!(text(Format::Csv, &[batch()]), "n,t,l\n1,\"a,b\",\"[1, ]\"\n,c,\n");
+    assert_eq!(
+        text(Format::Csv, &[batch()]),
+        "n,t,l\n1,\"a,b\",\"[1, ]\"\n,c,\n"
+    );
     let row = r#"{"n":1,"t":"a,b","l":[1,null]}"#;
     let last = r#"{"n":null,"t":"c","l":null}"#;
     assert_eq!(text(Format::Ndjson, &[batch()]), format!("{row}\n{last}\n"));
@@ -70,19 +74,29 @@ fn results_without_rows_are_still_valid() {
     let reader = arrow::ipc::reader::StreamReader::try_new(Cursor::new(bytes), None).unwrap();
     assert_eq!(reader.schema(), batch().schema());
     let bytes = written(Format::Parquet, &[], true);
-    assert_eq!(ParquetRecordBatchReader::try_new(bytes::Bytes::from(bytes), 8).unwrap().count(), 0);
+    assert_eq!(
+        ParquetRecordBatchReader::try_new(bytes::Bytes::from(bytes), 8)
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[test]
 fn binary_formats_hold_the_same_rows() {
     let bytes = written(Format::Arrow, &[batch(), batch()], false);
     let stream = arrow::ipc::reader::StreamReader::try_new(Cursor::new(bytes), None).unwrap();
-    assert_eq!(stream.collect::<Result<Vec<_>, _>>().unwrap(), [batch(), batch()]);
+    assert_eq!(
+        stream.collect::<Result<Vec<_>, _>>().unwrap(),
+        [batch(), batch()]
+    );
     let bytes = written(Format::Arrow, &[batch()], true);
     let file = arrow::ipc::reader::FileReader::try_new(Cursor::new(bytes), None).unwrap();
     assert_eq!(file.collect::<Result<Vec<_>, _>>().unwrap(), [batch()]);
     let bytes = bytes::Bytes::from(written(Format::Parquet, &[batch()], true));
-    let rows: Vec<_> = ParquetRecordBatchReader::try_new(bytes, 8).unwrap().collect();
+    let rows: Vec<_> = ParquetRecordBatchReader::try_new(bytes, 8)
+        .unwrap()
+        .collect();
     assert_eq!(rows[0].as_ref().unwrap().column(2).len(), 2);
     assert_eq!(rows[0].as_ref().unwrap().column(0), batch().column(0));
 }

@@ -63,7 +63,15 @@ pub(crate) async fn columns(
             nullable.push(if field.is_nullable() { "yes" } else { "no" }.to_owned());
         }
     }
-    write([("table", places), ("column", names), ("type", types), ("nullable", nullable)], out)
+    write(
+        [
+            ("table", places),
+            ("column", names),
+            ("type", types),
+            ("nullable", nullable),
+        ],
+        out,
+    )
 }
 
 /// Schemas of the tenant.

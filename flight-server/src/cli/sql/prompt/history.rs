@@ -57,8 +57,15 @@ pub(super) fn path(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf
 
 pub(super) fn prepare(path: &Path) -> std::io::Result<()> {
     if let Some(directory) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
     }
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
     Ok(())
 }

@@ -11,7 +11,10 @@ fn the_history_file_is_for_its_owner_alone() {
     let path = directory.path().join("quiver/history");
     history::prepare(&path).unwrap();
     history::prepare(&path).unwrap();
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 #[test]
@@ -22,9 +25,18 @@ fn it_lies_where_the_desktop_rules_say() {
             _ => Some(PathBuf::from("/home/u")),
         })
     };
-    assert_eq!(path(None).unwrap(), PathBuf::from("/home/u/.local/state/quiver/history"));
-    assert_eq!(path(Some("/s")).unwrap(), PathBuf::from("/s/quiver/history"));
-    assert_eq!(path(Some("rel")).unwrap(), PathBuf::from("/home/u/.local/state/quiver/history"));
+    assert_eq!(
+        path(None).unwrap(),
+        PathBuf::from("/home/u/.local/state/quiver/history")
+    );
+    assert_eq!(
+        path(Some("/s")).unwrap(),
+        PathBuf::from("/s/quiver/history")
+    );
+    assert_eq!(
+        path(Some("rel")).unwrap(),
+        PathBuf::from("/home/u/.local/state/quiver/history")
+    );
     assert_eq!(history::path(|_| None), None);
 }
 

@@ -5,14 +5,26 @@ fn semicolons_end_statements_except_in_quotes_and_comments() {
     for (text, expected) in [
         ("SELECT 1", vec!["SELECT 1"]),
         (" SELECT 1 ;; \n SELECT 2;", vec!["SELECT 1", "SELECT 2"]),
-        ("SELECT ';' ; SELECT \"a;b\"", vec!["SELECT ';'", "SELECT \"a;b\""]),
+        (
+            "SELECT ';' ; SELECT \"a;b\"",
+            vec!["SELECT ';'", "SELECT \"a;b\""],
+        ),
         ("SELECT 'it''s; ok'; x", vec!["SELECT 'it''s; ok'", "x"]),
         ("-- a; b\nSELECT 1; -- end;", vec!["-- a; b\nSELECT 1"]),
-        ("/* a; /* b; */ c; */ SELECT 1; /* ; */", vec!["/* a; /* b; */ c; */ SELECT 1"]),
-        ("SELECT $$a;b$$; SELECT $t$ ; $$ ; $t$", vec!["SELECT $$a;b$$", "SELECT $t$ ; $$ ; $t$"]),
+        (
+            "/* a; /* b; */ c; */ SELECT 1; /* ; */",
+            vec!["/* a; /* b; */ c; */ SELECT 1"],
+        ),
+        (
+            "SELECT $$a;b$$; SELECT $t$ ; $$ ; $t$",
+            vec!["SELECT $$a;b$$", "SELECT $t$ ; $$ ; $t$"],
+        ),
         ("SELECT $1; SELECT $2", vec!["SELECT $1", "SELECT $2"]),
         ("SELECT 'open; quote", vec!["SELECT 'open; quote"]),
-        ("SELECT 'ü;ß'; SELECT 'é'", vec!["SELECT 'ü;ß'", "SELECT 'é'"]),
+        (
+            "SELECT 'ü;ß'; SELECT 'é'",
+            vec!["SELECT 'ü;ß'", "SELECT 'é'"],
+        ),
         (" ; -- nothing\n ;", vec![]),
         ("$", vec!["$"]),
     ] {
