@@ -27,12 +27,12 @@ pub enum ParseError {
     TooDeep,
     /// One expression or chain of set operations with very many parts.
     #[error(
-        "an expression or chain of UNIONs is too long, the limit is about {words_max} words; write \
-         a list as IN (…) or VALUES, or split the statement"
+        "an expression or chain of UNIONs has more than {levels_max} operators in a row; write a \
+         list as IN (…) or VALUES, or split the statement"
     )]
     TooComplex {
-        /// The limit, in words and operators.
-        words_max: usize,
+        /// The limit, in levels of the tree.
+        levels_max: usize,
     },
     /// More tables than one query may read.
     #[error("the statement reads more than {relations_max} tables; split it")]

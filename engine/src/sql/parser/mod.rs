@@ -25,9 +25,10 @@ mod tests;
 
 pub use error::ParseError;
 pub(crate) use redact::redact;
-pub use statement::{
-    AdminStatement, CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable,
-    ParsedStatement, PartitionTransform, Password, SortBy, Statement,
+pub use statement::{AdminStatement, ParsedStatement, Statement};
+pub(crate) use statement::{
+    CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable, PartitionTransform, Password,
+    SortBy,
 };
 
 /// Parses exactly one statement; a trailing semicolon and comments are fine.

@@ -15,11 +15,11 @@ use super::error::ParseError;
 pub(super) const SQL_BYTES_MAX: usize = 1 << 20;
 /// Deepest nesting of parentheses, brackets, braces and type arguments.
 pub(super) const NESTING_MAX: usize = 50;
-/// Deepest tree, counted in tokens that could each be one level of it: those between two commas, and
-/// those of the groups between them. Dropping a tree takes stack for each level.
-pub(super) const DEPTH_MAX: usize = 2048;
-/// `UNION`, `EXCEPT` and `INTERSECT` are levels too, and cost more stack than an operator.
-const SET_OPERATION_DEPTH: usize = 16;
+/// Deepest tree. DataFusion clones trees, which takes about 2 KiB of stack for each level, and a
+/// worker's stack has 2 MiB.
+pub(super) const DEPTH_MAX: usize = 512;
+/// Levels one `UNION`, `EXCEPT` or `INTERSECT` counts as, by the stack it takes.
+const SET_OPERATION_LEVELS: usize = 4;
 /// Most repetitions of one word: sqlparser descends unguarded into some, such as `INTERVAL`.
 const WORD_REPEATS_MAX: usize = 8;
 /// As in PostgreSQL's protocol.
@@ -80,20 +80,29 @@ fn keep_one_statement(tokens: &mut Vec<TokenWithSpan>) -> Result<(), ParseError>
     Ok(())
 }
 
-/// One open bracket, or the statement itself.
+/// One open bracket, or the statement itself: an upper bound of the depth of its tree.
+///
+/// `AND` and `OR` bind weaker than other operators, so that the operators between two of them do not
+/// add up: `a = 1 OR b = 2 OR …` is as deep as it has `OR`s.
 struct Level {
     /// The token that closes it.
     close: Option<Token>,
     /// Index of the token that opened it.
     opened_at: usize,
-    /// Tokens since the last comma on this level.
-    run: usize,
-    /// Depth of the deepest group since the last comma.
+    /// Operators and keywords since the last connective or comma.
+    operators: usize,
+    /// Depth of the deepest group since the last connective or comma.
     nested: usize,
+    /// `AND` and `OR` since the last comma.
+    connectives: usize,
+    /// Depth of the deepest operand of these.
+    operand: usize,
     /// Depth of the deepest item before the last comma.
-    deepest: usize,
+    item: usize,
     /// These go on after a comma: `SELECT 1, 2 UNION SELECT 3, 4`.
     set_operations: usize,
+    /// Inside of `CASE` a connective ends nothing.
+    has_case: bool,
 }
 
 impl Level {
@@ -101,27 +110,40 @@ impl Level {
         Self {
             close,
             opened_at,
-            run: 0,
+            operators: 0,
             nested: 0,
-            deepest: 0,
+            connectives: 0,
+            operand: 0,
+            item: 0,
             set_operations: 0,
+            has_case: false,
         }
     }
 
     /// No path through the tree of this level is longer.
     fn depth(&self) -> usize {
-        self.deepest.max(self.run + self.nested) + SET_OPERATION_DEPTH * self.set_operations
+        let operand = self.operand.max(self.operators + self.nested);
+        self.item.max(self.connectives + operand) + SET_OPERATION_LEVELS * self.set_operations
+    }
+
+    fn connective(&mut self) {
+        self.connectives += 1;
+        if !self.has_case {
+            self.operand = self.operand.max(self.operators + self.nested);
+            (self.operators, self.nested) = (0, 0);
+        }
     }
 
     fn comma(&mut self) {
-        self.deepest = self.deepest.max(self.run + self.nested);
-        (self.run, self.nested) = (0, 0);
+        let operand = self.operand.max(self.operators + self.nested);
+        self.item = self.item.max(self.connectives + operand);
+        (self.operators, self.nested, self.connectives, self.operand) = (0, 0, 0, 0);
     }
 
     fn check(&self) -> Result<(), ParseError> {
         match self.depth() > DEPTH_MAX {
             true => Err(ParseError::TooComplex {
-                words_max: DEPTH_MAX,
+                levels_max: DEPTH_MAX,
             }),
             false => Ok(()),
         }
@@ -165,15 +187,28 @@ fn check_shape(tokens: &[TokenWithSpan]) -> Result<(), ParseError> {
     };
     let mut repeats = 0;
     for (index, token) in tokens.iter().enumerate() {
-        levels.inner.run += 1;
-        let previous = index.checked_sub(1).map(|previous| &tokens[previous].token);
+        let previous = index
+            .checked_sub(1)
+            .map_or(&Token::EOF, |index| &tokens[index].token);
+        match &token.token {
+            Token::Word(word) => {
+                let again = matches!(previous, Token::Word(last) if last == word);
+                repeats = if again { repeats + 1 } else { 0 };
+                if repeats > WORD_REPEATS_MAX {
+                    return Err(ParseError::TooDeep);
+                }
+                count_word(&mut levels.inner, word.keyword, previous);
+            }
+            Token::Comma => levels.inner.comma(),
+            Token::Period => {}
+            token if is_operand(token) => {}
+            _ => levels.inner.operators += 1,
+        }
         match &token.token {
             Token::LParen => levels.open(Token::RParen, index)?,
             Token::LBracket => levels.open(Token::RBracket, index)?,
             Token::LBrace => levels.open(Token::RBrace, index)?,
-            Token::Lt if previous.is_some_and(takes_type_arguments) => {
-                levels.open(Token::Gt, index)?;
-            }
+            Token::Lt if takes_type_arguments(previous) => levels.open(Token::Gt, index)?,
             Token::RParen | Token::RBracket | Token::RBrace => close_group(&mut levels, token)?,
             // Where no type is open these are operators.
             Token::Gt => {
@@ -181,15 +216,6 @@ fn check_shape(tokens: &[TokenWithSpan]) -> Result<(), ParseError> {
             }
             Token::ShiftRight => {
                 let _ = levels.close(&Token::Gt) && levels.close(&Token::Gt);
-            }
-            Token::Comma => levels.inner.comma(),
-            Token::Word(word) => {
-                let again = matches!(previous, Some(Token::Word(last)) if last == word);
-                repeats = if again { repeats + 1 } else { 0 };
-                if repeats > WORD_REPEATS_MAX {
-                    return Err(ParseError::TooDeep);
-                }
-                levels.inner.set_operations += usize::from(is_set_operator(word.keyword));
             }
             _ => {}
         }
@@ -199,6 +225,46 @@ fn check_shape(tokens: &[TokenWithSpan]) -> Result<(), ParseError> {
     match levels.inner.close {
         None => Ok(()),
         Some(_) => Err(unclosed(&tokens[levels.inner.opened_at])),
+    }
+}
+
+fn count_word(level: &mut Level, keyword: Keyword, previous: &Token) {
+    match keyword {
+        Keyword::NoKeyword => {}
+        // Elsewhere these are names: `1 + and + 1`.
+        Keyword::AND | Keyword::OR if ends_operand(previous) => level.connective(),
+        Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => {
+            level.set_operations += 1;
+        }
+        Keyword::CASE => {
+            level.operators += 1;
+            level.has_case = true;
+        }
+        _ => level.operators += 1,
+    }
+}
+
+/// Whether the token is a literal or parameter.
+fn is_operand(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::DollarQuotedString(_)
+            | Token::NationalStringLiteral(_)
+            | Token::HexStringLiteral(_)
+            | Token::Placeholder(_)
+    )
+}
+
+/// Whether an operand is complete after this token.
+fn ends_operand(token: &Token) -> bool {
+    use Keyword::{END, FALSE, NULL, NoKeyword, TRUE};
+    match token {
+        Token::Word(word) => matches!(word.keyword, NoKeyword | NULL | TRUE | FALSE | END),
+        Token::RParen | Token::RBracket | Token::RBrace => true,
+        other => is_operand(other),
     }
 }
 

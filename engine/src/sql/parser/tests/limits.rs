@@ -1,89 +1,75 @@
 use super::super::*;
-fn probe(name: &str, sql: &str) {
-    let parsed = parse(sql).unwrap();
-    let p = &parsed;
-    let run = |what: &str, f: &(dyn Fn() + Sync)| {
-        let mut used = 0;
-        for kb in [16usize, 32, 64, 128, 256, 512, 1024, 2048, 4096] {
-            let st = std::process::Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "parser::tests::limits::child", "--nocapture"])
-                .env("CH", format!("{what}|{kb}|{sql}"))
-                .stderr(std::process::Stdio::null())
-                .stdout(std::process::Stdio::null())
-                .status()
-                .unwrap();
-            let _ = f;
-            if st.success() {
-                used = kb;
-                break;
+fn clone_in(name: &str, sql: String) {
+    let bytes = sql.len();
+    let answer = std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(move || match parse(&sql) {
+            Ok(p) => {
+                if let Statement::Query(q) = &p.statement {
+                    let c = q.clone();
+                    assert!(c == *q);
+                    assert!(format!("{c:?}").len() > 1 && c.to_string().len() > 1);
+                }
+                "ok".to_owned()
             }
-        }
-        println!("{name:20} {what:8} {used} kB");
-    };
-    for w in ["drop", "clone", "eq", "debug", "display"] {
-        run(w, &|| {
-            let _ = p;
-        });
-    }
-}
-#[test]
-fn child() {
-    let Ok(ch) = std::env::var("CH") else { return };
-    let mut it = ch.splitn(3, '|');
-    let what = it.next().unwrap().to_owned();
-    let kb: usize = it.next().unwrap().parse().unwrap();
-    let sql = it.next().unwrap().to_owned();
-    std::thread::Builder::new()
-        .stack_size(64 << 20)
-        .spawn(move || {
-            let p = Box::leak(Box::new(parse(&sql).unwrap()));
-            let q = Box::new(p.clone());
-            let p: &'static ParsedStatement = p;
-            let q: &'static ParsedStatement = Box::leak(q);
-            let own = p.clone();
-            std::thread::Builder::new()
-                .stack_size(kb << 10)
-                .spawn(move || {
-                    match what.as_str() {
-                        "drop" => drop(own),
-                        "clone" => std::mem::forget(p.clone()),
-                        "eq" => {
-                            assert!(p.statement == q.statement);
-                        }
-                        "debug" => {
-                            assert!(format!("{p:?}").len() > 3);
-                        }
-                        _ => {
-                            if let Statement::Query(d) = &p.statement {
-                                assert!(d.to_string().len() > 3);
-                            }
-                        }
-                    }
-                    std::process::exit(0);
-                })
-                .unwrap()
-                .join()
-                .unwrap();
+            Err(e) => e.to_string(),
         })
         .unwrap()
         .join()
         .unwrap();
+    println!("{name:20} {bytes:>8} {answer}");
 }
 #[test]
 fn stress() {
-    probe("plus 1000", &format!("SELECT 1{}", "+1".repeat(1000)));
-    probe("plus 2000", &format!("SELECT 1{}", "+1".repeat(2000)));
-    probe(
-        "isnull 1000",
-        &format!("SELECT 1{}", " is null".repeat(1000)),
+    for n in [50, 100, 250, 400, 500] {
+        for (name, op) in [
+            ("plus", "+1"),
+            ("cast", "::int"),
+            ("isnull", " is null"),
+            ("typearr", "[]"),
+            ("like", " like 1"),
+            ("between", " between 1 and 1"),
+            ("tz", " at time zone 'x'"),
+            ("over", " or f(1)"),
+            ("in", " in (1)"),
+            ("or", " or a = 1 + 2 * 3"),
+            ("orp", " or (a = 1 and b is null)"),
+            ("andname", " + and"),
+            ("case", "+ case when a and b then 1 end"),
+            ("union", " union select 1"),
+            ("unionc", " union select 1,1"),
+        ] {
+            clone_in(
+                &format!("{name} {n}"),
+                format!("SELECT 1::int{}", op.repeat(n)),
+            );
+        }
+    }
+    for n in [10, 40, 49] {
+        for m in [5, 10, 50, 100, 1000] {
+            let mut s = "1".to_owned();
+            for _ in 0..n {
+                s = format!("({s}){}", "+1".repeat(m));
+            }
+            clone_in(&format!("spine {n} {m}"), format!("SELECT {s}"));
+            let mut s = "select 1".to_owned();
+            for _ in 0..n {
+                s = format!("({s}){}", " union select 1".repeat(m));
+            }
+            clone_in(&format!("union spine {n} {m}"), s);
+            let mut s = "1".to_owned();
+            for _ in 0..n {
+                s = format!("case when {s}{} and a then 1 end", "+1".repeat(m));
+            }
+            clone_in(&format!("case spine {n} {m}"), format!("select {s}"));
+        }
+    }
+    clone_in(
+        "and name",
+        format!("select a{}", " + and + 1 + 1 + 1 + 1".repeat(400)),
     );
-    probe("types 2000", &format!("SELECT 1::int{}", "[]".repeat(2000)));
-    probe(
-        "union 250",
-        &format!("SELECT 1{}", " union select 1".repeat(250)),
-    );
-    probe(
-        "union 1000",
-        &format!("SELECT 1{}", " union select 1".repeat(1000)),
+    clone_in(
+        "and name",
+        format!("select a{}", " and + 1 + 1 + 1 + 1".repeat(400)),
     );
 }
