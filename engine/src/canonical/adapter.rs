@@ -58,9 +58,15 @@ impl Adapter {
     /// `InvalidArgument`, naming column and row (counted from 1 over the whole stream), for NULL
     /// in NOT NULL and for values that cannot be kept; also for batches of another schema than
     /// `incoming`, and for batches that grow too much when decoded.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the batch's buffers are free as soon as they are converted"
+    )]
     pub(crate) fn adapt(&self, batch: RecordBatch) -> Result<RecordBatch> {
         self.check_batch(&batch)?;
-        let rows_before = self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        let rows_before = self
+            .rows
+            .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         let budget = Budget::new();
         let mut columns = Vec::with_capacity(self.sources.len());
         for (field, source) in self.table.fields().iter().zip(&self.sources) {
@@ -69,7 +75,11 @@ impl Adapter {
             columns.push(column);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.table), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.table),
+            columns,
+            &options,
+        )?)
     }
 
     /// Whether every column arrives at its place with the layout of its final type, so that the
@@ -95,7 +105,9 @@ impl Adapter {
         if as_planned {
             return Ok(());
         }
-        Err(EngineError::invalid("a batch has another schema than its stream: send one schema"))
+        Err(EngineError::invalid(
+            "a batch has another schema than its stream: send one schema",
+        ))
     }
 }
 
@@ -121,7 +133,11 @@ fn adapt_column(
 pub(super) fn explain(refusal: Refusal, column: &str, rows_before: Option<u64>) -> EngineError {
     match refusal {
         Refusal::Value { row, path, reason } => {
-            let column = if path.is_empty() { column.to_owned() } else { join(column, &path) };
+            let column = if path.is_empty() {
+                column.to_owned()
+            } else {
+                join(column, &path)
+            };
             let row = rows_before.unwrap_or(0) + row as u64 + 1;
             EngineError::invalid(format!("column '{}', row {row}: {reason}", short(&column)))
         }
@@ -138,7 +154,9 @@ pub(super) fn explain(refusal: Refusal, column: &str, rows_before: Option<u64>) 
 /// buffers may then show NULLs below NULL parents, which are dropped when they are adapted but
 /// would be refused when a logged message is decoded.
 fn tightens_nested(from: &Fields, to: &Fields) -> bool {
-    from.iter().zip(to).any(|(from, to)| tightens(from.data_type(), to.data_type()))
+    from.iter()
+        .zip(to)
+        .any(|(from, to)| tightens(from.data_type(), to.data_type()))
 }
 
 fn tightens(from: &DataType, to: &DataType) -> bool {
@@ -148,9 +166,10 @@ fn tightens(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (DataType::List(from), DataType::List(to)) => tightens_field(from, to),
         (DataType::Map(from, _), DataType::Map(to, _)) => tightens_field(from, to),
-        (DataType::Struct(from), DataType::Struct(to)) => {
-            from.iter().zip(to).any(|(from, to)| tightens_field(from, to))
-        }
+        (DataType::Struct(from), DataType::Struct(to)) => from
+            .iter()
+            .zip(to)
+            .any(|(from, to)| tightens_field(from, to)),
         _ => false,
     }
 }
@@ -164,7 +183,9 @@ fn check_size(fields: &Fields, depth: usize, count: &mut usize) -> Result<()> {
              columns at once"
         )));
     }
-    fields.iter().try_for_each(|field| check_type_size(field, field.data_type(), depth, count))
+    fields
+        .iter()
+        .try_for_each(|field| check_type_size(field, field.data_type(), depth, count))
 }
 
 fn check_type_size(

@@ -13,9 +13,9 @@ use arrow::array::{
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{CastOptions, cast, cast_with_options, nullif, take};
 use arrow::datatypes::{
-    ArrowNativeType, ArrowPrimitiveType, BinaryViewType, ByteArrayType, ByteViewType, DataType, Decimal128Type,
-    Fields, Int16Type, Int32Type, Int64Type, LargeBinaryType, LargeUtf8Type, RunEndIndexType,
-    StringViewType, UInt64Type,
+    ArrowNativeType, ArrowPrimitiveType, BinaryViewType, ByteArrayType, ByteViewType, DataType,
+    Decimal128Type, Fields, Int16Type, Int32Type, Int64Type, LargeBinaryType, LargeUtf8Type,
+    RunEndIndexType, StringViewType, UInt64Type,
 };
 
 use super::budget::{Budget, null_bytes, value_bytes};
@@ -42,15 +42,27 @@ pub(super) enum Refusal {
 
 impl Refusal {
     pub(super) fn value(row: usize, reason: impl Into<String>) -> Self {
-        Self::Value { row, path: String::new(), reason: reason.into() }
+        Self::Value {
+            row,
+            path: String::new(),
+            reason: reason.into(),
+        }
     }
 
     /// The same refusal, seen from the parent of a nested column.
     pub(super) fn below(self, name: &str, parent_row: impl Fn(usize) -> usize) -> Self {
         match self {
             Self::Value { row, path, reason } => {
-                let path = if path.is_empty() { name.to_owned() } else { join(name, &path) };
-                Self::Value { row: parent_row(row), path, reason }
+                let path = if path.is_empty() {
+                    name.to_owned()
+                } else {
+                    join(name, &path)
+                };
+                Self::Value {
+                    row: parent_row(row),
+                    path,
+                    reason,
+                }
             }
             whole @ Self::Whole(_) => whole,
         }
@@ -85,18 +97,28 @@ pub(super) fn apply(
             Ok(Arc::clone(array))
         }
         Conversion::CheckDecimal { precision } => check_decimal(array, *precision),
-        Conversion::Cast { to } => {
-            Ok(cast_with_options(array, to, &CastOptions { safe: false, ..Default::default() })?)
-        }
+        Conversion::Cast { to } => Ok(cast_with_options(
+            array,
+            to,
+            &CastOptions {
+                safe: false,
+                ..Default::default()
+            },
+        )?),
         Conversion::Ticks { to, factor } => convert_ticks(array, to, *factor),
         Conversion::Bytes { to } => convert_bytes(array, to, budget),
-        Conversion::Struct { to, children } => {
-            Ok(Arc::new(convert_struct(array.as_struct(), to, children, budget)?))
-        }
+        Conversion::Struct { to, children } => Ok(Arc::new(convert_struct(
+            array.as_struct(),
+            to,
+            children,
+            budget,
+        )?)),
         Conversion::List { to, child } => lists::convert_list(array, to, child, budget),
-        Conversion::Map { to, sorted, entries } => {
-            lists::convert_map(array.as_map(), to, *sorted, entries, budget)
-        }
+        Conversion::Map {
+            to,
+            sorted,
+            entries,
+        } => lists::convert_map(array.as_map(), to, *sorted, entries, budget),
     }
 }
 
@@ -108,7 +130,9 @@ pub(super) fn nulls(to: &DataType, rows: usize, budget: &Budget) -> Result<Array
 
 /// The first row that is NULL although its parent (if there is one) is not.
 pub(super) fn first_null(array: &dyn Array, parent: Option<&NullBuffer>) -> Option<usize> {
-    let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0)?;
+    let nulls = array
+        .logical_nulls()
+        .filter(|nulls| nulls.null_count() > 0)?;
     (0..array.len()).find(|&row| nulls.is_null(row) && parent.is_none_or(|p| p.is_valid(row)))
 }
 
@@ -149,13 +173,18 @@ pub(super) fn convert_struct(
 
 fn check_decimal(array: &ArrayRef, precision: u8) -> Applied<ArrayRef> {
     let decimals: &Decimal128Array = array.as_primitive::<Decimal128Type>();
-    let limit = 10_u128.checked_pow(u32::from(precision)).unwrap_or(u128::MAX);
+    let limit = 10_u128
+        .checked_pow(u32::from(precision))
+        .unwrap_or(u128::MAX);
     let is_bad = |value: i128| value.unsigned_abs() >= limit;
     // Most arrays hold no bad value, not even behind NULLs: look at all of them at once first.
     if decimals.values().iter().any(|value| is_bad(*value))
         && let Some(row) = find_valid(decimals, is_bad)
     {
-        return Err(Refusal::value(row, format!("has more than {precision} digits")));
+        return Err(Refusal::value(
+            row,
+            format!("has more than {precision} digits"),
+        ));
     }
     Ok(Arc::clone(array))
 }
@@ -169,14 +198,18 @@ fn convert_ticks(array: &ArrayRef, to: &DataType, factor: Factor) -> Applied<Arr
     };
     let converted = match factor {
         Factor::Multiply(1) => ticks.clone(),
-        _ => ticks.try_unary(|value| convert(value).ok_or(())).map_err(|()| {
-            let row = find_valid(ticks, |value| convert(value).is_none()).unwrap_or(0);
-            let reason = match factor {
-                Factor::Multiply(_) => format!("lies outside the range of {to}"),
-                Factor::Divide(_) => format!("has digits that {to} cannot keep: round it first"),
-            };
-            Refusal::value(row, reason)
-        })?,
+        _ => ticks
+            .try_unary(|value| convert(value).ok_or(()))
+            .map_err(|()| {
+                let row = find_valid(ticks, |value| convert(value).is_none()).unwrap_or(0);
+                let reason = match factor {
+                    Factor::Multiply(_) => format!("lies outside the range of {to}"),
+                    Factor::Divide(_) => {
+                        format!("has digits that {to} cannot keep: round it first")
+                    }
+                };
+                Refusal::value(row, reason)
+            })?,
     };
     from_ticks(&converted, to)
 }
@@ -229,7 +262,9 @@ fn convert_bytes(array: &ArrayRef, to: &DataType, budget: &Budget) -> Applied<Ar
             Ok(cast(array, to)?)
         }
         DataType::FixedSizeBinary(size) => {
-            let bytes = u64::try_from(*size).unwrap_or(0).saturating_mul(array.len() as u64);
+            let bytes = u64::try_from(*size)
+                .unwrap_or(0)
+                .saturating_mul(array.len() as u64);
             check_offsets(bytes)?;
             budget.charge(4 * array.len() as u64)?;
             Ok(cast(array, to)?)
@@ -247,7 +282,10 @@ fn narrow<T: ByteArrayType>(array: &GenericByteArray<T>) -> Applied<ByteParts> {
     let last = offsets.last().map_or(0, |offset| offset.as_usize());
     check_offsets((last - first) as u64)?;
     // Checked above: no distance is longer than the whole.
-    let narrow: Vec<i32> = offsets.iter().map(|o| (o.as_usize() - first) as i32).collect();
+    let narrow: Vec<i32> = offsets
+        .iter()
+        .map(|o| (o.as_usize() - first) as i32)
+        .collect();
     let values = array.values().slice_with_length(first, last - first);
     let offsets = OffsetBuffer::new(ScalarBuffer::from(narrow));
     Ok((offsets, values, array.nulls().cloned()))
@@ -257,7 +295,11 @@ fn narrow<T: ByteArrayType>(array: &GenericByteArray<T>) -> Applied<ByteParts> {
 fn charge_views<T: ByteViewType>(array: &GenericByteViewArray<T>, budget: &Budget) -> Applied<()> {
     let bytes: u64 = array.lengths().map(u64::from).sum();
     check_offsets(bytes)?;
-    let present: u64 = array.data_buffers().iter().map(|buffer| buffer.len() as u64).sum();
+    let present: u64 = array
+        .data_buffers()
+        .iter()
+        .map(|buffer| buffer.len() as u64)
+        .sum();
     budget.charge(bytes.saturating_sub(present))?;
     Ok(())
 }
@@ -302,7 +344,9 @@ fn decode(array: &ArrayRef, budget: &Budget) -> Applied<ArrayRef> {
 /// Bytes the runs of an array stand for.
 fn run_bytes<R: RunEndIndexType>(array: &ArrayRef) -> Result<u64> {
     let Some(runs) = array.as_run_opt::<R>() else {
-        return Err(EngineError::internal("run ends of another type than declared"));
+        return Err(EngineError::internal(
+            "run ends of another type than declared",
+        ));
     };
     let costs = value_bytes(runs.values())?;
     let mut from = runs.offset() as u64;
@@ -315,4 +359,3 @@ fn run_bytes<R: RunEndIndexType>(array: &ArrayRef) -> Result<u64> {
     }
     Ok(bytes)
 }
-

@@ -23,7 +23,9 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self { left: Cell::new(EXPANDED_BYTES_MAX) }
+        Self {
+            left: Cell::new(EXPANDED_BYTES_MAX),
+        }
     }
 
     /// Takes `bytes` away; refuses the batch when nothing is left.
@@ -87,11 +89,17 @@ pub(super) fn value_bytes(array: &dyn Array) -> Result<Vec<u64>> {
         }
         DataType::ListView(_) => {
             let list = array.as_list_view::<i32>();
-            list_bytes(list.values(), views(list.value_offsets(), list.value_sizes()))?
+            list_bytes(
+                list.values(),
+                views(list.value_offsets(), list.value_sizes()),
+            )?
         }
         DataType::LargeListView(_) => {
             let list = array.as_list_view::<i64>();
-            list_bytes(list.values(), views(list.value_offsets(), list.value_sizes()))?
+            list_bytes(
+                list.values(),
+                views(list.value_offsets(), list.value_sizes()),
+            )?
         }
         DataType::FixedSizeList(_, size) => {
             let size = usize::try_from(*size).unwrap_or(0);
@@ -101,14 +109,19 @@ pub(super) fn value_bytes(array: &dyn Array) -> Result<Vec<u64>> {
         DataType::Struct(_) => {
             let mut total = vec![1; array.len()];
             for child in array.as_struct().columns() {
-                total.iter_mut().zip(value_bytes(child)?).for_each(|(sum, bytes)| *sum += bytes);
+                total
+                    .iter_mut()
+                    .zip(value_bytes(child)?)
+                    .for_each(|(sum, bytes)| *sum += bytes);
             }
             total
         }
         // Dictionaries and runs in here are counted again when they are decoded themselves.
         other => vec![fixed_bytes(other); array.len()],
     };
-    bytes.iter_mut().for_each(|bytes| *bytes = (*bytes).min(VALUE_BYTES_CUT));
+    bytes
+        .iter_mut()
+        .for_each(|bytes| *bytes = (*bytes).min(VALUE_BYTES_CUT));
     Ok(bytes)
 }
 
@@ -121,17 +134,18 @@ fn fixed_bytes(data_type: &DataType) -> u64 {
 
 fn byte_lengths<T: ByteArrayType>(array: &dyn Array) -> Vec<u64> {
     let offsets = pairs(array.as_bytes::<T>().value_offsets());
-    offsets.map(|(start, end)| 4 + (end - start) as u64).collect()
+    offsets
+        .map(|(start, end)| 4 + (end - start) as u64)
+        .collect()
 }
 
 fn pairs<O: OffsetSizeTrait>(offsets: &[O]) -> impl Iterator<Item = (usize, usize)> {
-    offsets.windows(2).map(|pair| (pair[0].as_usize(), pair[1].as_usize()))
+    offsets
+        .windows(2)
+        .map(|pair| (pair[0].as_usize(), pair[1].as_usize()))
 }
 
-fn views<O: OffsetSizeTrait>(
-    offsets: &[O],
-    sizes: &[O],
-) -> impl Iterator<Item = (usize, usize)> {
+fn views<O: OffsetSizeTrait>(offsets: &[O], sizes: &[O]) -> impl Iterator<Item = (usize, usize)> {
     offsets.iter().zip(sizes).map(|(start, size)| {
         let start = start.as_usize();
         (start, start + size.as_usize())
@@ -148,5 +162,7 @@ fn list_bytes(
         total += bytes;
         sums.push(total);
     }
-    Ok(ranges.map(|(start, end)| 4 + sums[end] - sums[start]).collect())
+    Ok(ranges
+        .map(|(start, end)| 4 + sums[end] - sums[start])
+        .collect())
 }

@@ -24,7 +24,10 @@ pub(crate) struct ContentDigest {
 impl ContentDigest {
     /// An empty digest of rows of `schema`, which is canonical (a table's schema).
     pub(crate) fn new(schema: &Schema) -> Self {
-        Self { rows: 0, columns: Column::of_fields(schema.fields()) }
+        Self {
+            rows: 0,
+            columns: Column::of_fields(schema.fields()),
+        }
     }
 
     /// Adds the rows of `batch`.
@@ -33,7 +36,9 @@ impl ContentDigest {
     /// `Internal` when the batch does not have the digest's canonical schema.
     pub(crate) fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_columns() != self.columns.len() {
-            return Err(EngineError::internal("a digest got a batch of another schema"));
+            return Err(EngineError::internal(
+                "a digest got a batch of another schema",
+            ));
         }
         self.rows += batch.num_rows() as u64;
         for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
@@ -116,7 +121,11 @@ impl Column {
             DataType::Utf8 => self.add_bytes::<Utf8Type>(array),
             DataType::Binary => self.add_bytes::<BinaryType>(array),
             DataType::FixedSizeBinary(_) => {
-                array.as_fixed_size_binary().iter().flatten().for_each(|v| self.values.update(v));
+                array
+                    .as_fixed_size_binary()
+                    .iter()
+                    .flatten()
+                    .for_each(|v| self.values.update(v));
             }
             DataType::Struct(_) => {
                 for (child, column) in self.children.iter_mut().zip(array.as_struct().columns()) {
@@ -135,7 +144,9 @@ impl Column {
             data_type => match data_type.primitive_width() {
                 Some(width) => self.add_fixed(array, width)?,
                 None => {
-                    return Err(EngineError::internal(format!("{data_type} is not canonical")));
+                    return Err(EngineError::internal(format!(
+                        "{data_type} is not canonical"
+                    )));
                 }
             },
         }
@@ -163,7 +174,9 @@ impl Column {
         let (first, last) = self.add_lengths(offsets);
         match self.children.first_mut() {
             Some(child) => child.add(&values.slice(first, last - first)),
-            None => Err(EngineError::internal("a digest got a batch of another schema")),
+            None => Err(EngineError::internal(
+                "a digest got a batch of another schema",
+            )),
         }
     }
 

@@ -30,11 +30,18 @@ pub(super) enum Conversion {
     /// A dictionary or runs, then the conversion of the values.
     Decode { values: Box<Conversion> },
     /// Any list to a list with 32-bit offsets.
-    List { to: FieldRef, child: Box<Conversion> },
+    List {
+        to: FieldRef,
+        child: Box<Conversion>,
+    },
     /// A struct, field by field.
     Struct { to: Fields, children: Vec<Source> },
     /// A map; its entries are a struct.
-    Map { to: FieldRef, sorted: bool, entries: Box<Conversion> },
+    Map {
+        to: FieldRef,
+        sorted: bool,
+        entries: Box<Conversion>,
+    },
 }
 
 /// Where a field of the wanted schema comes from.
@@ -112,7 +119,9 @@ pub(super) fn plan_fields(
         let path = join(parent, field.name());
         let conversion = match index {
             Some(index) => plan(from[index].data_type(), field.data_type(), matching, &path)?,
-            None if field.is_nullable() => Conversion::Nulls { to: field.data_type().clone() },
+            None if field.is_nullable() => Conversion::Nulls {
+                to: field.data_type().clone(),
+            },
             None => {
                 return Err(EngineError::invalid(format!(
                     "column '{}' is NOT NULL but missing from the data: add it",
@@ -136,40 +145,56 @@ pub(super) fn plan(
         (DataType::Decimal128(p, s), DataType::Decimal128(precision, scale))
             if (p, s) == (precision, scale) =>
         {
-            Conversion::CheckDecimal { precision: *precision }
+            Conversion::CheckDecimal {
+                precision: *precision,
+            }
         }
         (from, to) if from == to && !from.is_nested() => Conversion::Same,
         (DataType::Null, _) => Conversion::Nulls { to: to.clone() },
-        (DataType::Dictionary(_, values), _) => {
-            Conversion::Decode { values: Box::new(plan(values, to, matching, path)?) }
-        }
+        (DataType::Dictionary(_, values), _) => Conversion::Decode {
+            values: Box::new(plan(values, to, matching, path)?),
+        },
         (DataType::RunEndEncoded(_, values), _) => {
             let values = plan(values.data_type(), to, matching, path)?;
-            Conversion::Decode { values: Box::new(values) }
+            Conversion::Decode {
+                values: Box::new(values),
+            }
         }
         (DataType::Struct(given), DataType::Struct(wanted)) => Conversion::Struct {
             to: wanted.clone(),
             children: plan_fields(given, wanted, matching, path)?,
         },
-        (DataType::Map(given, is_sorted), DataType::Map(wanted, sorted))
-            if is_sorted >= sorted =>
-        {
-            let entries =
-                plan(given.data_type(), wanted.data_type(), Matching::ByPosition, path)?;
+        (DataType::Map(given, is_sorted), DataType::Map(wanted, sorted)) if is_sorted >= sorted => {
+            let entries = plan(
+                given.data_type(),
+                wanted.data_type(),
+                Matching::ByPosition,
+                path,
+            )?;
             let to = Arc::clone(wanted);
-            Conversion::Map { to, sorted: *sorted, entries: Box::new(entries) }
+            Conversion::Map {
+                to,
+                sorted: *sorted,
+                entries: Box::new(entries),
+            }
         }
         (from, DataType::List(wanted)) if list_child(from).is_some() => {
             let given = list_child(from).map_or(&DataType::Null, |child| child.data_type());
             let path = join(path, wanted.name());
             let child = plan(given, wanted.data_type(), matching, &path)?;
-            Conversion::List { to: Arc::clone(wanted), child: Box::new(child) }
+            Conversion::List {
+                to: Arc::clone(wanted),
+                child: Box::new(child),
+            }
         }
         (from, to) if from == to => Conversion::Same,
         (from, to) if is_layout_change(from, to) => Conversion::Bytes { to: to.clone() },
         (from, to) if is_exact_cast(from, to) => Conversion::Cast { to: to.clone() },
         (from, to) => match tick_factor(from, to) {
-            Some(factor) => Conversion::Ticks { to: to.clone(), factor },
+            Some(factor) => Conversion::Ticks {
+                to: to.clone(),
+                factor,
+            },
             None => return Err(mismatch(path, from, to)),
         },
     };
@@ -192,7 +217,10 @@ fn match_names(from: &Fields, to: &Fields, parent: &str) -> Result<Vec<Option<us
         let place = to
             .iter()
             .position(|wanted| wanted.name() == field.name())
-            .or_else(|| to.iter().position(|wanted| fold(wanted.name()) == fold(field.name())));
+            .or_else(|| {
+                to.iter()
+                    .position(|wanted| fold(wanted.name()) == fold(field.name()))
+            });
         let path = join(parent, field.name());
         let Some(place) = place else {
             return Err(EngineError::invalid(format!(

@@ -31,7 +31,12 @@ pub(super) fn convert_list(
         return Err(Refusal::value(row, NULL_REFUSED).below(to.name(), parent_row));
     }
     let nulls = array.nulls().cloned();
-    Ok(Arc::new(ListArray::try_new(Arc::clone(to), offsets, values, nulls)?))
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(to),
+        offsets,
+        values,
+        nulls,
+    )?))
 }
 
 pub(super) fn convert_map(
@@ -47,16 +52,27 @@ pub(super) fn convert_map(
     let values = apply(entries, &values, None, budget)
         .map_err(|refusal| refusal.below("", |row| parent_of(&offsets, row)))?;
     if let Some(row) = first_null(&values, None) {
-        return Err(Refusal::value(parent_of(&offsets, row), "has an entry that is NULL"));
+        return Err(Refusal::value(
+            parent_of(&offsets, row),
+            "has an entry that is NULL",
+        ));
     }
     let entries: StructArray = values.as_struct().clone();
     let nulls = map.nulls().cloned();
-    Ok(Arc::new(MapArray::try_new(Arc::clone(to), offsets, entries, nulls, sorted)?))
+    Ok(Arc::new(MapArray::try_new(
+        Arc::clone(to),
+        offsets,
+        entries,
+        nulls,
+        sorted,
+    )?))
 }
 
 /// The list that holds element `row`.
 fn parent_of(offsets: &OffsetBuffer<i32>, row: usize) -> usize {
-    offsets.partition_point(|&offset| offset as usize <= row).saturating_sub(1)
+    offsets
+        .partition_point(|&offset| offset as usize <= row)
+        .saturating_sub(1)
 }
 
 /// Start and length of every list; NULL lists have length 0, whatever lies behind them.
@@ -75,18 +91,27 @@ fn gather(array: &ArrayRef, budget: &Budget) -> Result<(OffsetBuffer<i32>, Array
         }
         DataType::ListView(_) => {
             let list = array.as_list_view::<i32>();
-            (view_ranges(list.value_offsets(), list.value_sizes(), nulls), list.values())
+            (
+                view_ranges(list.value_offsets(), list.value_sizes(), nulls),
+                list.values(),
+            )
         }
         DataType::LargeListView(_) => {
             let list = array.as_list_view::<i64>();
-            (view_ranges(list.value_offsets(), list.value_sizes(), nulls), list.values())
+            (
+                view_ranges(list.value_offsets(), list.value_sizes(), nulls),
+                list.values(),
+            )
         }
         DataType::FixedSizeList(_, size) => {
             let size = usize::try_from(*size).unwrap_or(0);
             // Children of the Null type take no space, so their number says nothing.
             budget.charge((array.len() as u64).saturating_mul(24))?;
             let starts = (0..array.len()).map(|row| (row * size, size));
-            (hide_nulls(starts, nulls), array.as_fixed_size_list().values())
+            (
+                hide_nulls(starts, nulls),
+                array.as_fixed_size_list().values(),
+            )
         }
         other => return Err(EngineError::internal(format!("{other} is not a list"))),
     };
@@ -94,7 +119,9 @@ fn gather(array: &ArrayRef, budget: &Budget) -> Result<(OffsetBuffer<i32>, Array
 }
 
 fn offset_ranges<O: OffsetSizeTrait>(offsets: &[O], nulls: Option<&NullBuffer>) -> Ranges {
-    let ranges = offsets.windows(2).map(|w| (w[0].as_usize(), w[1].as_usize() - w[0].as_usize()));
+    let ranges = offsets
+        .windows(2)
+        .map(|w| (w[0].as_usize(), w[1].as_usize() - w[0].as_usize()));
     hide_nulls(ranges, nulls)
 }
 
@@ -103,16 +130,19 @@ fn view_ranges<O: OffsetSizeTrait>(
     sizes: &[O],
     nulls: Option<&NullBuffer>,
 ) -> Ranges {
-    let ranges = offsets.iter().zip(sizes).map(|(start, size)| (start.as_usize(), size.as_usize()));
+    let ranges = offsets
+        .iter()
+        .zip(sizes)
+        .map(|(start, size)| (start.as_usize(), size.as_usize()));
     hide_nulls(ranges, nulls)
 }
 
-fn hide_nulls(
-    ranges: impl Iterator<Item = (usize, usize)>,
-    nulls: Option<&NullBuffer>,
-) -> Ranges {
+fn hide_nulls(ranges: impl Iterator<Item = (usize, usize)>, nulls: Option<&NullBuffer>) -> Ranges {
     let is_null = |row| nulls.is_some_and(|nulls| nulls.is_null(row));
-    ranges.enumerate().map(|(row, (start, n))| (start, if is_null(row) { 0 } else { n })).collect()
+    ranges
+        .enumerate()
+        .map(|(row, (start, n))| (start, if is_null(row) { 0 } else { n }))
+        .collect()
 }
 
 /// The elements of all lists one after the other: a slice where they lie like that already, else
@@ -122,7 +152,9 @@ fn compact(
     values: &ArrayRef,
     budget: &Budget,
 ) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
-    let total = ranges.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n as u64));
+    let total = ranges
+        .iter()
+        .fold(0_u64, |sum, (_, n)| sum.saturating_add(*n as u64));
     check_offsets(total)?;
     let offsets = OffsetBuffer::<i32>::from_lengths(ranges.iter().map(|(_, n)| *n));
     let filled = || ranges.iter().copied().filter(|(_, n)| *n > 0);
@@ -160,10 +192,12 @@ fn take_ranges(
 ) -> Result<ArrayRef> {
     budget.charge(total.saturating_mul(8))?;
     let costs = value_bytes(values)?;
-    let bytes = ranges.clone().flat_map(|(start, n)| &costs[start..start + n]);
+    let bytes = ranges
+        .clone()
+        .flat_map(|(start, n)| &costs[start..start + n]);
     budget.charge(bytes.fold(0, |sum: u64, cost| sum.saturating_add(*cost)))?;
-    let indices: ScalarBuffer<u64> =
-        ranges.flat_map(|(start, n)| start as u64..(start + n) as u64).collect();
+    let indices: ScalarBuffer<u64> = ranges
+        .flat_map(|(start, n)| start as u64..(start + n) as u64)
+        .collect();
     Ok(take(values, &UInt64Array::new(indices, None), None)?)
 }
-

@@ -36,12 +36,19 @@ pub(crate) fn logical_rebatch(batch: RecordBatch, schema: &SchemaRef) -> Result<
         let column = apply(&source.conversion, column, None, &budget)
             .map_err(|refusal| explain(refusal, field.name(), None))?;
         if !field.is_nullable() && first_null(&column, None).is_some() {
-            return Err(broken_promise(&format!("column '{}' {NULL_REFUSED}", field.name())));
+            return Err(broken_promise(&format!(
+                "column '{}' {NULL_REFUSED}",
+                field.name()
+            )));
         }
         columns.push(column);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
 }
 
 fn broken_promise(why: &dyn std::fmt::Display) -> EngineError {

@@ -74,7 +74,11 @@ fn logical_type(data_type: &DataType) -> DataType {
         | DataType::LargeListView(child) => DataType::List(logical_field(child)),
         DataType::FixedSizeList(child, _) => {
             let logical = logical_field(child);
-            if &logical == child { data_type.clone() } else { DataType::List(logical) }
+            if &logical == child {
+                data_type.clone()
+            } else {
+                DataType::List(logical)
+            }
         }
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(logical_field).collect()),
         DataType::Map(entries, sorted) => DataType::Map(logical_field(entries), *sorted),
@@ -192,14 +196,25 @@ impl Walk {
         let [key, value] = match entries.data_type() {
             DataType::Struct(fields) => match fields.as_ref() {
                 [key, value] => [key, value],
-                _ => return Err(refused(path, entries.data_type(), "a map has a key and a value")),
+                _ => {
+                    return Err(refused(
+                        path,
+                        entries.data_type(),
+                        "a map has a key and a value",
+                    ));
+                }
             },
             other => return Err(refused(path, other, "a map has a key and a value")),
         };
-        let key = self.field(key, "key", &join(path, "key"), depth + 1)?.with_nullable(false);
+        let key = self
+            .field(key, "key", &join(path, "key"), depth + 1)?
+            .with_nullable(false);
         let value = self.field(value, "value", &join(path, "value"), depth + 1)?;
         let entries = DataType::Struct(Fields::from(vec![key, value]));
-        Ok(DataType::Map(Arc::new(Field::new("entries", entries, false)), false))
+        Ok(DataType::Map(
+            Arc::new(Field::new("entries", entries, false)),
+            false,
+        ))
     }
 }
 
@@ -212,7 +227,10 @@ fn zoned_type(zone: &Arc<str>, path: &str) -> Result<DataType> {
             short(zone)
         )));
     }
-    Ok(DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone))))
+    Ok(DataType::Timestamp(
+        TimeUnit::Microsecond,
+        Some(Arc::clone(zone)),
+    ))
 }
 
 fn decimal_type(precision: u8, scale: i8, path: &str, given: &DataType) -> Result<DataType> {
@@ -250,9 +268,15 @@ fn refused(path: &str, data_type: &DataType, hint: &str) -> EngineError {
 }
 
 fn check_name(name: &str, parent: &str) -> Result<()> {
-    let place = if parent.is_empty() { "a column" } else { "a field of a struct" };
+    let place = if parent.is_empty() {
+        "a column"
+    } else {
+        "a field of a struct"
+    };
     if name.is_empty() {
-        return Err(EngineError::invalid(format!("{place} has no name: give every column a name")));
+        return Err(EngineError::invalid(format!(
+            "{place} has no name: give every column a name"
+        )));
     }
     if name.len() > COLUMN_NAME_BYTES_MAX {
         return Err(EngineError::invalid(format!(
@@ -295,7 +319,11 @@ fn extension(field: &Field) -> Option<&str> {
 
 /// The dotted path of a nested column, for messages.
 pub(super) fn join(parent: &str, name: &str) -> String {
-    if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") }
+    if parent.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{parent}.{name}")
+    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,10 @@ pub(crate) fn short(text: &str) -> Cow<'_, str> {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let mut kept: String =
-        text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut kept: String = text[..end]
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     if end < text.len() {
         kept.push('…');
     }

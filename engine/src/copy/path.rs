@@ -26,11 +26,16 @@ const WHERE: &str = "files are named relative to the tenant's folder 'files', su
 /// for files that do not exist.
 pub(crate) fn resolve(area: &Path, user_path: &str, for_write: bool) -> Result<PathBuf> {
     let names = plain_names(user_path)?;
-    let file = Walk { user_path, for_write };
+    let file = Walk {
+        user_path,
+        for_write,
+    };
     let area = match area.canonicalize() {
         Ok(area) => area,
         Err(error) if error.kind() == io::ErrorKind::NotFound && for_write => {
-            return Ok(names.iter().fold(area.to_path_buf(), |path, name| path.join(name)));
+            return Ok(names
+                .iter()
+                .fold(area.to_path_buf(), |path, name| path.join(name)));
         }
         Err(error) => return Err(file.failed(error)),
     };
@@ -39,9 +44,8 @@ pub(crate) fn resolve(area: &Path, user_path: &str, for_write: bool) -> Result<P
 
 /// The components of a relative path without anything that means more than a name.
 fn plain_names(user_path: &str) -> Result<Vec<&str>> {
-    let refused = |why: &str| {
-        EngineError::invalid(format!("the path '{}' {why}: {WHERE}", short(user_path)))
-    };
+    let refused =
+        |why: &str| EngineError::invalid(format!("the path '{}' {why}: {WHERE}", short(user_path)));
     if user_path.is_empty() {
         return Err(refused("is empty"));
     }
@@ -126,22 +130,33 @@ impl Walk<'_> {
             Ok(real) if real.starts_with(area) => *path = real,
             _ => return Err(self.refused("is a link that leads outside of the tenant's folder")),
         }
-        fs::metadata(path).map(Some).map_err(|error| self.failed(error))
+        fs::metadata(path)
+            .map(Some)
+            .map_err(|error| self.failed(error))
     }
 
     fn refused(&self, why: &str) -> EngineError {
-        EngineError::invalid(format!("the path '{}' {why}: {WHERE}", short(self.user_path)))
+        EngineError::invalid(format!(
+            "the path '{}' {why}: {WHERE}",
+            short(self.user_path)
+        ))
     }
 
     fn not_found(&self) -> EngineError {
-        EngineError::NotFound { what: format!("file '{}'", short(self.user_path)) }
+        EngineError::NotFound {
+            what: format!("file '{}'", short(self.user_path)),
+        }
     }
 
     fn failed(&self, source: io::Error) -> EngineError {
         match source.kind() {
             io::ErrorKind::NotFound => self.not_found(),
             io::ErrorKind::InvalidFilename => self.refused("has a name that is too long"),
-            _ => EngineError::Io { action: "look up", path: self.user_path.into(), source },
+            _ => EngineError::Io {
+                action: "look up",
+                path: self.user_path.into(),
+                source,
+            },
         }
     }
 }

@@ -5,7 +5,7 @@
 //! one of their own batches.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -42,8 +42,14 @@ pub(crate) fn open(
 ) -> Result<(SchemaRef, BatchIterator)> {
     let name = file_name(path);
     let file = File::open(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => EngineError::NotFound { what: format!("file '{name}'") },
-        _ => EngineError::Io { action: "open", path: name.clone().into(), source },
+        ErrorKind::NotFound => EngineError::NotFound {
+            what: format!("file '{name}'"),
+        },
+        _ => EngineError::Io {
+            action: "open",
+            path: name.clone().into(),
+            source,
+        },
     })?;
     match options.format {
         FileFormat::Parquet => open_parquet(file, name),
@@ -81,12 +87,18 @@ fn open_parquet(file: File, name: String) -> Result<(SchemaRef, BatchIterator)> 
 
 /// How many rows make a batch of about `BATCH_BYTES`, by the widest row group.
 fn batch_rows(metadata: &ParquetMetaData) -> usize {
-    let row_bytes = metadata.row_groups().iter().filter(|group| group.num_rows() > 0).map(|group| {
-        let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0);
-        bytes / u64::try_from(group.num_rows()).unwrap_or(1)
-    });
+    let row_bytes = metadata
+        .row_groups()
+        .iter()
+        .filter(|group| group.num_rows() > 0)
+        .map(|group| {
+            let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0);
+            bytes / u64::try_from(group.num_rows()).unwrap_or(1)
+        });
     let widest = row_bytes.max().unwrap_or(1).max(1);
-    usize::try_from(BATCH_BYTES / widest).unwrap_or(1).clamp(1, BATCH_ROWS_MAX)
+    usize::try_from(BATCH_BYTES / widest)
+        .unwrap_or(1)
+        .clamp(1, BATCH_ROWS_MAX)
 }
 
 fn explained<R>(reader: R, name: String, what: &'static str) -> BatchIterator
@@ -106,12 +118,22 @@ where
 
 fn unreadable(name: &str, what: &str, error: ArrowError) -> EngineError {
     match error {
-        ArrowError::IoError(_, source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
-            EngineError::Io { action: "read", path: name.into(), source }
-        }
+        ArrowError::IoError(_, source) if !shows_bad_content(source.kind()) => EngineError::Io {
+            action: "read",
+            path: name.into(),
+            source,
+        },
         error => EngineError::invalid(format!(
             "file '{name}' cannot be read as {what}: {}",
             short(&error.to_string())
         )),
     }
+}
+
+/// A reader that takes nonsense for lengths and offsets asks the system for nonsense.
+fn shows_bad_content(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidInput | ErrorKind::InvalidData
+    )
 }

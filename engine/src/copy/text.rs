@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, FixedSizeBinaryBuilder, StringArray,
+    Array, ArrayRef, AsArray, BinaryBuilder, FixedSizeBinaryBuilder, StringArray, UInt64Array,
 };
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use uuid::Uuid;
 
@@ -49,10 +49,17 @@ pub(super) fn parse(texts: &ArrayRef, to: &DataType) -> Result<ArrayRef, BadText
         DataType::Binary => parse_binary(texts.as_string()),
         DataType::FixedSizeBinary(size) => parse_fixed(texts.as_string(), *size),
         to => {
-            let options = CastOptions { safe: false, ..Default::default() };
+            let options = CastOptions {
+                safe: false,
+                ..Default::default()
+            };
             cast_with_options(texts, to, &options).map_err(|error| {
-                let is_bad =
-                    |row: &usize| cast_with_options(&texts.slice(*row, 1), to, &options).is_err();
+                // A slice of a list would be cast with the elements of all its neighbours.
+                let is_bad = |row: &usize| {
+                    let row = UInt64Array::from(vec![*row as u64]);
+                    let one = take(texts, &row, None);
+                    one.is_ok_and(|one| cast_with_options(&one, to, &options).is_err())
+                };
                 let row = (0..texts.len()).find(is_bad).unwrap_or(0);
                 let reason = match texts.as_string_opt::<i32>() {
                     Some(texts) => not_a(texts.value(row), to),
@@ -94,7 +101,7 @@ fn parse_fixed(texts: &StringArray, size: i32) -> Result<ArrayRef, BadText> {
             Ok(uuid) if size == 16 => Some(uuid.as_bytes().to_vec()),
             _ => hex(text),
         };
-        if !bytes.is_some_and(|bytes| builder.append_value(bytes).is_ok()) {
+        if bytes.is_none_or(|bytes| builder.append_value(bytes).is_err()) {
             let reason = format!("'{}' is not a UUID or {size} bytes in hex", short(text));
             return Err(BadText { row, reason });
         }
@@ -103,7 +110,13 @@ fn parse_fixed(texts: &StringArray, size: i32) -> Result<ArrayRef, BadText> {
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+    pairs
+        .map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?))
+        .collect()
 }

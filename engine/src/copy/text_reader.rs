@@ -37,8 +37,11 @@ pub(super) struct TextReader {
     decoder: Decoder,
     /// What stands for NULL beside the empty text, which the decoder takes for NULL.
     null_value: Option<String>,
-    /// Lines read before the record that is being read.
+    limits: Limits,
+    /// Lines read so far.
     lines: u64,
+    /// Lines of the header, as long as it is not read.
+    header_lines: u64,
     /// Bytes read since the last batch.
     bytes: u64,
     /// The line of every row since the last batch; CSV knows the first one only.
@@ -48,9 +51,21 @@ pub(super) struct TextReader {
     is_done: bool,
 }
 
+/// How many bytes are held at once.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// A batch ends at the first record that ends beyond this.
+    batch_bytes: u64,
+    /// Longest record.
+    record_bytes_max: u64,
+}
+
 enum Decoder {
-    Csv(csv::reader::Decoder),
-    Json { decoder: json::reader::Decoder, texts: SchemaRef },
+    Csv(Box<csv::reader::Decoder>),
+    Json {
+        decoder: json::reader::Decoder,
+        texts: SchemaRef,
+    },
 }
 
 /// Opens a CSV file. Columns are matched to `expected` by the header, or else by their place.
@@ -75,14 +90,21 @@ pub(super) fn open_csv(
         Some(table) => table.fields().iter().map(|field| nullable(field)).collect(),
     };
     refuse_nested(&fields, &name)?;
-    let texts: Fields =
-        fields.iter().map(|field| Field::new(field.name(), DataType::Utf8, true)).collect();
+    let texts: Fields = fields
+        .iter()
+        .map(|field| Field::new(field.name(), DataType::Utf8, true))
+        .collect();
     let decoder = csv::ReaderBuilder::new(Arc::new(Schema::new(texts)))
         .with_format(format)
         .with_batch_size(BATCH_ROWS_MAX)
         .build_decoder();
-    let null_value = (!options.null_value.is_empty()).then(|| options.null_value.clone());
-    TextReader::new(file, name, fields, Decoder::Csv(decoder), null_value)
+    let mut reader = TextReader::new(file, name, fields, Decoder::Csv(Box::new(decoder)))?;
+    reader.null_value = (!options.null_value.is_empty()).then(|| options.null_value.clone());
+    if options.header {
+        let breaks = |field: &Arc<Field>| field.name().matches('\n').count() as u64;
+        reader.header_lines = 1 + found.fields().iter().map(breaks).sum::<u64>();
+    }
+    Ok(reader)
 }
 
 /// Opens a file of JSON objects, one per line. Keys that `expected` does not have are refused.
@@ -100,24 +122,25 @@ pub(super) fn open_json(
             found.fields().iter().map(without_null_type).collect()
         }
     };
-    let texts = fields.iter().map(|field| {
-        Field::new(field.name(), json_texts(field.data_type(), false), true)
-    });
+    let texts = fields
+        .iter()
+        .map(|field| Field::new(field.name(), json_texts(field.data_type(), false), true));
     let texts = Arc::new(Schema::new(texts.collect::<Fields>()));
-    let decoder = Decoder::Json { decoder: json_decoder(&texts)?, texts };
-    TextReader::new(file, name, fields, decoder, None)
+    let decoder = Decoder::Json {
+        decoder: json_decoder(&texts)?,
+        texts,
+    };
+    TextReader::new(file, name, fields, decoder)
 }
 
 impl TextReader {
-    fn new(
-        mut file: File,
-        name: String,
-        fields: Fields,
-        decoder: Decoder,
-        null_value: Option<String>,
-    ) -> Result<Self> {
+    fn new(mut file: File, name: String, fields: Fields, decoder: Decoder) -> Result<Self> {
         let mut mark = [0; 3];
-        let failed = |source| EngineError::Io { action: "read", path: name.clone().into(), source };
+        let failed = |source| EngineError::Io {
+            action: "read",
+            path: name.clone().into(),
+            source,
+        };
         let starts_with_mark = match file.read_exact(&mut mark) {
             Ok(()) => mark == BYTE_ORDER_MARK,
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => false,
@@ -131,8 +154,13 @@ impl TextReader {
             schema: Arc::new(Schema::new(fields)),
             input: BufReader::with_capacity(256 * 1024, file),
             decoder,
-            null_value,
+            null_value: None,
+            limits: Limits {
+                batch_bytes: BATCH_BYTES,
+                record_bytes_max: RECORD_BYTES_MAX,
+            },
             lines: 0,
+            header_lines: 0,
             bytes: 0,
             row_lines: Vec::new(),
             raw: Vec::new(),
@@ -148,7 +176,7 @@ impl TextReader {
         self.bytes = 0;
         self.row_lines.clear();
         self.raw.clear();
-        let first_line = self.lines + 1;
+        let first_line = self.lines + std::mem::take(&mut self.header_lines) + 1;
         while !self.is_full() {
             if !self.feed()? {
                 break;
@@ -159,7 +187,9 @@ impl TextReader {
             Decoder::Json { decoder, .. } => decoder.flush(),
         };
         let batch = batch.map_err(|error| self.explain_flush(&error, first_line))?;
-        batch.map(|texts| self.parse(&texts, first_line)).transpose()
+        batch
+            .map(|texts| self.parse(&texts, first_line))
+            .transpose()
     }
 
     /// Whether the batch is complete. Only asked between records once it is large.
@@ -168,19 +198,23 @@ impl TextReader {
             Decoder::Csv(decoder) => decoder.capacity() == 0,
             Decoder::Json { decoder, .. } => {
                 decoder.len() >= BATCH_ROWS_MAX
-                    || (self.bytes >= BATCH_BYTES && !decoder.has_partial_record())
+                    || (self.bytes >= self.limits.batch_bytes && !decoder.has_partial_record())
             }
         }
     }
 
     /// Gives the decoder more of the file. Returns whether the batch may go on.
     fn feed(&mut self) -> Result<bool> {
-        if self.bytes > BATCH_BYTES + RECORD_BYTES_MAX {
+        let Limits {
+            batch_bytes,
+            record_bytes_max,
+        } = self.limits;
+        if self.bytes > batch_bytes + record_bytes_max {
             return Err(EngineError::invalid(format!(
-                "file '{}', after line {}: a record is longer than {} MiB: check the quotes",
+                "file '{}', before line {}: a record is longer than {record_bytes_max} bytes: \
+                 check the quotes",
                 self.name,
-                self.lines,
-                RECORD_BYTES_MAX / (1024 * 1024)
+                self.lines + 1
             )));
         }
         let input = self.input.fill_buf().map_err(|source| EngineError::Io {
@@ -188,16 +222,21 @@ impl TextReader {
             path: self.name.clone().into(),
             source,
         })?;
-        let is_line = !matches!(self.decoder, Decoder::Csv(_)) || self.bytes >= BATCH_BYTES;
-        let piece = if is_line { up_to_line_end(input) } else { input };
+        let is_line = !matches!(self.decoder, Decoder::Csv(_)) || self.bytes >= batch_bytes;
+        let piece = if is_line {
+            up_to_line_end(input)
+        } else {
+            input
+        };
         let is_end = piece.is_empty();
         let (name, line) = (&self.name, self.lines + 1);
         let (used, ends_record) = match &mut self.decoder {
             Decoder::Csv(decoder) => {
-                let before = decoder.capacity();
-                let used = decoder.decode(piece).map_err(|error| bad_csv(name, &error))?;
-                let records = before - decoder.capacity();
-                (used, is_line && records == 1 && ends_with_its_record(&piece[..used]))
+                let fed = match is_line && !is_end {
+                    true => decode_line(decoder, piece),
+                    false => decoder.decode(piece).map(|used| (used, false)),
+                };
+                fed.map_err(|error| bad_csv(name, &error))?
             }
             Decoder::Json { decoder, .. } => {
                 let before = decoder.len();
@@ -230,7 +269,11 @@ impl TextReader {
             columns.push(values);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(texts.num_rows()));
-        Ok(RecordBatch::try_new_with_options(self.schema(), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            self.schema(),
+            columns,
+            &options,
+        )?)
     }
 
     /// The line a row starts on. For CSV it is counted from the first one of the batch, which is
@@ -263,7 +306,11 @@ impl TextReader {
             }
             line += 1;
         }
-        bad_line(&self.name, line.saturating_sub(1).max(1), &error.to_string())
+        bad_line(
+            &self.name,
+            line.saturating_sub(1).max(1),
+            &error.to_string(),
+        )
     }
 }
 
@@ -293,17 +340,38 @@ fn up_to_line_end(input: &[u8]) -> &[u8] {
     &input[..end.map_or(input.len(), |end| end + 1)]
 }
 
-/// Whether a piece that completed one record holds nothing of the next: its only line break is
-/// its last byte. Only then may a CSV decoder be flushed.
-fn ends_with_its_record(piece: &[u8]) -> bool {
-    let Some((b'\n', line)) = piece.split_last() else { return false };
-    !line.strip_suffix(b"\r").unwrap_or(line).contains(&b'\r')
+/// Decodes a line. Returns the bytes used, and whether its end completed a record and nothing of
+/// the next one is inside the decoder: only then may it be flushed. A line break inside of quotes
+/// completes none.
+fn decode_line(
+    decoder: &mut csv::reader::Decoder,
+    line: &[u8],
+) -> Result<(usize, bool), ArrowError> {
+    let body = line.strip_suffix(b"\n").unwrap_or(line);
+    let body = body.strip_suffix(b"\r").unwrap_or(body);
+    let end = &line[body.len()..];
+    let before = decoder.capacity();
+    // Nothing at all would tell the decoder that the file ends.
+    let used = if body.is_empty() {
+        0
+    } else {
+        decoder.decode(body)?
+    };
+    if end.is_empty() || used < body.len() || decoder.capacity() < before {
+        return Ok((used, false));
+    }
+    let used = used + decoder.decode(end)?;
+    Ok((used, used == line.len() && decoder.capacity() < before))
 }
 
 /// The decoder took the empty text for NULL, but another text stands for it.
 fn with_nulls(texts: &StringArray, null_value: &str) -> ArrayRef {
     let texts = texts.iter().map(|text| text.unwrap_or_default());
-    Arc::new(texts.map(|text| (text != null_value).then_some(text)).collect::<StringArray>())
+    Arc::new(
+        texts
+            .map(|text| (text != null_value).then_some(text))
+            .collect::<StringArray>(),
+    )
 }
 
 /// Where the first rows hold only NULL or empty lists, texts may follow.
@@ -331,7 +399,10 @@ fn guessed_types(found: &Fields, options: &CopyOptions) -> Fields {
         data_type if keep => data_type.clone(),
         _ => DataType::Utf8,
     };
-    found.iter().map(|field| Field::new(field.name(), guess(field), true)).collect()
+    found
+        .iter()
+        .map(|field| Field::new(field.name(), guess(field), true))
+        .collect()
 }
 
 fn by_header(found: &Fields, table: &Schema, name: &str) -> Result<Fields> {
@@ -372,11 +443,12 @@ fn refuse_nested(fields: &Fields, name: &str) -> Result<()> {
 fn read_sample(file: &mut File, name: &str) -> Result<Vec<u8>> {
     let mut sample = Vec::new();
     let read = file.by_ref().take(SAMPLE_BYTES).read_to_end(&mut sample);
-    read.and_then(|_| file.rewind()).map_err(|source| EngineError::Io {
-        action: "read",
-        path: name.into(),
-        source,
-    })?;
+    read.and_then(|_| file.rewind())
+        .map_err(|source| EngineError::Io {
+            action: "read",
+            path: name.into(),
+            source,
+        })?;
     if sample.len() as u64 == SAMPLE_BYTES
         && let Some(end) = sample.iter().rposition(|byte| *byte == b'\n')
     {
@@ -407,3 +479,6 @@ fn unreadable(name: &str, place: &str, error: &ArrowError) -> EngineError {
         short(&error.to_string())
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::csv;
@@ -19,7 +21,6 @@ use arrow::json::LineDelimitedWriter;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
-use uuid::Uuid;
 
 use super::{CopyOptions, FileCompression, FileFormat, file_name};
 use crate::canonical::short;
@@ -58,14 +59,24 @@ impl FileWriter {
         let name = file_name(path);
         check_types(schema, options.format)?;
         let make = SinkMaker::new(options)?;
-        let failed = |source| EngineError::Io { action: "create", path: name.clone().into(), source };
+        let failed = |source| EngineError::Io {
+            action: "create",
+            path: name.clone().into(),
+            source,
+        };
         let folder = folder_of(path);
         create_folders(folder).map_err(failed)?;
-        let unfinished = Unfinished { path: folder.join(format!(".copy-{}.tmp", Uuid::new_v4())) };
-        let file = OpenOptions::new().write(true).create_new(true).open(&unfinished.path);
-        let sink = make.sink(BufWriter::new(file.map_err(failed)?), schema, options)?;
+        let (unfinished, file) = Unfinished::create(folder).map_err(failed)?;
+        let sink = make.sink(BufWriter::new(file), schema, options)?;
         let (path, schema) = (path.to_path_buf(), Arc::clone(schema));
-        Ok(Self { name, path, schema, sink, unfinished, rows: 0 })
+        Ok(Self {
+            name,
+            path,
+            schema,
+            sink,
+            unfinished,
+            rows: 0,
+        })
     }
 
     /// Adds the rows of `batch`.
@@ -74,7 +85,9 @@ impl FileWriter {
     /// `Internal` for a batch of another schema, `Io`.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.schema_ref().fields() != self.schema.fields() {
-            return Err(EngineError::internal("a batch has another schema than its file"));
+            return Err(EngineError::internal(
+                "a batch has another schema than its file",
+            ));
         }
         let written = match &mut self.sink {
             Sink::Parquet(writer) => write_parquet(writer, batch),
@@ -93,14 +106,25 @@ impl FileWriter {
     /// # Errors
     /// `Io`; then there is no file, or the one that was there before.
     pub(crate) fn finish(self) -> Result<u64> {
-        let Self { name, path, schema, sink, mut unfinished, rows } = self;
+        let Self {
+            name,
+            path,
+            schema,
+            sink,
+            mut unfinished,
+            rows,
+        } = self;
         let output = finish_sink(sink, &schema, rows).map_err(|e| write_failed(&name, e))?;
         let finished = output
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
             .and_then(|file| file.sync_all())
             .and_then(|()| fs::rename(&unfinished.path, &path));
-        let failed = |source| EngineError::Io { action: "finish", path: name.clone().into(), source };
+        let failed = |source| EngineError::Io {
+            action: "finish",
+            path: name.clone().into(),
+            source,
+        };
         finished.map_err(failed)?;
         // From here on the file is there; a folder that cannot be synced does not take it back.
         unfinished.path = PathBuf::new();
@@ -124,6 +148,23 @@ struct Unfinished {
     path: PathBuf,
 }
 
+impl Unfinished {
+    /// A new file beside the others of `folder`, under a name that nobody else has.
+    fn create(folder: &Path) -> io::Result<(Self, File)> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(format!(".copy-{}-{number}.tmp", process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok((Self { path }, file)),
+                // Left over from a process that had the same id.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.path.as_os_str().is_empty() {
@@ -135,7 +176,7 @@ impl Drop for Unfinished {
 
 /// The checked choice of a sink, made before any file is.
 enum SinkMaker {
-    Parquet(WriterProperties),
+    Parquet(Box<WriterProperties>),
     Arrow(IpcWriteOptions),
     Text,
 }
@@ -149,7 +190,7 @@ impl SinkMaker {
             (FileFormat::Parquet, compression) => {
                 let compression = parquet_compression(compression);
                 let properties = WriterProperties::builder().set_compression(compression);
-                Ok(Self::Parquet(properties.build()))
+                Ok(Self::Parquet(Box::new(properties.build())))
             }
             (FileFormat::ArrowFile | FileFormat::ArrowStream, compression) => {
                 let compression = match compression {
@@ -158,7 +199,9 @@ impl SinkMaker {
                     Some(FileCompression::Zstd) => Some(CompressionType::ZSTD),
                     Some(other) => return Err(unsupported(other)),
                 };
-                Ok(Self::Arrow(IpcWriteOptions::default().try_with_compression(compression)?))
+                Ok(Self::Arrow(
+                    IpcWriteOptions::default().try_with_compression(compression)?,
+                ))
             }
             (_, None | Some(FileCompression::None)) => Ok(Self::Text),
             (_, Some(other)) => Err(unsupported(other)),
@@ -169,17 +212,19 @@ impl SinkMaker {
         Ok(match self {
             Self::Parquet(properties) => {
                 let schema = Arc::clone(schema);
-                let writer = ArrowWriter::try_new(output, schema, Some(properties));
-                Sink::Parquet(Box::new(writer.map_err(|error| EngineError::Unsupported {
-                    what: format!("writing this as Parquet ({})", short(&error.to_string())),
+                let writer = ArrowWriter::try_new(output, schema, Some(*properties));
+                Sink::Parquet(Box::new(writer.map_err(|error| {
+                    EngineError::Unsupported {
+                        what: format!("writing this as Parquet ({})", short(&error.to_string())),
+                    }
                 })?))
             }
             Self::Arrow(settings) if options.format == FileFormat::ArrowFile => Sink::ArrowFile(
                 ArrowFileWriter::try_new_with_options(output, schema, settings)?,
             ),
-            Self::Arrow(settings) => {
-                Sink::ArrowStream(StreamWriter::try_new_with_options(output, schema, settings)?)
-            }
+            Self::Arrow(settings) => Sink::ArrowStream(StreamWriter::try_new_with_options(
+                output, schema, settings,
+            )?),
             Self::Text if options.format == FileFormat::Csv => Sink::Csv(
                 csv::WriterBuilder::new()
                     .with_header(options.header)
@@ -203,10 +248,7 @@ fn parquet_compression(compression: Option<FileCompression>) -> Compression {
     }
 }
 
-fn write_parquet(
-    writer: &mut ArrowWriter<Output>,
-    batch: &RecordBatch,
-) -> Result<(), ArrowError> {
+fn write_parquet(writer: &mut ArrowWriter<Output>, batch: &RecordBatch) -> Result<(), ArrowError> {
     writer.write(batch)?;
     if writer.in_progress_size() > ROW_GROUP_BYTES_MAX {
         writer.flush()?;
@@ -246,7 +288,11 @@ fn check_types(schema: &SchemaRef, format: FileFormat) -> Result<()> {
         FileFormat::NdJson => matches!(data_type, DataType::Union(_, _)),
         FileFormat::ArrowFile | FileFormat::ArrowStream => false,
     };
-    match schema.flattened_fields().into_iter().find(|field| refused(field.data_type())) {
+    match schema
+        .flattened_fields()
+        .into_iter()
+        .find(|field| refused(field.data_type()))
+    {
         None => Ok(()),
         Some(field) => Err(EngineError::Unsupported {
             what: format!(
@@ -263,7 +309,11 @@ fn write_failed(name: &str, error: ArrowError) -> EngineError {
         ArrowError::IoError(_, source) => source,
         other => io::Error::other(other),
     };
-    EngineError::Io { action: "write", path: name.into(), source }
+    EngineError::Io {
+        action: "write",
+        path: name.into(),
+        source,
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {

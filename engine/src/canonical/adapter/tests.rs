@@ -7,7 +7,8 @@ use arrow::datatypes::{Int32Type, TimeUnit};
 use super::*;
 
 fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
-    let field = |(name, t, nullable): &(&str, DataType, bool)| Field::new(*name, t.clone(), *nullable);
+    let field =
+        |(name, t, nullable): &(&str, DataType, bool)| Field::new(*name, t.clone(), *nullable);
     Arc::new(Schema::new(fields.iter().map(field).collect::<Vec<_>>()))
 }
 
@@ -19,7 +20,9 @@ fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> RecordBatch {
 fn adapt(column: ArrayRef, to: DataType) -> Result<ArrayRef> {
     let incoming = schema(&[("x", column.data_type().clone(), true)]);
     let adapter = Adapter::new(&incoming, &schema(&[("x", to, true)]))?;
-    Ok(Arc::clone(adapter.adapt(batch(&incoming, vec![column]))?.column(0)))
+    Ok(Arc::clone(
+        adapter.adapt(batch(&incoming, vec![column]))?.column(0),
+    ))
 }
 
 fn message<T>(result: Result<T>) -> String {
@@ -36,7 +39,10 @@ fn ints(values: Vec<Option<i64>>) -> ArrayRef {
 fn equal_types_are_not_copied() {
     let column = ints(vec![Some(1), None]);
     let same = adapt(Arc::clone(&column), DataType::Int64).unwrap();
-    assert_eq!(same.to_data().buffers()[0].as_ptr(), column.to_data().buffers()[0].as_ptr());
+    assert_eq!(
+        same.to_data().buffers()[0].as_ptr(),
+        column.to_data().buffers()[0].as_ptr()
+    );
 }
 
 #[test]
@@ -49,7 +55,10 @@ fn columns_match_by_name_without_regard_to_case() {
     ]);
     let adapter = Adapter::new(&incoming, &table).unwrap();
     assert!(!adapter.is_identity());
-    let columns = vec![ints(vec![Some(7)]), Arc::new(Int32Array::from(vec![8])) as ArrayRef];
+    let columns = vec![
+        ints(vec![Some(7)]),
+        Arc::new(Int32Array::from(vec![8])) as ArrayRef,
+    ];
     let adapted = adapter.adapt(batch(&incoming, columns)).unwrap();
     assert_eq!(adapted.schema_ref(), &table);
     assert_eq!(adapted.column(0), &ints(vec![Some(8)]));
@@ -59,13 +68,28 @@ fn columns_match_by_name_without_regard_to_case() {
 
 #[test]
 fn streams_that_do_not_fit_are_refused_at_once() {
-    let table = schema(&[("id", DataType::Int32, false), ("name", DataType::Utf8, true)]);
+    let table = schema(&[
+        ("id", DataType::Int32, false),
+        ("name", DataType::Utf8, true),
+    ]);
     let refuse = |fields| message(Adapter::new(&schema(fields), &table));
     let table = [
-        (refuse(&[("name", DataType::Utf8, true)]), "'id' is NOT NULL but missing"),
-        (refuse(&[("id", DataType::Int32, true), ("z", DataType::Utf8, true)]), "'z' is not in"),
-        (refuse(&[("id", DataType::Int32, true), ("ID", DataType::Int32, true)]), "twice"),
-        (refuse(&[("id", DataType::Int64, true)]), "'id' has type Int64 in the data and Int32"),
+        (
+            refuse(&[("name", DataType::Utf8, true)]),
+            "'id' is NOT NULL but missing",
+        ),
+        (
+            refuse(&[("id", DataType::Int32, true), ("z", DataType::Utf8, true)]),
+            "'z' is not in",
+        ),
+        (
+            refuse(&[("id", DataType::Int32, true), ("ID", DataType::Int32, true)]),
+            "twice",
+        ),
+        (
+            refuse(&[("id", DataType::Int64, true)]),
+            "'id' has type Int64 in the data and Int32",
+        ),
         (refuse(&[("id", DataType::Utf8, true)]), "cast it first"),
     ];
     for (message, wanted) in table {
@@ -91,7 +115,10 @@ fn only_types_that_keep_every_value_are_taken() {
         (T::Decimal128(10, 2), T::Decimal128(12, 4)),
         (T::Decimal256(38, 10), T::Decimal128(38, 10)),
         (T::Date32, T::Timestamp(Second, None)),
-        (T::Timestamp(Second, Some("Europe/Berlin".into())), T::Timestamp(Microsecond, zone())),
+        (
+            T::Timestamp(Second, Some("Europe/Berlin".into())),
+            T::Timestamp(Microsecond, zone()),
+        ),
         (T::Null, T::Int8),
     ];
     for (from, to) in taken {
@@ -126,7 +153,9 @@ fn nulls_are_refused_with_the_row_of_the_stream() {
     let table = schema(&[("id", DataType::Int64, false)]);
     let adapter = Adapter::new(&incoming, &table).unwrap();
     assert!(adapter.is_identity());
-    adapter.adapt(batch(&incoming, vec![ints(vec![Some(1); 10])])).unwrap();
+    adapter
+        .adapt(batch(&incoming, vec![ints(vec![Some(1); 10])]))
+        .unwrap();
     let second = batch(&incoming, vec![ints(vec![Some(1), None])]);
     assert_eq!(
         message(adapter.adapt(second)),
@@ -141,9 +170,15 @@ fn nulls_are_refused_with_the_row_of_the_stream() {
 #[test]
 fn digits_are_never_lost() {
     let to = |unit| DataType::Timestamp(unit, None);
-    let nanos = |values: Vec<Option<i64>>| Arc::new(TimestampNanosecondArray::from(values)) as ArrayRef;
+    let nanos =
+        |values: Vec<Option<i64>>| Arc::new(TimestampNanosecondArray::from(values)) as ArrayRef;
     let exact = adapt(nanos(vec![Some(-5_000), None]), to(TimeUnit::Microsecond)).unwrap();
-    assert_eq!(exact.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().value(0), -5);
+    assert_eq!(
+        exact
+            .as_primitive::<arrow::datatypes::TimestampMicrosecondType>()
+            .value(0),
+        -5
+    );
     let refused = adapt(nanos(vec![None, Some(5_001)]), to(TimeUnit::Microsecond));
     assert!(message(refused).contains("column 'x', row 2: has digits that"));
     let far: ArrayRef = Arc::new(TimestampSecondArray::from(vec![i64::MAX]));
@@ -158,17 +193,22 @@ fn decimals_keep_their_declared_precision() {
     let wide: ArrayRef = Arc::new(wide.with_precision_and_scale(6, 2).unwrap());
     assert!(adapt(Arc::clone(&wide), DataType::Decimal128(6, 2)).is_ok());
     // Nothing checks a message's decimals before us; Parquet would cut this one silently.
-    let data = wide.to_data().into_builder().data_type(DataType::Decimal128(5, 2));
+    let data = wide
+        .to_data()
+        .into_builder()
+        .data_type(DataType::Decimal128(5, 2));
     let liar = make_array(data.build().unwrap());
     let message = message(adapt(liar, DataType::Decimal128(5, 2)));
-    assert!(message.contains("row 3: has more than 5 digits"), "{message}");
+    assert!(
+        message.contains("row 3: has more than 5 digits"),
+        "{message}"
+    );
 }
 
 #[test]
 fn null_lists_may_hide_what_is_refused_elsewhere() {
-    let nested = |nullable| {
-        DataType::List(Arc::new(Field::new("element", DataType::Int32, nullable)))
-    };
+    let nested =
+        |nullable| DataType::List(Arc::new(Field::new("element", DataType::Int32, nullable)));
     let values: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None, Some(3)]));
     let hidden = |nulls: Vec<bool>| -> ArrayRef {
         Arc::new(ListArray::new(
@@ -182,26 +222,43 @@ fn null_lists_may_hide_what_is_refused_elsewhere() {
     let lists = adapted.as_list::<i32>();
     assert_eq!(lists.values().as_primitive::<Int32Type>().values(), &[1, 3]);
     let refused = message(adapt(hidden(vec![true, true, true]), nested(false)));
-    assert_eq!(refused, "column 'x.element', row 2: is NOT NULL, but the value is NULL");
+    assert_eq!(
+        refused,
+        "column 'x.element', row 2: is NOT NULL, but the value is NULL"
+    );
     let incoming = schema(&[("x", hidden(vec![true; 3]).data_type().clone(), true)]);
-    let is_identity = |to| Adapter::new(&incoming, &schema(&[("x", to, true)])).unwrap().is_identity();
+    let is_identity = |to| {
+        Adapter::new(&incoming, &schema(&[("x", to, true)]))
+            .unwrap()
+            .is_identity()
+    };
     assert!(is_identity(nested(true)));
     assert!(!is_identity(nested(false)));
 }
 
 #[test]
 fn structs_are_adapted_field_by_field() {
-    let inner = |fields: &[(&str, DataType, bool)]| DataType::Struct(schema(fields).fields().clone());
+    let inner =
+        |fields: &[(&str, DataType, bool)]| DataType::Struct(schema(fields).fields().clone());
     let values: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None, None]));
-    let DataType::Struct(fields) = inner(&[("a", DataType::Int32, true)]) else { unreachable!() };
+    let DataType::Struct(fields) = inner(&[("a", DataType::Int32, true)]) else {
+        unreachable!()
+    };
     let of = |nulls| -> ArrayRef {
-        Arc::new(StructArray::new(fields.clone(), vec![Arc::clone(&values)], Some(nulls)))
+        Arc::new(StructArray::new(
+            fields.clone(),
+            vec![Arc::clone(&values)],
+            Some(nulls),
+        ))
     };
     let to = inner(&[("b", DataType::Utf8, true), ("a", DataType::Int64, false)]);
     let adapted = adapt(of(NullBuffer::from(vec![true, false, false])), to.clone()).unwrap();
     assert_eq!(adapted.data_type(), &to);
     let refused = message(adapt(of(NullBuffer::from(vec![true, false, true])), to));
-    assert_eq!(refused, "column 'x.a', row 3: is NOT NULL, but the value is NULL");
+    assert_eq!(
+        refused,
+        "column 'x.a', row 3: is NOT NULL, but the value is NULL"
+    );
     let unknown = inner(&[("z", DataType::Int32, true)]);
     assert!(message(adapt(of(NullBuffer::new_valid(3)), unknown)).contains("'x.a' is not in"));
 }
@@ -224,7 +281,13 @@ fn small_messages_cannot_grow_without_bound() {
     assert!(message(adapt(views, DataType::Utf8)).contains("grows by more than 256 MiB"));
 
     let child = Arc::new(Field::new("item", DataType::Utf8, true));
-    let lists = ListViewArray::new(child, vec![0; rows].into(), vec![1; rows].into(), values, None);
+    let lists = ListViewArray::new(
+        child,
+        vec![0; rows].into(),
+        vec![1; rows].into(),
+        values,
+        None,
+    );
     let to = DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)));
     assert!(message(adapt(Arc::new(lists), to)).contains("grows by more than 256 MiB"));
 
@@ -246,8 +309,9 @@ fn schemas_of_any_size_are_bounded() {
     let table = schema(&[("x", DataType::Int64, true)]);
     let deep = (0..200).fold(DataType::Int8, |inner, _| DataType::new_list(inner, true));
     assert!(message(Adapter::new(&schema(&[("x", deep, true)]), &table)).contains("deeper"));
-    let wide: Vec<Field> =
-        (0..20_000).map(|i| Field::new(format!("c{i}"), DataType::Int8, true)).collect();
+    let wide: Vec<Field> = (0..20_000)
+        .map(|i| Field::new(format!("c{i}"), DataType::Int8, true))
+        .collect();
     assert!(message(Adapter::new(&Schema::new(wide), &table)).contains("more than 16384"));
 }
 
@@ -257,6 +321,9 @@ fn rows_without_columns_become_nulls() {
     let table = schema(&[("x", DataType::Utf8, true)]);
     let options = RecordBatchOptions::new().with_row_count(Some(3));
     let empty = RecordBatch::try_new_with_options(Arc::clone(&incoming), vec![], &options).unwrap();
-    let adapted = Adapter::new(&incoming, &table).unwrap().adapt(empty).unwrap();
+    let adapted = Adapter::new(&incoming, &table)
+        .unwrap()
+        .adapt(empty)
+        .unwrap();
     assert_eq!((adapted.num_rows(), adapted.column(0).null_count()), (3, 3));
 }

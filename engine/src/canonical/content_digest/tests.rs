@@ -44,9 +44,16 @@ fn small_differences_count() {
         lists(vec![Some(vec![None]), Some(vec![])]),
         lists(vec![Some(vec![]), Some(vec![])]),
     ];
-    let digests: Vec<_> = columns.iter().map(|c| digest(vec![("x", Arc::clone(c))])).collect();
+    let digests: Vec<_> = columns
+        .iter()
+        .map(|c| digest(vec![("x", Arc::clone(c))]))
+        .collect();
     for (i, one) in digests.iter().enumerate() {
-        assert!(digests[..i].iter().all(|other| other != one), "{:?}", columns[i]);
+        assert!(
+            digests[..i].iter().all(|other| other != one),
+            "{:?}",
+            columns[i]
+        );
     }
     let one = || ints(vec![Some(1)]);
     assert_ne!(digest(vec![("x", one())]), digest(vec![("y", one())]));
@@ -75,10 +82,18 @@ fn stored_digests_stay_what_they_are() {
     let mut lists = ListBuilder::new(Int64Builder::new());
     lists.append_value([Some(1), None]);
     lists.append_null();
-    let columns: Vec<(&str, ArrayRef)> =
-        vec![("a", ints(vec![Some(1), None])), ("b", Arc::new(lists.finish()))];
-    let hex: String = digest(columns).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "857510c5eb592fcd5fab671b86ac5b048f8f1624ed357d7b4e5ef045674b4054");
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("a", ints(vec![Some(1), None])),
+        ("b", Arc::new(lists.finish())),
+    ];
+    let hex: String = digest(columns)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(
+        hex,
+        "857510c5eb592fcd5fab671b86ac5b048f8f1624ed357d7b4e5ef045674b4054"
+    );
 }
 
 #[test]

@@ -15,8 +15,9 @@ fn results_get_the_promised_names_types_and_metadata() {
     let given = schema(vec![Field::new("t.a", DataType::Utf8View, true)]);
     let batch = RecordBatch::try_new(given, vec![texts]).unwrap();
     let metadata = [("k".to_owned(), "v".to_owned())];
-    let promised =
-        schema(vec![Field::new("a", DataType::Utf8, true).with_metadata(metadata.into())]);
+    let promised = schema(vec![
+        Field::new("a", DataType::Utf8, true).with_metadata(metadata.into()),
+    ]);
     let sent = logical_rebatch(batch, &promised).unwrap();
     assert_eq!(sent.schema_ref(), &promised);
     assert!(logical_rebatch(sent, &promised).is_ok());

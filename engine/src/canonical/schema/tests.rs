@@ -7,7 +7,11 @@ fn one(data_type: DataType) -> Schema {
 }
 
 fn canonical(data_type: DataType) -> DataType {
-    canonical_schema(&one(data_type)).unwrap().field(0).data_type().clone()
+    canonical_schema(&one(data_type))
+        .unwrap()
+        .field(0)
+        .data_type()
+        .clone()
 }
 
 fn message(schema: &Schema) -> String {
@@ -39,13 +43,25 @@ fn every_type_has_one_canonical_form() {
         (T::Date64, T::Timestamp(Millisecond, None)),
         (T::Time32(Second), T::Time64(Microsecond)),
         (T::Time64(Nanosecond), T::Time64(Microsecond)),
-        (T::Timestamp(Nanosecond, None), T::Timestamp(Nanosecond, None)),
-        (T::Timestamp(Second, zone.clone()), T::Timestamp(Microsecond, zone)),
+        (
+            T::Timestamp(Nanosecond, None),
+            T::Timestamp(Nanosecond, None),
+        ),
+        (
+            T::Timestamp(Second, zone.clone()),
+            T::Timestamp(Microsecond, zone),
+        ),
         (T::Decimal32(5, 2), T::Decimal128(5, 2)),
         (T::Decimal64(18, -2), T::Decimal128(20, 0)),
         (T::Decimal256(38, 10), T::Decimal128(38, 10)),
-        (T::Interval(IntervalUnit::YearMonth), T::Interval(IntervalUnit::MonthDayNano)),
-        (T::Dictionary(Box::new(T::Int8), Box::new(T::LargeUtf8)), T::Utf8),
+        (
+            T::Interval(IntervalUnit::YearMonth),
+            T::Interval(IntervalUnit::MonthDayNano),
+        ),
+        (
+            T::Dictionary(Box::new(T::Int8), Box::new(T::LargeUtf8)),
+            T::Utf8,
+        ),
         (list("item", T::Utf8View), list("element", T::Utf8)),
         (
             T::FixedSizeList(Arc::new(Field::new("item", T::Float16, false)), 3),
@@ -78,14 +94,38 @@ fn maps_get_the_names_of_the_catalog() {
 #[test]
 fn what_cannot_be_kept_is_refused_by_name() {
     let table = [
-        (DataType::Null, "column 'x' has type Null, which cannot be kept: give it a type"),
-        (list("item", DataType::Null), "column 'x.element' has type Null"),
-        (DataType::Duration(TimeUnit::Second), "column 'x' has type Duration(s)"),
-        (DataType::Decimal256(39, 0), "use a decimal of 38 digits at most"),
-        (DataType::Decimal128(38, -1), "use a decimal of 38 digits at most"),
-        (DataType::Struct(Fields::empty()), "give it at least one field"),
-        (DataType::FixedSizeBinary(0), "column 'x' has type FixedSizeBinary(0)"),
-        (DataType::Timestamp(TimeUnit::Second, Some("Mars/Base".into())), "'Mars/Base'"),
+        (
+            DataType::Null,
+            "column 'x' has type Null, which cannot be kept: give it a type",
+        ),
+        (
+            list("item", DataType::Null),
+            "column 'x.element' has type Null",
+        ),
+        (
+            DataType::Duration(TimeUnit::Second),
+            "column 'x' has type Duration(s)",
+        ),
+        (
+            DataType::Decimal256(39, 0),
+            "use a decimal of 38 digits at most",
+        ),
+        (
+            DataType::Decimal128(38, -1),
+            "use a decimal of 38 digits at most",
+        ),
+        (
+            DataType::Struct(Fields::empty()),
+            "give it at least one field",
+        ),
+        (
+            DataType::FixedSizeBinary(0),
+            "column 'x' has type FixedSizeBinary(0)",
+        ),
+        (
+            DataType::Timestamp(TimeUnit::Second, Some("Mars/Base".into())),
+            "'Mars/Base'",
+        ),
     ];
     for (data_type, wanted) in table {
         let message = message(&one(data_type));
@@ -129,9 +169,15 @@ fn extension_types_stay_while_their_storage_does() {
         ];
         let field = Field::new("x", data_type, true).with_metadata(metadata.into());
         let schema = canonical_schema(&Schema::new(vec![field])).unwrap();
-        (schema.field(0).data_type().clone(), schema.field(0).metadata().len())
+        (
+            schema.field(0).data_type().clone(),
+            schema.field(0).metadata().len(),
+        )
     };
-    assert_eq!(kept(DataType::FixedSizeBinary(16), UUID), (DataType::FixedSizeBinary(16), 2));
+    assert_eq!(
+        kept(DataType::FixedSizeBinary(16), UUID),
+        (DataType::FixedSizeBinary(16), 2)
+    );
     assert_eq!(kept(DataType::LargeUtf8, JSON), (DataType::Utf8, 2));
     assert_eq!(kept(DataType::Int8, "arrow.bool8"), (DataType::Int8, 2));
     assert_eq!(kept(DataType::LargeUtf8, "some.text"), (DataType::Utf8, 0));

@@ -30,7 +30,9 @@ impl Source {
     }
 
     fn bytes(&mut self, max: usize) -> Vec<u8> {
-        (0..self.below(max + 1)).map(|_| b'a' + self.below(26) as u8).collect()
+        (0..self.below(max + 1))
+            .map(|_| b'a' + self.below(26) as u8)
+            .collect()
     }
 
     fn text(&mut self) -> String {
@@ -44,7 +46,9 @@ impl Source {
     fn nulls(&mut self, len: usize) -> Option<NullBuffer> {
         match self.below(3) {
             0 => None,
-            _ => Some(NullBuffer::new(BooleanBuffer::collect_bool(len, |_| self.below(4) > 0))),
+            _ => Some(NullBuffer::new(BooleanBuffer::collect_bool(len, |_| {
+                self.below(4) > 0
+            }))),
         }
     }
 
@@ -106,8 +110,12 @@ impl Source {
     }
 
     fn unit(&mut self) -> TimeUnit {
-        [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond]
-            [self.below(4)]
+        [
+            TimeUnit::Second,
+            TimeUnit::Millisecond,
+            TimeUnit::Microsecond,
+            TimeUnit::Nanosecond,
+        ][self.below(4)]
     }
 
     fn child(&mut self, name: &str, depth: usize) -> FieldRef {
@@ -116,11 +124,17 @@ impl Source {
 
     pub(crate) fn fields(&mut self, depth: usize) -> Fields {
         let count = 1 + self.below(4);
-        (0..count).map(|i| Field::new(format!("c{i}"), self.data_type(depth), true)).collect()
+        (0..count)
+            .map(|i| Field::new(format!("c{i}"), self.data_type(depth), true))
+            .collect()
     }
 
     pub(crate) fn batch(&mut self, schema: &SchemaRef, rows: usize) -> RecordBatch {
-        let columns = schema.fields().iter().map(|f| self.array(f.data_type(), rows)).collect();
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|f| self.array(f.data_type(), rows))
+            .collect();
         RecordBatch::try_new(Arc::clone(schema), columns).unwrap()
     }
 
@@ -194,9 +208,9 @@ impl Source {
             DataType::Decimal128(_, _) => {
                 self.primitive::<Decimal128Type>(t, len, |v| i128::from(v) * 777)
             }
-            DataType::Decimal256(_, _) => self.primitive::<Decimal256Type>(t, len, |v| {
-                i256::from_i128(i128::from(v) * 777)
-            }),
+            DataType::Decimal256(_, _) => {
+                self.primitive::<Decimal256Type>(t, len, |v| i256::from_i128(i128::from(v) * 777))
+            }
             DataType::Utf8
             | DataType::LargeUtf8
             | DataType::Utf8View
@@ -209,8 +223,9 @@ impl Source {
     }
 
     fn bytes_array(&mut self, data_type: &DataType, len: usize) -> ArrayRef {
-        let texts: Vec<Option<String>> =
-            (0..len).map(|_| (self.below(5) > 0).then(|| self.text())).collect();
+        let texts: Vec<Option<String>> = (0..len)
+            .map(|_| (self.below(5) > 0).then(|| self.text()))
+            .collect();
         let bytes = || texts.iter().map(|text| text.as_ref().map(String::as_bytes));
         match data_type {
             DataType::Utf8 => Arc::new(StringArray::from(texts)),
@@ -220,7 +235,9 @@ impl Source {
             DataType::LargeBinary => Arc::new(LargeBinaryArray::from_iter(bytes())),
             DataType::BinaryView => Arc::new(BinaryViewArray::from_iter(bytes())),
             DataType::FixedSizeBinary(size) => {
-                let values = (0..len * *size as usize).map(|_| self.below(256) as u8).collect();
+                let values = (0..len * *size as usize)
+                    .map(|_| self.below(256) as u8)
+                    .collect();
                 let values: Vec<u8> = values;
                 let nulls = self.nulls(len);
                 Arc::new(
@@ -249,13 +266,23 @@ impl Source {
                 let offsets: Vec<i32> = self.offsets(len).iter().map(|o| *o as i32).collect();
                 let values = self.array(child.data_type(), offsets[len] as usize + 1);
                 let offsets = OffsetBuffer::new(offsets.into());
-                Arc::new(ListArray::new(Arc::clone(child), offsets, values, self.nulls(len)))
+                Arc::new(ListArray::new(
+                    Arc::clone(child),
+                    offsets,
+                    values,
+                    self.nulls(len),
+                ))
             }
             DataType::LargeList(child) => {
                 let offsets: Vec<i64> = self.offsets(len).iter().map(|o| *o as i64).collect();
                 let values = self.array(child.data_type(), offsets[len] as usize + 1);
                 let offsets = OffsetBuffer::new(offsets.into());
-                Arc::new(LargeListArray::new(Arc::clone(child), offsets, values, self.nulls(len)))
+                Arc::new(LargeListArray::new(
+                    Arc::clone(child),
+                    offsets,
+                    values,
+                    self.nulls(len),
+                ))
             }
             DataType::FixedSizeList(child, size) => {
                 let values = self.array(child.data_type(), len * *size as usize);
@@ -283,14 +310,18 @@ impl Source {
                 Arc::new(LargeListViewArray::new(child, starts, sizes, values, nulls))
             }
             DataType::Struct(fields) => {
-                let columns = fields.iter().map(|f| self.array(f.data_type(), len)).collect();
+                let columns = fields
+                    .iter()
+                    .map(|f| self.array(f.data_type(), len))
+                    .collect();
                 Arc::new(StructArray::new(fields.clone(), columns, self.nulls(len)))
             }
             DataType::Map(entries, _) => self.map(entries, len),
             DataType::Dictionary(_, values) => {
                 let values = self.array(values, 5);
-                let keys: Int16Array =
-                    (0..len).map(|_| (self.below(6) > 0).then(|| self.below(5) as i16)).collect();
+                let keys: Int16Array = (0..len)
+                    .map(|_| (self.below(6) > 0).then(|| self.below(5) as i16))
+                    .collect();
                 Arc::new(DictionaryArray::new(keys, values))
             }
             DataType::RunEndEncoded(_, values) => {
@@ -318,15 +349,24 @@ impl Source {
     }
 
     fn map(&mut self, entries: &FieldRef, len: usize) -> ArrayRef {
-        let DataType::Struct(fields) = entries.data_type() else { unreachable!() };
+        let DataType::Struct(fields) = entries.data_type() else {
+            unreachable!()
+        };
         let offsets: Vec<i32> = self.offsets(len).iter().map(|o| *o as i32).collect();
         let count = offsets[len] as usize + 1;
-        let keys: ArrayRef =
-            Arc::new(LargeStringArray::from_iter_values((0..count).map(|_| self.text())));
+        let keys: ArrayRef = Arc::new(LargeStringArray::from_iter_values(
+            (0..count).map(|_| self.text()),
+        ));
         let values = self.array(fields[1].data_type(), count);
         let all = StructArray::new(fields.clone(), vec![keys, values], None);
         let offsets = OffsetBuffer::new(offsets.into());
         let nulls = self.nulls(len);
-        Arc::new(MapArray::new(Arc::clone(entries), offsets, all, nulls, false))
+        Arc::new(MapArray::new(
+            Arc::clone(entries),
+            offsets,
+            all,
+            nulls,
+            false,
+        ))
     }
 }

@@ -32,7 +32,10 @@ impl Machine {
     fn refused(&self, user_path: &str, for_write: bool) -> String {
         let error = resolve(&self.area(), user_path, for_write).unwrap_err();
         let message = error.to_string();
-        assert!(!message.contains(self.root.path().to_str().unwrap()), "{message}");
+        assert!(
+            !message.contains(self.root.path().to_str().unwrap()),
+            "{message}"
+        );
         assert!(!message.contains('\n') && message.len() < 400, "{message}");
         message
     }
@@ -44,12 +47,33 @@ fn files_inside_are_found() {
     machine.link("in/a.csv", "inside");
     machine.link("in", "folder");
     let wanted = machine.area().canonicalize().unwrap().join("in/a.csv");
-    for path in ["in/a.csv", "./in/a.csv", "in//a.csv", "inside", "folder/a.csv"] {
-        assert_eq!(resolve(&machine.area(), path, false).unwrap(), wanted, "{path}");
-        assert_eq!(resolve(&machine.area(), path, true).unwrap(), wanted, "{path}");
+    for path in [
+        "in/a.csv",
+        "./in/a.csv",
+        "in//a.csv",
+        "inside",
+        "folder/a.csv",
+    ] {
+        assert_eq!(
+            resolve(&machine.area(), path, false).unwrap(),
+            wanted,
+            "{path}"
+        );
+        assert_eq!(
+            resolve(&machine.area(), path, true).unwrap(),
+            wanted,
+            "{path}"
+        );
     }
     let new = resolve(&machine.area(), "out/deep/b.parquet", true).unwrap();
-    assert_eq!(new, machine.area().canonicalize().unwrap().join("out/deep/b.parquet"));
+    assert_eq!(
+        new,
+        machine
+            .area()
+            .canonicalize()
+            .unwrap()
+            .join("out/deep/b.parquet")
+    );
 }
 
 #[test]
@@ -84,7 +108,10 @@ fn what_is_not_a_plain_relative_path_is_refused() {
         for for_write in [false, true] {
             let message = machine.refused(path, for_write);
             assert!(message.contains(wanted), "{path}: {message}");
-            assert!(message.contains("relative to the tenant's folder"), "{path}: {message}");
+            assert!(
+                message.contains("relative to the tenant's folder"),
+                "{path}: {message}"
+            );
         }
     }
     let message = resolve(&machine.area(), absolute.to_str().unwrap(), false).unwrap_err();
@@ -101,12 +128,22 @@ fn links_that_lead_outside_are_refused_alike() {
     machine.link("../nothing", "dangling");
     machine.link("nothing", "dangling-inside");
     machine.link("ring", "ring");
-    let paths =
-        ["up", "absolute", "sibling/secret", "parent/secret", "dangling", "dangling-inside", "ring"];
+    let paths = [
+        "up",
+        "absolute",
+        "sibling/secret",
+        "parent/secret",
+        "dangling",
+        "dangling-inside",
+        "ring",
+    ];
     for path in paths {
         for for_write in [false, true] {
             let message = machine.refused(path, for_write);
-            assert!(message.contains("is a link that leads outside"), "{path}: {message}");
+            assert!(
+                message.contains("is a link that leads outside"),
+                "{path}: {message}"
+            );
         }
     }
     let message = machine.refused("parent/files/in/a.csv", false);
@@ -116,13 +153,31 @@ fn links_that_lead_outside_are_refused_alike() {
 #[test]
 fn only_plain_files_are_opened() {
     let machine = Machine::new();
-    assert_eq!(machine.refused("in/b.csv", false), "file 'in/b.csv' not found");
-    assert_eq!(machine.refused("nowhere/b.csv", false), "file 'nowhere/b.csv' not found");
+    assert_eq!(
+        machine.refused("in/b.csv", false),
+        "file 'in/b.csv' not found"
+    );
+    assert_eq!(
+        machine.refused("nowhere/b.csv", false),
+        "file 'nowhere/b.csv' not found"
+    );
     assert!(machine.refused("in", false).contains("is not a file"));
     assert!(machine.refused("in", true).contains("is not a file"));
-    assert!(machine.refused("in/a.csv/b", false).contains("goes through something"));
-    assert!(machine.refused("in/a.csv/b", true).contains("goes through something"));
-    assert!(machine.refused(&"n".repeat(300), false).contains("too long"));
+    assert!(
+        machine
+            .refused("in/a.csv/b", false)
+            .contains("goes through something")
+    );
+    assert!(
+        machine
+            .refused("in/a.csv/b", true)
+            .contains("goes through something")
+    );
+    assert!(
+        machine
+            .refused(&"n".repeat(300), false)
+            .contains("too long")
+    );
     let _socket = std::os::unix::net::UnixListener::bind(machine.area().join("socket")).unwrap();
     assert!(machine.refused("socket", false).contains("is not a file"));
 }
@@ -131,6 +186,9 @@ fn only_plain_files_are_opened() {
 fn an_area_that_is_not_there_yet_has_no_files() {
     let machine = Machine::new();
     let area = machine.root.path().join("later/files");
-    assert!(matches!(resolve(&area, "a.csv", false), Err(EngineError::NotFound { .. })));
+    assert!(matches!(
+        resolve(&area, "a.csv", false),
+        Err(EngineError::NotFound { .. })
+    ));
     assert_eq!(resolve(&area, "a.csv", true).unwrap(), area.join("a.csv"));
 }
