@@ -1,1 +1,52 @@
-//! placeholder
+//! What exists and where: the catalog of each tenant and the control catalog of the node.
+//!
+//! A tenant's catalog is a DuckLake 1.0 database in one `SQLite` file: schemas, tables, segments with
+//! their statistics, and the snapshots that DuckDB reads too. [`TenantCatalog`] commits to it;
+//! [`CatalogVersion`] is one immutable state of it in memory. [`ControlCatalog`] knows tenants, users
+//! and settings. Nothing here knows of rows, the write-ahead log, queries or the network.
+
+mod change;
+mod clock;
+mod column;
+mod commit;
+mod control;
+mod ddl;
+mod diff;
+mod error;
+mod error_kind;
+mod ids;
+mod load;
+mod names;
+mod open;
+mod private;
+mod prune;
+mod segment;
+mod segment_check;
+mod snapshots;
+mod sqlite;
+mod stats;
+mod table;
+mod tenant_catalog;
+mod time_text;
+mod types;
+mod version;
+mod write;
+
+#[cfg(test)]
+mod test_support;
+
+pub use change::{Change, Commit, IdempotencyRecord};
+pub use clock::{Clock, SystemClock};
+pub use column::{Column, assign_columns, columns_to_schema};
+pub use control::{ControlCatalog, NewUser, Tenant, User};
+pub use error::{CatalogError, Result};
+pub use error_kind::ErrorKind;
+pub use ids::{ColumnId, SchemaId, SegmentId, SnapshotId, TableId, TenantId, UserId};
+pub use prune::{ColumnPredicate, ColumnTest};
+pub use segment::{ColumnStats, NewSegment, Segment};
+pub use snapshots::SnapshotInfo;
+pub use stats::{Bound, TableColumnStats};
+pub use table::{NewTable, SchemaVersion, SortColumn, TableVersion};
+pub use tenant_catalog::{CatalogOptions, TenantCatalog};
+pub use types::ducklake_type;
+pub use version::{CatalogVersion, Stamp};

@@ -1,0 +1,87 @@
+//! What a commit does to a tenant's catalog.
+
+use uuid::Uuid;
+
+use crate::ids::{SchemaId, TableId, UserId};
+use crate::segment::NewSegment;
+use crate::table::NewTable;
+
+/// One step of a commit. Steps see the effect of those before them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Adds an empty schema.
+    CreateSchema {
+        /// Reserved by `TenantCatalog::reserve_ids`.
+        schema_id: SchemaId,
+        /// Its name.
+        name: String,
+    },
+    /// Removes an empty schema.
+    DropSchema {
+        /// The schema.
+        schema_id: SchemaId,
+    },
+    /// Adds an empty table.
+    CreateTable(NewTable),
+    /// Removes a table with all its segments; older snapshots keep them.
+    DropTable {
+        /// The table.
+        table_id: TableId,
+        /// The drop's commit sequence: rows of the table up to it are gone on replay.
+        sequence: u64,
+    },
+    /// Adds segments, which are on disk and synced.
+    AppendSegments {
+        /// The table.
+        table_id: TableId,
+        /// Its new segments, in the order of their rows.
+        segments: Vec<NewSegment>,
+    },
+}
+
+impl Change {
+    /// Whether it changes what exists rather than which rows there are.
+    pub fn is_ddl(&self) -> bool {
+        !matches!(self, Self::AppendSegments { .. })
+    }
+}
+
+/// The outcome of an ingest that had an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyRecord {
+    /// Who ingested.
+    pub user_id: UserId,
+    /// Into which table.
+    pub table_id: TableId,
+    /// The key the client chose.
+    pub key: String,
+    /// How it ingested, for example `append`.
+    pub mode: String,
+    /// Rows that were ingested.
+    pub record_count: u64,
+    /// Digest of the content, independent of how it was cut into batches.
+    pub digest: Vec<u8>,
+    /// The commit's sequence.
+    pub sequence: u64,
+    /// When, in microseconds since 1970.
+    pub created_micros: i64,
+}
+
+/// Everything that one catalog transaction makes true at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// Changes, in order. Without any, no snapshot is made.
+    pub changes: Vec<Change>,
+    /// Tables whose rows up to a sequence are now in segments.
+    pub flushed: Vec<(TableId, u64)>,
+    /// The highest sequence of the tenant that is covered by this commit.
+    pub last_sequence: Option<u64>,
+    /// Remembered, with its sequence, to decide whether prepared rows count.
+    pub commit_id: Option<(Uuid, u64)>,
+    /// Keys to remember.
+    pub idempotency: Vec<IdempotencyRecord>,
+    /// Who made the change, for the list of snapshots.
+    pub author: Option<String>,
+    /// Why, for the list of snapshots.
+    pub message: Option<String>,
+}

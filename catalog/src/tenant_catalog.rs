@@ -1,0 +1,274 @@
+//! A tenant's catalog: the database file, the current version in memory, and the one committer.
+//!
+//! Guarantees: a commit is durable before it is visible; commits happen one after the other; after an
+//! unknown outcome (a failed or cancelled COMMIT) the next call finds out what happened before it
+//! does anything else. Reads of the current version never touch the database.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::RwLock;
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::change::{Commit, IdempotencyRecord};
+use crate::clock::Clock;
+use crate::commit::Doubt;
+use crate::error::{Result, storage};
+use crate::ids::{SegmentId, SnapshotId, TableId};
+use crate::prune::ColumnPredicate;
+use crate::snapshots::SnapshotInfo;
+use crate::version::CatalogVersion;
+use crate::{commit, load, open, private, prune, snapshots, sqlite};
+
+#[cfg(test)]
+mod tests;
+
+/// Where a tenant's catalog lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogOptions {
+    /// The database file.
+    pub path: PathBuf,
+    /// The absolute directory that holds the segments of all tables.
+    pub data_path: PathBuf,
+    /// Whether to make a new catalog if there is none.
+    pub create: bool,
+}
+
+/// An open catalog of one tenant.
+#[derive(Debug)]
+pub struct TenantCatalog {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    epoch: u64,
+    next_catalog_id: AtomicI64,
+    state: RwLock<State>,
+    committer: Mutex<Committer>,
+    reader: Mutex<Option<SqliteConnection>>,
+}
+
+/// What is true as of the last commit.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) version: Arc<CatalogVersion>,
+    pub(crate) last_sequence: u64,
+    /// Dropped tables with the sequence of their drop.
+    pub(crate) dropped: Arc<HashMap<TableId, u64>>,
+}
+
+/// The right to write.
+#[derive(Debug, Default)]
+pub(crate) struct Committer {
+    /// Absent after a failure: a connection in an unknown state is never used again.
+    pub(crate) connection: Option<SqliteConnection>,
+    pub(crate) doubt: Option<Doubt>,
+}
+
+impl TenantCatalog {
+    /// Opens a catalog, or makes one, and counts up its epoch.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none and none is to be made; `Unsupported` and `Corruption` if it cannot
+    /// be used; `Unavailable` if the file system refuses.
+    pub async fn open(options: CatalogOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        let opened = open::open(&options, clock.as_ref()).await?;
+        Ok(Self {
+            path: options.path,
+            clock,
+            epoch: opened.epoch,
+            next_catalog_id: AtomicI64::new(opened.next_catalog_id),
+            state: RwLock::new(opened.state),
+            committer: Mutex::new(Committer {
+                connection: Some(opened.connection),
+                doubt: None,
+            }),
+            reader: Mutex::new(None),
+        })
+    }
+
+    /// The version as of the last commit.
+    pub fn current(&self) -> Arc<CatalogVersion> {
+        Arc::clone(&self.state.read().version)
+    }
+
+    /// Takes ids for new schemas and tables; returns the first of `count`. Ids that never reach a commit
+    /// may be handed out again after a restart.
+    pub fn reserve_ids(&self, count: i64) -> i64 {
+        self.next_catalog_id
+            .fetch_add(count.max(0), Ordering::Relaxed)
+    }
+
+    /// The highest sequence that a commit covered.
+    pub fn last_sequence(&self) -> u64 {
+        self.state.read().last_sequence
+    }
+
+    /// How often this catalog has been opened.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The sequence at which a table was dropped; `None` if it was not, or the drop is forgotten.
+    pub fn dropped_sequence(&self, table_id: TableId) -> Option<u64> {
+        self.state.read().dropped.get(&table_id).copied()
+    }
+
+    /// Makes all parts of a commit true at once, durably. A commit without changes writes no snapshot.
+    ///
+    /// May be cancelled at any point: then it happened as a whole or not at all, and the next call knows
+    /// which.
+    ///
+    /// # Errors
+    /// Those of [`CatalogVersion::apply`], and `Internal` for sequences that go down: nothing was
+    /// committed. `Unavailable`: nothing was committed, or [`Self::committed_sequence`] tells.
+    pub async fn commit(&self, commit: Commit) -> Result<Arc<CatalogVersion>> {
+        commit::commit(self, commit).await
+    }
+
+    /// The sequence of a commit by its id; `None` if it was not committed.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be read.
+    pub async fn committed_sequence(&self, commit_id: Uuid) -> Result<Option<u64>> {
+        // The writer's connection: a commit whose outcome is unknown may still be on its way.
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut connection = self.writer(&mut committer).await?;
+        let found = private::committed_sequence(&mut connection, commit_id).await;
+        committer.connection = Some(connection);
+        found
+    }
+
+    /// All remembered ingests, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be read.
+    pub async fn idempotency(&self) -> Result<Vec<IdempotencyRecord>> {
+        let mut reader = self.reader.lock().await;
+        private::idempotency(self.reader(&mut reader).await?).await
+    }
+
+    /// Forgets ingests that are older than a time, and the oldest beyond a number. Returns how many.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be written.
+    pub async fn prune_idempotency(&self, older_than_micros: i64, keep_max: u64) -> Result<u64> {
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut connection = self.writer(&mut committer).await?;
+        let pruned = private::prune_idempotency(&mut connection, older_than_micros, keep_max).await;
+        committer.connection = Some(connection);
+        pruned
+    }
+
+    /// Forgets drops and commit ids up to a sequence: no log holds older rows any more.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be written.
+    pub async fn forget_up_to(&self, sequence: u64) -> Result<()> {
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut connection = self.writer(&mut committer).await?;
+        private::forget_up_to(&mut connection, sequence).await?;
+        committer.connection = Some(connection);
+        let mut state = self.state.write();
+        Arc::make_mut(&mut state.dropped).retain(|_, dropped| *dropped > sequence);
+        Ok(())
+    }
+
+    /// All snapshots, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be read.
+    pub async fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
+        let mut reader = self.reader.lock().await;
+        snapshots::list(self.reader(&mut reader).await?).await
+    }
+
+    /// The catalog as it was at a snapshot.
+    ///
+    /// # Errors
+    /// `NotFound` if the snapshot never existed or has expired.
+    pub async fn at_snapshot(&self, snapshot_id: SnapshotId) -> Result<CatalogVersion> {
+        let mut reader = self.reader.lock().await;
+        load::at_snapshot(self.reader(&mut reader).await?, &self.path, snapshot_id).await
+    }
+
+    /// The segments of a table at a snapshot that may hold rows for which all predicates are true,
+    /// decided by the database. Never leaves out a segment that does.
+    ///
+    /// # Errors
+    /// `NotFound` for unknown tables, `InvalidArgument` for values that are not of their column's type.
+    pub async fn prune_segments(
+        &self,
+        table_id: TableId,
+        snapshot_id: SnapshotId,
+        predicates: &[ColumnPredicate],
+    ) -> Result<Vec<SegmentId>> {
+        let version = self.at_snapshot(snapshot_id).await?;
+        let mut reader = self.reader.lock().await;
+        let reader = self.reader(&mut reader).await?;
+        prune::prune_segments(reader, &version, table_id, predicates).await
+    }
+
+    /// Closes the database file.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be closed; everything committed is durable anyway.
+    pub async fn close(self) -> Result<()> {
+        let reader = self.reader.into_inner();
+        let writer = self.committer.into_inner().connection;
+        for connection in [reader, writer].into_iter().flatten() {
+            connection
+                .close()
+                .await
+                .map_err(storage("close the catalog database"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the connection for writing out of the committer; whoever fails or is cancelled does not put
+    /// it back, and the next one opens a new one.
+    pub(crate) async fn writer(&self, committer: &mut Committer) -> Result<SqliteConnection> {
+        match committer.connection.take() {
+            Some(connection) => Ok(connection),
+            None => sqlite::connect(&self.path, false).await,
+        }
+    }
+
+    async fn reader<'a>(
+        &self,
+        reader: &'a mut Option<SqliteConnection>,
+    ) -> Result<&'a mut SqliteConnection> {
+        if reader.is_none() {
+            *reader = Some(sqlite::connect(&self.path, false).await?);
+        }
+        Ok(reader.as_mut().expect("it was opened above"))
+    }
+
+    pub(crate) fn committer(&self) -> &Mutex<Committer> {
+        &self.committer
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.read().clone()
+    }
+
+    pub(crate) fn publish(&self, state: State) {
+        *self.state.write() = state;
+    }
+
+    pub(crate) fn now_micros(&self) -> i64 {
+        self.clock.now_micros()
+    }
+
+    /// The id counter, moved on past an id that is used.
+    pub(crate) fn next_catalog_id_above(&self, used_id: i64) -> i64 {
+        self.next_catalog_id
+            .fetch_max(used_id + 1, Ordering::Relaxed)
+            .max(used_id + 1)
+    }
+}

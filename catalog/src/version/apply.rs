@@ -1,0 +1,247 @@
+//! Changes applied to a version: all rules about what a commit may do are checked here.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use uuid::{Builder, Uuid};
+
+use super::{CatalogVersion, Stamp};
+use crate::change::Change;
+use crate::column::{Column, columns_to_schema};
+use crate::error::{CatalogError, Result};
+use crate::ids::{SchemaId, TableId};
+use crate::names::{check_object_name, directory, fold};
+use crate::segment::{NewSegment, Segment};
+use crate::segment_check::check_segment;
+use crate::stats::merge_stats;
+use crate::table::{NewTable, SchemaVersion, TableVersion};
+
+/// The schema that every catalog has from its first snapshot on.
+const MAIN_SCHEMA: SchemaId = SchemaId(0);
+
+pub(super) fn apply(
+    base: &CatalogVersion,
+    changes: &[Change],
+    stamp: Stamp,
+) -> Result<CatalogVersion> {
+    let mut version = base.clone();
+    version.snapshot_id = stamp.snapshot_id;
+    version.snapshot_time_micros = stamp.snapshot_time_micros;
+    if changes.iter().any(Change::is_ddl) {
+        version.schema_version += 1;
+    }
+    for change in changes {
+        match change {
+            Change::CreateSchema { schema_id, name } => {
+                create_schema(&mut version, *schema_id, name)?;
+            }
+            Change::DropSchema { schema_id } => drop_schema(&mut version, *schema_id)?,
+            Change::CreateTable(table) => create_table(&mut version, table)?,
+            Change::DropTable { table_id, .. } => drop_table(&mut version, *table_id)?,
+            Change::AppendSegments { table_id, segments } => {
+                append_segments(&mut version, *table_id, segments)?;
+            }
+        }
+    }
+    Ok(version)
+}
+
+fn create_schema(version: &mut CatalogVersion, id: SchemaId, name: &str) -> Result<()> {
+    check_object_name("schema", name)?;
+    if version.schema(name).is_some() {
+        return Err(CatalogError::AlreadyExists {
+            what: "schema",
+            name: name.to_owned(),
+        });
+    }
+    check_unused_id(version, id.0)?;
+    let schema = SchemaVersion {
+        id,
+        uuid: object_uuid(version.catalog_uuid, id.0),
+        name: name.to_owned(),
+        path: directory(name, 's', id.0),
+        created_snapshot: version.snapshot_id,
+        tables: BTreeMap::new(),
+    };
+    Arc::make_mut(&mut version.schemas).insert(fold(name), Arc::new(schema));
+    Ok(())
+}
+
+fn drop_schema(version: &mut CatalogVersion, id: SchemaId) -> Result<()> {
+    let schema = version
+        .schema_by_id(id)
+        .ok_or_else(|| CatalogError::not_found("schema", id))?;
+    let name = schema.name.clone();
+    if id == MAIN_SCHEMA {
+        return Err(CatalogError::NotDroppable {
+            what: "schema",
+            name,
+        });
+    }
+    if !schema.tables.is_empty() {
+        return Err(CatalogError::SchemaNotEmpty {
+            name,
+            table_count: schema.tables.len(),
+        });
+    }
+    Arc::make_mut(&mut version.schemas).remove(&fold(&name));
+    Ok(())
+}
+
+fn create_table(version: &mut CatalogVersion, table: &NewTable) -> Result<()> {
+    check_object_name("table", &table.name)?;
+    let schema = version
+        .schema_by_id(table.schema_id)
+        .ok_or_else(|| CatalogError::not_found("schema", table.schema_id))?;
+    if schema.table_id(&table.name).is_some() {
+        return Err(CatalogError::AlreadyExists {
+            what: "table",
+            name: table.name.clone(),
+        });
+    }
+    let schema = Arc::clone(schema);
+    check_unused_id(version, table.table_id.0)?;
+    check_columns(table)?;
+    let created = TableVersion {
+        id: table.table_id,
+        uuid: object_uuid(version.catalog_uuid, table.table_id.0),
+        schema_id: schema.id,
+        schema_name: schema.name.clone(),
+        name: table.name.clone(),
+        path: format!(
+            "{}{}",
+            schema.path,
+            directory(&table.name, 't', table.table_id.0)
+        ),
+        columns: table.columns.clone(),
+        arrow_schema: Arc::new(columns_to_schema(&table.columns)),
+        sort_key: table.sort_key.clone(),
+        segments: Arc::default(),
+        record_count: 0,
+        file_size_bytes: 0,
+        next_row_id: 0,
+        flushed_sequence: 0,
+        created_snapshot: version.snapshot_id,
+        column_stats: Arc::default(),
+    };
+    version.tables.insert(created.id, Arc::new(created));
+    with_schema(version, &schema.name, |schema| {
+        schema.tables.insert(fold(&table.name), table.table_id);
+    });
+    Ok(())
+}
+
+fn drop_table(version: &mut CatalogVersion, id: TableId) -> Result<()> {
+    let table = version
+        .tables
+        .remove(&id)
+        .ok_or_else(|| CatalogError::not_found("table", id))?;
+    with_schema(version, &table.schema_name, |schema| {
+        schema.tables.remove(&fold(&table.name));
+    });
+    Ok(())
+}
+
+fn append_segments(
+    version: &mut CatalogVersion,
+    id: TableId,
+    segments: &[NewSegment],
+) -> Result<()> {
+    let Some(table) = version.table_by_id(id) else {
+        return Err(CatalogError::not_found("table", id));
+    };
+    let table = Arc::clone(table);
+    let leaves = table.leaves();
+    let begin_snapshot = version.snapshot_id;
+    let mut all = table.segments.as_ref().clone();
+    let mut column_stats = table.column_stats.as_ref().clone();
+    let (mut record_count, mut file_size_bytes) = (table.record_count, table.file_size_bytes);
+    let mut next_row_id = table.next_row_id;
+    for segment in segments {
+        check_segment(&table, &leaves, segment)?;
+        merge_stats(&mut column_stats, &leaves, &segment.column_stats);
+        let mut stats = segment.column_stats.clone();
+        stats.sort_by_key(|stats| stats.column_id);
+        all.push(Arc::new(Segment {
+            id: version.next_segment_id(),
+            begin_snapshot,
+            row_id_start: next_row_id,
+            path: segment.path.clone(),
+            record_count: segment.record_count,
+            file_size_bytes: segment.file_size_bytes,
+            footer_size: segment.footer_size,
+            column_stats: stats,
+        }));
+        record_count += segment.record_count;
+        file_size_bytes += segment.file_size_bytes;
+        next_row_id = i64::try_from(segment.record_count)
+            .ok()
+            .and_then(|count| next_row_id.checked_add(count))
+            .ok_or_else(|| invalid_commit("row ids stay below 2^63", table.qualified_name()))?;
+    }
+    if let Some(table) = version.table_mut(id) {
+        table.segments = Arc::new(all);
+        table.column_stats = Arc::new(column_stats);
+        table.record_count = record_count;
+        table.file_size_bytes = file_size_bytes;
+        table.next_row_id = next_row_id;
+    }
+    Ok(())
+}
+
+fn with_schema(version: &mut CatalogVersion, name: &str, change: impl FnOnce(&mut SchemaVersion)) {
+    if let Some(schema) = Arc::make_mut(&mut version.schemas).get_mut(&fold(name)) {
+        change(Arc::make_mut(schema));
+    }
+}
+
+/// Schemas and tables draw their ids from one counter.
+fn check_unused_id(version: &CatalogVersion, id: i64) -> Result<()> {
+    let is_used =
+        version.schema_by_id(SchemaId(id)).is_some() || version.table_by_id(TableId(id)).is_some();
+    if is_used || id <= 0 {
+        return Err(invalid_commit("new objects have new ids", id));
+    }
+    Ok(())
+}
+
+fn check_columns(table: &NewTable) -> Result<()> {
+    let mut ids = HashSet::new();
+    let all = table.columns.iter().flat_map(Column::preorder);
+    let is_unique = all
+        .into_iter()
+        .all(|column| column.id.0 > 0 && ids.insert(column.id));
+    if table.columns.is_empty() || !is_unique {
+        return Err(invalid_commit("columns have ids of their own", &table.name));
+    }
+    let is_column = |sort: &crate::SortColumn| {
+        table
+            .columns
+            .iter()
+            .any(|column| column.id == sort.column_id && column.is_leaf())
+    };
+    if !table.sort_key.iter().all(is_column) {
+        return Err(invalid_commit(
+            "sort columns are plain columns of the table",
+            &table.name,
+        ));
+    }
+    Ok(())
+}
+
+fn invalid_commit(rule: &'static str, detail: impl ToString) -> CatalogError {
+    CatalogError::InvalidCommit {
+        rule,
+        detail: detail.to_string(),
+    }
+}
+
+/// The identity of a schema or table: fixed by the catalog and the id, so that applying a change twice
+/// gives the same object.
+fn object_uuid(catalog_uuid: Uuid, id: i64) -> Uuid {
+    let mut bytes = *catalog_uuid.as_bytes();
+    for (byte, id_byte) in bytes[8..].iter_mut().zip(id.to_be_bytes()) {
+        *byte ^= id_byte;
+    }
+    Builder::from_custom_bytes(bytes).into_uuid()
+}
