@@ -54,7 +54,7 @@ impl Fixture {
             table(4, main, "T"),
         ];
         let version = empty.apply(&changes, Stamp::overlay(&empty)).unwrap();
-        catalog.close().await;
+        catalog.close().await.unwrap();
         let extra = vec![
             virtual_table("information_schema", "tables", VIEW),
             virtual_table("system", "queries", SYSTEM_TABLE),
