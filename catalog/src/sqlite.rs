@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
+use sqlx::{ConnectOptions, Connection, QueryBuilder, Sqlite, SqliteConnection, Transaction};
 
 use crate::error::{CatalogError, Result, storage};
 
@@ -59,25 +59,47 @@ pub(crate) fn check_range(what: &'static str, value: u64) -> Result<()> {
     Ok(())
 }
 
+/// A multi-row insert that is ready to run.
+pub(crate) struct Insert {
+    pub(crate) builder: QueryBuilder<Sqlite>,
+    /// Whether its text will come again.
+    pub(crate) is_full: bool,
+}
+
+pub(crate) async fn run_inserts(
+    connection: &mut SqliteConnection,
+    inserts: Vec<Insert>,
+) -> Result<()> {
+    for Insert {
+        mut builder,
+        is_full,
+    } in inserts
+    {
+        builder
+            .build()
+            .persistent(is_full)
+            .execute(&mut *connection)
+            .await
+            .map_err(storage("write catalog rows"))?;
+    }
+    Ok(())
+}
+
 /// Inserts rows with as few statements as possible.
 ///
-/// `$into` is the statement up to `VALUES`; the closure binds one row.
+/// `$into` is the statement up to `VALUES`; the body binds one row. All statements are put together
+/// before the first one runs: a borrowed row that lives across an `await` would make the future of
+/// a commit impossible to spawn.
 macro_rules! insert_rows {
-    ($connection:expr, $into:literal, $rows:expr, |$binder:ident, $row:ident| $body:block) => {
-        async {
-            for chunk in $rows.chunks($crate::sqlite::INSERT_ROWS) {
-                let mut builder = sqlx::QueryBuilder::<sqlx::Sqlite>::new($into);
-                builder.push_values(chunk, |mut $binder, $row| $body);
-                builder
-                    .build()
-                    .persistent(chunk.len() == $crate::sqlite::INSERT_ROWS)
-                    .execute(&mut *$connection)
-                    .await
-                    .map_err($crate::error::storage("write catalog rows"))?;
-            }
-            Ok::<(), $crate::error::CatalogError>(())
+    ($connection:expr, $into:literal, $rows:expr, |$binder:ident, $row:ident| $body:block) => {{
+        let mut inserts = vec![];
+        for chunk in $rows.chunks($crate::sqlite::INSERT_ROWS) {
+            let mut builder = sqlx::QueryBuilder::<sqlx::Sqlite>::new($into);
+            builder.push_values(chunk, |mut $binder, $row| $body);
+            let is_full = chunk.len() == $crate::sqlite::INSERT_ROWS;
+            inserts.push($crate::sqlite::Insert { builder, is_full });
         }
-        .await
-    };
+        $crate::sqlite::run_inserts($connection, inserts).await
+    }};
 }
 pub(crate) use insert_rows;

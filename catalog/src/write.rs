@@ -120,16 +120,16 @@ async fn end_dropped(
     ];
     const END_SCHEMA: &str =
         "UPDATE ducklake_schema SET end_snapshot = ? WHERE schema_id = ? AND end_snapshot IS NULL";
-    let tables = diff.dropped_tables.iter().flat_map(|table| {
-        END_TABLE
-            .into_iter()
-            .map(|statement| (statement, table.id.0))
-    });
-    let schemas = diff
-        .dropped_schemas
-        .iter()
-        .map(|schema| (END_SCHEMA, schema.id.0));
-    for (statement, id) in tables.chain(schemas) {
+    let mut statements = vec![];
+    for table in &diff.dropped_tables {
+        statements.extend(END_TABLE.map(|statement| (statement, table.id.0)));
+    }
+    statements.extend(
+        diff.dropped_schemas
+            .iter()
+            .map(|schema| (END_SCHEMA, schema.id.0)),
+    );
+    for (statement, id) in statements {
         sqlx::query(statement)
             .bind(at.0)
             .bind(id)
@@ -284,7 +284,10 @@ async fn write_sort_keys(
     catalog: &TenantCatalog,
     tables: &[&TableVersion],
 ) -> Result<()> {
-    for table in tables.iter().filter(|table| !table.sort_key.is_empty()) {
+    for table in tables {
+        if table.sort_key.is_empty() {
+            continue;
+        }
         let sort_id = catalog.reserve_ids(1);
         sqlx::query(
             "INSERT INTO ducklake_sort_info (sort_id, table_id, begin_snapshot) VALUES (?, ?, ?)",
