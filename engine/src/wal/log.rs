@@ -165,7 +165,7 @@ impl Wal {
     }
 
     /// Becomes `Some` when a write or sync has failed: the process must then stop, for only a new
-    /// start can tell what is on disk.
+    /// start can tell what is on disk. Wait with `wait_for(Option::is_some)`: it may be set already.
     pub(crate) fn poisoned(&self) -> watch::Receiver<Option<WalError>> {
         self.shared.failure_seen.subscribe()
     }
@@ -205,8 +205,8 @@ impl Shared {
     fn poison(&self, error: WalError) {
         if self.failure.set(error.clone()).is_ok() {
             tracing::error!(error = %WithSource(&error), "the WAL is poisoned");
-            self.failure_seen.send_replace(Some(error));
             self.queue.refuse();
+            self.failure_seen.send_replace(Some(error));
         }
     }
 

@@ -10,6 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Frame;
 use super::log::Done;
 
+#[cfg(test)]
+mod tests;
+
 /// Room in the queue. Held until the append it is used for is done; dropped unused, it is free
 /// again.
 #[derive(Debug)]
