@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, GenericByteArray,
-    GenericByteViewArray, Int64Array, OffsetSizeTrait, PrimitiveArray, StringArray, StructArray,
-    new_null_array,
+    GenericByteViewArray, Int64Array, PrimitiveArray, StringArray, StructArray, new_null_array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{CastOptions, cast, cast_with_options, nullif, take};
@@ -113,7 +112,7 @@ pub(super) fn apply(
             children,
             budget,
         )?)),
-        Conversion::List { to, child } => lists::convert_list(array, to, child, budget),
+        Conversion::List { to, child, .. } => lists::convert_list(array, to, child, budget),
         Conversion::Map {
             to,
             sorted,

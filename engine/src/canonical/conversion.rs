@@ -29,9 +29,10 @@ pub(super) enum Conversion {
     Bytes { to: DataType },
     /// A dictionary or runs, then the conversion of the values.
     Decode { values: Box<Conversion> },
-    /// Any list to a list with 32-bit offsets.
+    /// Any list to a list with 32-bit offsets; `from_list` when it has them already.
     List {
         to: FieldRef,
+        from_list: bool,
         child: Box<Conversion>,
     },
     /// A struct, field by field.
@@ -77,7 +78,9 @@ impl Conversion {
     pub(super) fn keeps_layout(&self) -> bool {
         match self {
             Self::Same | Self::CheckDecimal { .. } => true,
-            Self::List { child, .. } => child.keeps_layout(),
+            Self::List {
+                from_list, child, ..
+            } => *from_list && child.keeps_layout(),
             Self::Map { entries, .. } => entries.keeps_layout(),
             Self::Struct { children, .. } => keep_places(children),
             _ => false,
@@ -184,6 +187,7 @@ pub(super) fn plan(
             let child = plan(given, wanted.data_type(), matching, &path)?;
             Conversion::List {
                 to: Arc::clone(wanted),
+                from_list: matches!(from, DataType::List(_)),
                 child: Box::new(child),
             }
         }

@@ -15,7 +15,7 @@ mod writer;
 
 pub(crate) use options::{CopyOptions, FileCompression, FileFormat};
 pub(crate) use path::resolve;
-pub(crate) use reader::{BatchIterator, open};
+pub(crate) use reader::open;
 pub(crate) use writer::FileWriter;
 
 /// The last part of a path, which is all that messages show.
