@@ -72,3 +72,6 @@ impl Entries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ mod table;
 
 pub(crate) use cache::ScanCache;
 pub(crate) use options::ScanOptions;
-pub(crate) use store::{TenantRegistry, TenantStore, tenant_store_url};
+pub(crate) use store::TenantRegistry;
 pub(crate) use table::QuiverTable;
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ use super::statistics::SegmentStatistics;
 
 /// Bytes before the footer that are read with it: room for the page index of an ordinary segment.
 const PAGE_INDEX_BYTES: u64 = 32 * 1024;
+/// Statistics of single files are put into a plan only up to this many (files times columns): at
+/// about 300 bytes each they would outweigh what later filters can still prune.
+const FILE_STATISTICS_MAX: usize = 20_000;
 /// Length and magic after the footer.
 const TRAILER_BYTES: u64 = 8;
 
@@ -93,16 +96,17 @@ impl SegmentScan<'_> {
                 group.1.push(at);
             }
         }
+        let with_statistics = kept.len() * self.table.columns.len() <= FILE_STATISTICS_MAX;
         let groups = groups.into_iter().map(|(_, mut places)| {
             places.sort_unstable();
-            let files = places.into_iter().map(|at| self.file(at));
+            let files = places.into_iter().map(|at| self.file(at, with_statistics));
             // No statistics for the group: its reader would take them as exact even under a filter.
             Ok(FileGroup::new(files.collect::<Result<_>>()?))
         });
         groups.collect()
     }
 
-    fn file(&self, at: usize) -> Result<PartitionedFile> {
+    fn file(&self, at: usize, with_statistics: bool) -> Result<PartitionedFile> {
         let segment: &Segment = &self.table.segments[at];
         let location = format!("{}/{}", self.table.path.trim_end_matches('/'), segment.path);
         let meta = ObjectMeta {
@@ -115,10 +119,12 @@ impl SegmentScan<'_> {
         };
         let tail = segment.footer_size + TRAILER_BYTES + PAGE_INDEX_BYTES;
         let tail = usize::try_from(tail.min(segment.file_size_bytes)).unwrap_or(usize::MAX);
+        let file = PartitionedFile::new_from_meta(meta).with_metadata_size_hint(tail);
+        if !with_statistics {
+            return Ok(file);
+        }
         let statistics = self.summary(&UInt64Array::from_value(at as u64, 1));
-        Ok(PartitionedFile::new_from_meta(meta)
-            .with_metadata_size_hint(tail)
-            .with_statistics(Arc::new(statistics)))
+        Ok(file.with_statistics(Arc::new(statistics)))
     }
 
     /// Statistics of the segments at `kept`, for the columns the scan has to do with.

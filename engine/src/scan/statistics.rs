@@ -85,13 +85,9 @@ impl ColumnBounds {
             .iter()
             .map(|segment| segment.stats(column.id))
             .collect();
-        let usable = |stats: &Option<&ColumnStats>| {
-            is_float(column).then_some(*stats).map_or(true, |stats| {
-                stats.is_some_and(|stats| stats.contains_nan == Some(false))
-            })
-        };
+        let usable = |stats: &ColumnStats| !is_float(column) || stats.contains_nan == Some(false);
         let texts = |text: fn(&ColumnStats) -> Option<&str>| {
-            let texts = stats.iter().map(|s| s.filter(|_| usable(s)).and_then(text));
+            let texts = stats.iter().map(|s| s.filter(|s| usable(s)).and_then(text));
             parse_bounds(texts, &column.data_type)
                 .unwrap_or_else(|_| new_null_array(&column.data_type, segments.len()))
         };
@@ -221,12 +217,11 @@ fn cover_zeros(bounds: ArrayRef, zero: f32) -> ArrayRef {
 }
 
 fn stored_bytes(column: &Column, segments: &[Arc<Segment>]) -> u64 {
-    let leaves: Vec<_> = column.leaves().into_iter().map(|leaf| leaf.id).collect();
-    let stats = segments.iter().flat_map(|segment| &segment.column_stats);
-    stats
-        .filter(|s| leaves.contains(&s.column_id))
-        .map(|s| s.column_size_bytes)
-        .sum()
+    let leaves = column.leaves();
+    let stats = segments
+        .iter()
+        .flat_map(|segment| leaves.iter().filter_map(|leaf| segment.stats(leaf.id)));
+    stats.map(|stats| stats.column_size_bytes).sum()
 }
 
 fn exact_count(count: u64) -> Precision<usize> {

@@ -133,14 +133,14 @@ impl ObjectStore for TenantStore {
         self.files
             .get_opts(location, options)
             .await
-            .map_err(|error| unreadable(location, error))
+            .map_err(|error| unreadable(location, &error))
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.files
             .get_ranges(location, ranges)
             .await
-            .map_err(|error| unreadable(location, error))
+            .map_err(|error| unreadable(location, &error))
     }
 
     fn delete_stream(
@@ -181,7 +181,7 @@ fn unknown_location(url: &Url) -> DataFusionError {
 }
 
 /// The error without the machine's paths, which are for the operator only.
-fn unreadable(location: &Path, error: object_store::Error) -> object_store::Error {
+fn unreadable(location: &Path, error: &object_store::Error) -> object_store::Error {
     tracing::error!(%location, %error, "a segment cannot be read");
     match error {
         object_store::Error::NotFound { .. } => object_store::Error::NotFound {

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanArray, FixedSizeBinaryBuilder, StringArray,
-    StringBuilder, new_null_array,
+    ArrayRef, BinaryBuilder, BooleanArray, FixedSizeBinaryBuilder, StringArray, StringBuilder,
+    new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Decimal128Type, DecimalType, TimeUnit};
@@ -41,7 +41,6 @@ pub(crate) fn has_bounds(data_type: &DataType) -> bool {
         | DataType::Time64(TimeUnit::Microsecond)
         | DataType::Timestamp(_, _)
         | DataType::Decimal128(_, _)
-        | DataType::Duration(_)
         | DataType::Float32
         | DataType::Float64 => true,
         other => other.is_integer(),
@@ -55,11 +54,7 @@ pub(crate) fn bound_text(value: &ScalarValue, side: Side) -> Option<String> {
         ScalarValue::Int8(value) => value.map(|value| value.to_string()),
         ScalarValue::Int16(value) => value.map(|value| value.to_string()),
         ScalarValue::Int32(value) => value.map(|value| value.to_string()),
-        ScalarValue::Int64(value)
-        | ScalarValue::DurationSecond(value)
-        | ScalarValue::DurationMillisecond(value)
-        | ScalarValue::DurationMicrosecond(value)
-        | ScalarValue::DurationNanosecond(value) => value.map(|value| value.to_string()),
+        ScalarValue::Int64(value) => value.map(|value| value.to_string()),
         ScalarValue::UInt8(value) => value.map(|value| value.to_string()),
         ScalarValue::UInt16(value) => value.map(|value| value.to_string()),
         ScalarValue::UInt32(value) => value.map(|value| value.to_string()),
@@ -120,10 +115,6 @@ pub(crate) fn parse_bounds<'a>(
                 }
             }
             Ok(Arc::new(builder.finish()))
-        }
-        DataType::Duration(_) => {
-            let numbers = cast_texts(texts, &DataType::Int64, &lenient)?;
-            Ok(cast_with_options(&numbers, data_type, &lenient)?)
         }
         other if has_bounds(other) => cast_texts(texts, other, &lenient),
         other => Ok(new_null_array(other, texts.count())),
@@ -239,3 +230,6 @@ fn with_fraction(mut text: String, nanos: u32) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

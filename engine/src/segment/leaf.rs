@@ -102,3 +102,6 @@ fn listed(
         .collect();
     Ok((take(values, &indices, None)?, missing))
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ mod writer;
 pub(crate) use bound_text::{has_bounds, parse_bounds};
 pub(crate) use options::SegmentOptions;
 pub(crate) use stats::{max_of, min_of, without_nan};
-pub(crate) use storage::check_storable;
+pub(crate) use storage::{check_rows, check_storable};
 pub(crate) use writer::write_segment;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
     DataType, Field, FieldRef, Fields, IntervalUnit, Schema, SchemaRef, TimeUnit,
@@ -33,6 +33,24 @@ pub(crate) fn check_storable(columns: &[Column]) -> Result<()> {
             let what = format!("column '{}' of type INTERVAL in a table", leaf.name);
             return Err(EngineError::Unsupported { what });
         }
+    }
+    Ok(())
+}
+
+/// Refuses rows with values that no segment could hold. To be asked before rows are acknowledged:
+/// what is in the log must be flushable. Costs nothing for types that are stored as they are.
+///
+/// # Errors
+/// `InvalidArgument` with the column's name.
+pub(crate) fn check_rows(batch: &RecordBatch) -> Result<()> {
+    for (column, field) in batch.columns().iter().zip(batch.schema_ref().fields()) {
+        stored(column).map_err(|_| {
+            let name = field.name();
+            EngineError::invalid(format!(
+                "column '{name}' holds a time further from 1970 than milliseconds can count: \
+                 use a nearer time"
+            ))
+        })?;
     }
     Ok(())
 }
@@ -72,24 +90,36 @@ impl StorageSchema {
     /// # Errors
     /// `Arrow` when a value has no stored form or a NOT NULL column holds a NULL.
     pub(crate) fn encode(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let strict = CastOptions {
-            safe: false,
-            ..CastOptions::default()
-        };
         let columns = batch
             .columns()
             .iter()
             .zip(self.arrow.fields())
             .map(|(column, field)| {
-                if column.data_type() == field.data_type() {
-                    Ok(Arc::clone(column))
-                } else {
-                    cast_with_options(column, field.data_type(), &strict)
+                let stored = stored(column)?;
+                if stored.data_type() == field.data_type() {
+                    return Ok(stored);
                 }
+                let (given, name) = (column.data_type(), field.name());
+                Err(EngineError::internal(format!(
+                    "column '{name}' was given values of type {given}"
+                )))
             });
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&self.arrow), columns)?)
     }
+}
+
+/// The same values in their storable type.
+fn stored(values: &ArrayRef) -> Result<ArrayRef> {
+    let data_type = storage_type(values.data_type());
+    if *values.data_type() == data_type {
+        return Ok(Arc::clone(values));
+    }
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    Ok(cast_with_options(values, &data_type, &strict)?)
 }
 
 fn storage_type(data_type: &DataType) -> DataType {

@@ -13,7 +13,7 @@ use quiver_catalog::{Column, NewSegment, SortColumn, assign_columns, columns_to_
 use uuid::Uuid;
 
 use super::testing::{columns_of, nested_types, random_batch, scalar_types, seeded};
-use super::{SegmentOptions, check_storable, write_segment};
+use super::{SegmentOptions, check_rows, check_storable, write_segment};
 use crate::error::EngineError;
 
 fn schema_of(columns: &[Column]) -> SchemaRef {
@@ -317,5 +317,24 @@ fn seconds_out_of_range_are_an_error_not_another_time() {
         std::fs::read_dir(directory.path()).unwrap().count(),
         0,
         "nothing is left behind"
+    );
+}
+
+#[test]
+fn values_of_another_type_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (columns, _) = single("x", Arc::new(Int32Array::from(vec![1])));
+    let (_, other) = single("x", Arc::new(StringArray::from(vec!["1"])));
+    let options = SegmentOptions::default();
+    let id = Uuid::from_u128(4);
+    let result = write_segment(directory.path(), &columns, &[], &[other], id, &options);
+    assert!(
+        matches!(result, Err(EngineError::Internal { .. })),
+        "{result:?}"
+    );
+    let result = write_segment(directory.path(), &columns, &[], &[], id, &options);
+    assert!(
+        matches!(result, Err(EngineError::Internal { .. })),
+        "{result:?}"
     );
 }
