@@ -89,11 +89,6 @@ impl Adapter {
         self.is_identity
     }
 
-    /// The schema of adapted batches.
-    pub(crate) fn table_schema(&self) -> &SchemaRef {
-        &self.table
-    }
-
     fn check_batch(&self, batch: &RecordBatch) -> Result<()> {
         let schema = batch.schema_ref();
         let as_planned = schema.fields().len() == self.incoming.len()

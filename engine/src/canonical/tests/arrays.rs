@@ -203,14 +203,14 @@ impl Source {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => {
                 self.primitive::<TimestampNanosecondType>(t, len, |v| v * 87_654_321_000)
             }
+            // Never 0: arrow shows it as "00" where the scale is negative.
             DataType::Decimal32(_, _) => self.primitive::<Decimal32Type>(t, len, |v| v as i32),
-            DataType::Decimal64(_, _) => self.primitive::<Decimal64Type>(t, len, |v| v * 777),
+            DataType::Decimal64(_, _) => self.primitive::<Decimal64Type>(t, len, |v| (v | 1) * 777),
             DataType::Decimal128(_, _) => {
-                self.primitive::<Decimal128Type>(t, len, |v| i128::from(v) * 777)
+                self.primitive::<Decimal128Type>(t, len, |v| i128::from(v | 1) * 777)
             }
-            DataType::Decimal256(_, _) => {
-                self.primitive::<Decimal256Type>(t, len, |v| i256::from_i128(i128::from(v) * 777))
-            }
+            DataType::Decimal256(_, _) => self
+                .primitive::<Decimal256Type>(t, len, |v| i256::from_i128(i128::from(v | 1) * 777)),
             DataType::Utf8
             | DataType::LargeUtf8
             | DataType::Utf8View
