@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -101,16 +102,20 @@ fn batch_rows(metadata: &ParquetMetaData) -> usize {
         .clamp(1, BATCH_ROWS_MAX)
 }
 
-fn explained<R>(reader: R, name: String, what: &'static str) -> BatchIterator
+fn explained<R>(mut reader: R, name: String, what: &'static str) -> BatchIterator
 where
     R: Iterator<Item = Result<RecordBatch, ArrowError>> + Send + 'static,
 {
     let mut failed = false;
-    // A reader that failed may be anywhere in its file: nothing after the first error is read.
-    Box::new(reader.map_while(move |batch| {
+    Box::new(std::iter::from_fn(move || {
+        // A reader that failed may be anywhere in its file: nothing after the first error is read.
         if failed {
             return None;
         }
+        // A panic would end the thread, which must not look like the end of the file.
+        let batch = catch_unwind(AssertUnwindSafe(|| reader.next())).unwrap_or_else(|_| {
+            Some(Err(ArrowError::ParseError("its content is damaged".into())))
+        })?;
         failed = batch.is_err();
         Some(batch.map_err(|error| unreadable(&name, what, error)))
     }))
@@ -137,3 +142,6 @@ fn shows_bad_content(kind: ErrorKind) -> bool {
         ErrorKind::UnexpectedEof | ErrorKind::InvalidInput | ErrorKind::InvalidData
     )
 }
+
+#[cfg(test)]
+mod tests;
