@@ -13,6 +13,9 @@ use crate::ids::ColumnId;
 use crate::names::fold;
 use crate::types::{Shape, ducklake_type};
 
+#[cfg(test)]
+mod tests;
+
 /// Field metadata by which Parquet writers take the field id.
 const PARQUET_FIELD_ID: &str = "PARQUET:field_id";
 /// What a list's child is called in Parquet.

@@ -32,9 +32,6 @@ mod types;
 mod version;
 mod write;
 
-#[cfg(test)]
-mod test_support;
-
 pub use change::{Change, Commit, IdempotencyRecord};
 pub use clock::{Clock, SystemClock};
 pub use column::{Column, assign_columns, columns_to_schema};

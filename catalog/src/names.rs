@@ -4,6 +4,9 @@
 
 use crate::error::{CatalogError, Result};
 
+#[cfg(test)]
+mod tests;
+
 /// Longest name of a tenant, user, schema or table, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 128;
 

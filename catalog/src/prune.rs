@@ -12,9 +12,6 @@ use crate::ids::{ColumnId, SegmentId, TableId};
 use crate::stats::is_bound;
 use crate::version::CatalogVersion;
 
-#[cfg(test)]
-mod tests;
-
 /// A condition on one leaf column that is not inside a list or map. Rows with nulls match only `IsNull`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnPredicate {

@@ -11,6 +11,9 @@ use crate::column::Column;
 use crate::ids::ColumnId;
 use crate::segment::ColumnStats;
 
+#[cfg(test)]
+mod tests;
+
 /// The statistics of a leaf column over all segments of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableColumnStats {

@@ -24,9 +24,6 @@ use crate::snapshots::SnapshotInfo;
 use crate::version::CatalogVersion;
 use crate::{commit, load, open, private, prune, snapshots, sqlite};
 
-#[cfg(test)]
-mod tests;
-
 /// Where a tenant's catalog lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogOptions {

@@ -2,6 +2,9 @@
 
 use chrono::DateTime;
 
+#[cfg(test)]
+mod tests;
+
 /// The text of a time in microseconds since 1970.
 pub(crate) fn to_text(micros: i64) -> String {
     let time = DateTime::from_timestamp_micros(micros).unwrap_or_default();

@@ -10,6 +10,9 @@ use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 
 use crate::error::{CatalogError, Result};
 
+#[cfg(test)]
+mod tests;
+
 /// The `column_type` that DuckLake has for a canonical Arrow type.
 ///
 /// # Errors

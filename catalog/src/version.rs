@@ -17,9 +17,6 @@ use crate::table::{SchemaVersion, TableVersion};
 
 mod apply;
 
-#[cfg(test)]
-mod tests;
-
 /// The snapshot that new objects are marked with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
