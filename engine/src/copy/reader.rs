@@ -64,13 +64,16 @@ pub(crate) fn open(
                 .map_err(|error| unreadable(&name, "an Arrow stream", error))?;
             Ok((reader.schema(), explained(reader, name, "an Arrow stream")))
         }
-        FileFormat::Csv => opened(text_reader::open_csv(file, name, options, expected)?),
-        FileFormat::NdJson => opened(text_reader::open_json(file, name, expected)?),
+        FileFormat::Csv => opened(
+            text_reader::open_csv(file, name.clone(), options, expected)?,
+            name,
+        ),
+        FileFormat::NdJson => opened(text_reader::open_json(file, name.clone(), expected)?, name),
     }
 }
 
-fn opened(reader: TextReader) -> Result<(SchemaRef, BatchIterator)> {
-    Ok((reader.schema(), Box::new(reader)))
+fn opened(reader: TextReader, name: String) -> Result<(SchemaRef, BatchIterator)> {
+    Ok((reader.schema(), guarded(reader, name)))
 }
 
 fn open_parquet(file: File, name: String) -> Result<(SchemaRef, BatchIterator)> {
@@ -102,22 +105,34 @@ fn batch_rows(metadata: &ParquetMetaData) -> usize {
         .clamp(1, BATCH_ROWS_MAX)
 }
 
-fn explained<R>(mut reader: R, name: String, what: &'static str) -> BatchIterator
+fn explained<R>(reader: R, name: String, what: &'static str) -> BatchIterator
 where
     R: Iterator<Item = Result<RecordBatch, ArrowError>> + Send + 'static,
 {
+    let file = name.clone();
+    guarded(
+        reader.map(move |batch| batch.map_err(|error| unreadable(&file, what, error))),
+        name,
+    )
+}
+
+/// Ends after the first error: a reader that failed may be anywhere in its file.
+fn guarded<R>(mut reader: R, name: String) -> BatchIterator
+where
+    R: Iterator<Item = Result<RecordBatch>> + Send + 'static,
+{
     let mut failed = false;
     Box::new(std::iter::from_fn(move || {
-        // A reader that failed may be anywhere in its file: nothing after the first error is read.
         if failed {
             return None;
         }
         // A panic would end the thread, which must not look like the end of the file.
         let batch = catch_unwind(AssertUnwindSafe(|| reader.next())).unwrap_or_else(|_| {
-            Some(Err(ArrowError::ParseError("its content is damaged".into())))
+            let message = format!("file '{name}' cannot be read: its content is damaged");
+            Some(Err(EngineError::invalid(message)))
         })?;
         failed = batch.is_err();
-        Some(batch.map_err(|error| unreadable(&name, what, error)))
+        Some(batch)
     }))
 }
 
