@@ -142,6 +142,8 @@ def test_two_at_once_under_one_key_store_once(server, flight, table):
 
 
 def test_a_producer_numbers_its_batches(flight, table):
+    """Exactly once by numbers, or a refusal that says so; never at least once in silence."""
+
     def put(sequence, first):
         headers = [
             ("x-quiver-producer", f"sensor-{table}"),
@@ -150,7 +152,12 @@ def test_a_producer_numbers_its_batches(flight, table):
         ]
         return flight.put(table, numbered(first, 10), headers)
 
-    assert put(1, 1000) == 10
+    try:
+        assert put(1, 1000) == 10
+    except CLIENT_ERRORS as error:
+        assert_refused(error, "UNIMPLEMENTED", mentions="x-quiver-producer")
+        assert flight.scalar(f"SELECT count(*) FROM {table}") == 100
+        return
     assert put(2, 2000) == 10
     assert put(2, 2000) == 10, "a repetition is acknowledged and not stored"
     assert flight.scalar(f"SELECT count(*) FROM {table}") == 120
@@ -257,7 +264,12 @@ def test_progress_acks_only_when_asked_for(server, flight, table):
     """Stock clients take the first answer for the result: more than one would break them."""
     with Raw(server.flight_port) as raw:
         assert len(raw.do_put(messages(table, 1000, 5))) == 1
-        asked = raw.do_put(messages(table, 2000, 5), [*raw.metadata, ("x-ack", "batch")])
+        try:
+            asked = raw.do_put(messages(table, 2000, 5), [*raw.metadata, ("x-ack", "batch")])
+        except CLIENT_ERRORS as error:
+            assert_refused(error, "UNIMPLEMENTED", mentions="x-ack")
+            assert flight.scalar(f"SELECT count(*) FROM {table}") == 150
+            return
     assert len(asked) > 1
     assert flight.scalar(f"SELECT count(*) FROM {table}") == 200
 
