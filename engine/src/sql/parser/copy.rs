@@ -125,9 +125,12 @@ fn options(cursor: &mut Cursor, path: &str) -> Result<CopyOptions, ParseError> {
 }
 
 fn not_an_option(cursor: &Cursor) -> ParseError {
-    for what in ["PARTITIONED", "WHERE"] {
-        if is_word(&cursor.peek().token, what) {
-            return ParseError::unsupported(format!("COPY … {what}"));
+    for (word, what) in [
+        ("PARTITIONED", "COPY … PARTITIONED BY"),
+        ("WHERE", "COPY … WHERE"),
+    ] {
+        if is_word(&cursor.peek().token, word) {
+            return ParseError::unsupported(what);
         }
     }
     cursor.expected(&format!("{OPTIONS} or the end"))

@@ -10,11 +10,14 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
-use super::dialect::QuiverDialect;
+use super::dialect::{QuiverDialect, allow_steps};
 use super::error::ParseError;
 
 /// Deepest recursion of sqlparser: expressions, subqueries and table factors together.
 const RECURSION_MAX: usize = 100;
+/// Expressions the parser may begin: many times what a text needs that it reads without going back.
+const STEPS_BASE: usize = 50_000;
+const STEPS_PER_TOKEN: usize = 4;
 /// Longest piece of the statement's own text in an error, in characters.
 const QUOTED_CHARS_MAX: usize = 160;
 
@@ -32,6 +35,7 @@ pub(super) struct Cursor {
 impl Cursor {
     /// At the first token.
     pub(super) fn new(tokens: Vec<TokenWithSpan>) -> Self {
+        allow_steps(STEPS_BASE + STEPS_PER_TOKEN * tokens.len());
         let parser = DFParserBuilder::new(tokens)
             .with_dialect(&DIALECT)
             .with_recursion_limit(RECURSION_MAX)

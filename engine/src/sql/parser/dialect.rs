@@ -3,10 +3,26 @@
 //! It reports itself as the generic dialect, because sqlparser asks for the dialect's type in many
 //! places; it must therefore answer every question as that one does. What the generic dialect
 //! accepts and nothing here executes is refused after parsing, by name.
+//!
+//! It also counts the parser's steps: where sqlparser goes back and tries another way at each level
+//! of a text, the work doubles with each level, and this is the only place that can stop it.
 
 use std::any::TypeId;
+use std::cell::Cell;
 
+use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+
+thread_local! {
+    /// Steps that are left. A parser does not leave its thread while it runs.
+    static STEPS: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Allows the parser that runs next on this thread this many expressions.
+pub(super) fn allow_steps(steps: usize) {
+    STEPS.set(steps);
+}
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +40,17 @@ macro_rules! as_generic {
 impl Dialect for QuiverDialect {
     fn dialect(&self) -> TypeId {
         TypeId::of::<GenericDialect>()
+    }
+
+    fn parse_prefix(&self, _parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        match STEPS.get().checked_sub(1) {
+            Some(left) => {
+                STEPS.set(left);
+                None
+            }
+            // The one error that sqlparser does not take for a reason to try another way.
+            None => Some(Err(ParserError::RecursionLimitExceeded)),
+        }
     }
 
     fn supports_table_versioning(&self) -> bool {

@@ -36,14 +36,15 @@ pub(crate) fn redact(sql: &str) -> String {
 pub(super) fn redact_tokens(sql: &str, tokens: &[TokenWithSpan]) -> String {
     let everything = is_about_users(tokens);
     let mut text = String::new();
-    let mut hidden = everything;
+    // A comment can hold a whole statement, so that the text as it is will not do.
+    let mut hidden = everything || sql.to_ascii_lowercase().contains("password");
     let mut index = 0;
     while let Some(TokenWithSpan { token, .. }) = tokens.get(index) {
         index += 1;
         if everything && !is_structure(token) {
             push(&mut text, HIDDEN);
         } else {
-            push(&mut text, &token.to_string());
+            push(&mut text, &written(token));
         }
         if !names_secret(token) {
             continue;
@@ -122,12 +123,18 @@ fn is_assignment(token: &Token) -> bool {
         .any(|word| is_word(token, word))
 }
 
-/// Whether the token cannot hold a secret: words and punctuation.
+/// Whether the token cannot hold a secret: words and punctuation. A quoted word with blanks in it may
+/// have swallowed a part of the statement.
 fn is_structure(token: &Token) -> bool {
+    if let Token::Word(word) = token {
+        return word
+            .value
+            .chars()
+            .all(|ch| ch.is_alphanumeric() || "_-.@".contains(ch));
+    }
     matches!(
         token,
-        Token::Word(_)
-            | Token::Comma
+        Token::Comma
             | Token::Period
             | Token::LParen
             | Token::RParen
@@ -145,6 +152,14 @@ fn is_literal(token: &Token) -> bool {
         Token::Mul | Token::Minus | Token::Lt | Token::Gt | Token::Neq => false,
         Token::Placeholder(_) => false,
         other => !is_structure(other),
+    }
+}
+
+/// The token as it is written; sqlparser prints a string without doubling the quotes in it.
+fn written(token: &Token) -> String {
+    match token {
+        Token::SingleQuotedString(text) => format!("'{}'", text.replace('\'', "''")),
+        other => other.to_string(),
     }
 }
 

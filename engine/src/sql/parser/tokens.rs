@@ -20,6 +20,10 @@ pub(super) const NESTING_MAX: usize = 50;
 pub(super) const DEPTH_MAX: usize = 512;
 /// Levels one `UNION`, `EXCEPT` or `INTERSECT` counts as, by the stack it takes.
 const SET_OPERATION_LEVELS: usize = 4;
+/// Levels one subquery counts as.
+const SUBQUERY_LEVELS: usize = 12;
+/// Most levels of `((SELECT`, where sqlparser tries each of two readings: the work doubles with each.
+const DOUBLED_MAX: usize = 10;
 /// Most repetitions of one word: sqlparser descends unguarded into some, such as `INTERVAL`.
 const WORD_REPEATS_MAX: usize = 8;
 /// As in PostgreSQL's protocol.
@@ -99,8 +103,10 @@ struct Level {
     operand: usize,
     /// Depth of the deepest item before the last comma.
     item: usize,
-    /// These go on after a comma: `SELECT 1, 2 UNION SELECT 3, 4`.
-    set_operations: usize,
+    /// Levels of what goes on after a comma: `SELECT 1, 2 UNION SELECT 3, 4`.
+    query: usize,
+    /// Levels up to here at which the parser tries two readings.
+    doubled: usize,
     /// Inside of `CASE` a connective ends nothing.
     has_case: bool,
 }
@@ -115,7 +121,8 @@ impl Level {
             connectives: 0,
             operand: 0,
             item: 0,
-            set_operations: 0,
+            query: 0,
+            doubled: 0,
             has_case: false,
         }
     }
@@ -123,7 +130,7 @@ impl Level {
     /// No path through the tree of this level is longer.
     fn depth(&self) -> usize {
         let operand = self.operand.max(self.operators + self.nested);
-        self.item.max(self.connectives + operand) + SET_OPERATION_LEVELS * self.set_operations
+        self.item.max(self.connectives + operand) + self.query
     }
 
     fn connective(&mut self) {
@@ -158,9 +165,34 @@ struct Levels {
 
 impl Levels {
     fn open(&mut self, close: Token, opened_at: usize) -> Result<(), ParseError> {
-        let level = Level::new(Some(close), opened_at);
+        let level = Level {
+            doubled: self.inner.doubled,
+            ..Level::new(Some(close), opened_at)
+        };
         self.outer.push(std::mem::replace(&mut self.inner, level));
         match self.outer.len() > NESTING_MAX {
+            true => Err(ParseError::TooDeep),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks at what the group that was just opened begins with.
+    fn begin_group(&mut self, tokens: &[TokenWithSpan], start: usize) -> Result<(), ParseError> {
+        let parens = tokens[start..]
+            .iter()
+            .take(NESTING_MAX)
+            .take_while(|token| token.token == Token::LParen)
+            .count();
+        if tokens
+            .get(start + parens)
+            .is_some_and(|token| begins_query(&token.token))
+        {
+            match parens {
+                0 => self.inner.query += SUBQUERY_LEVELS,
+                _ => self.inner.doubled += 1,
+            }
+        }
+        match self.inner.doubled > DOUBLED_MAX {
             true => Err(ParseError::TooDeep),
             false => Ok(()),
         }
@@ -205,7 +237,10 @@ fn check_shape(tokens: &[TokenWithSpan]) -> Result<(), ParseError> {
             _ => levels.inner.operators += 1,
         }
         match &token.token {
-            Token::LParen => levels.open(Token::RParen, index)?,
+            Token::LParen => {
+                levels.open(Token::RParen, index)?;
+                levels.begin_group(tokens, index + 1)?;
+            }
             Token::LBracket => levels.open(Token::RBracket, index)?,
             Token::LBrace => levels.open(Token::RBrace, index)?,
             Token::Lt if takes_type_arguments(previous) => levels.open(Token::Gt, index)?,
@@ -234,7 +269,7 @@ fn count_word(level: &mut Level, keyword: Keyword, previous: &Token) {
         // Elsewhere these are names: `1 + and + 1`.
         Keyword::AND | Keyword::OR if ends_operand(previous) => level.connective(),
         Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => {
-            level.set_operations += 1;
+            level.query += SET_OPERATION_LEVELS;
         }
         Keyword::CASE => {
             level.operators += 1;
@@ -242,6 +277,11 @@ fn count_word(level: &mut Level, keyword: Keyword, previous: &Token) {
         }
         _ => level.operators += 1,
     }
+}
+
+fn begins_query(token: &Token) -> bool {
+    use Keyword::{FROM, SELECT, VALUES, WITH};
+    matches!(token, Token::Word(word) if matches!(word.keyword, SELECT | WITH | VALUES | FROM))
 }
 
 /// Whether the token is a literal or parameter.
