@@ -15,6 +15,7 @@ mod diff;
 mod error;
 mod error_kind;
 mod ids;
+mod leaf_index;
 mod load;
 mod names;
 mod open;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::column::columns_to_schema;
 use crate::error::{CatalogError, Result, storage};
 use crate::ids::{SchemaId, SnapshotId, TableId};
+use crate::leaf_index::LeafIndex;
 use crate::load::rows::{SchemaRow, SnapshotRow, TableRow};
 use crate::names::fold;
 use crate::private;
@@ -183,7 +184,7 @@ fn add_table(version: &mut CatalogVersion, row: TableRow, parts: TableParts) -> 
 
 fn add_segments(table: &mut TableVersion, segments: Vec<Arc<Segment>>) -> Result<()> {
     let mut column_stats = vec![];
-    let leaves = table.leaves();
+    let leaves = LeafIndex::new(&table.columns);
     let (mut record_count, mut file_size_bytes, mut next_row_id) = (0, 0, 0);
     for segment in &segments {
         merge_stats(&mut column_stats, &leaves, &segment.column_stats);

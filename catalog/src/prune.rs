@@ -88,7 +88,8 @@ fn push_predicate(
     query.push(" AND s.data_file_id = f.data_file_id AND (");
     match &predicate.test {
         ColumnTest::IsNull => {
-            query.push("s.null_count = 0");
+            // Without values either, the writer knew nothing.
+            query.push("s.null_count = 0 AND s.value_count > 0");
         }
         ColumnTest::IsNotNull => {
             query.push("s.value_count = 0 AND s.null_count = f.record_count");

@@ -4,18 +4,18 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use crate::column::Column;
 use crate::error::{CatalogError, Result};
+use crate::leaf_index::{Leaf, LeafIndex};
 use crate::segment::{ColumnStats, NewSegment};
 use crate::stats::{compare_bounds, is_bound};
 use crate::table::TableVersion;
 
 pub(crate) fn check_segment(
     table: &TableVersion,
-    leaves: &[&Column],
+    leaves: &LeafIndex<'_>,
     segment: &NewSegment,
 ) -> Result<()> {
-    let broken = find_fault(table, leaves, segment);
+    let broken = find_fault(leaves, segment);
     broken.map_or(Ok(()), |reason| {
         let (table, path) = (table.qualified_name(), segment.path.clone());
         Err(CatalogError::InvalidSegment {
@@ -26,7 +26,7 @@ pub(crate) fn check_segment(
     })
 }
 
-fn find_fault(table: &TableVersion, leaves: &[&Column], segment: &NewSegment) -> Option<String> {
+fn find_fault(leaves: &LeafIndex<'_>, segment: &NewSegment) -> Option<String> {
     let is_file_name = !segment.path.is_empty() && !segment.path.contains(['/', '\\']);
     if !is_file_name {
         return Some("its path is not a file name".to_owned());
@@ -54,47 +54,50 @@ fn find_fault(table: &TableVersion, leaves: &[&Column], segment: &NewSegment) ->
         return Some("a column has two sets of statistics".to_owned());
     }
     // Other readers take a missing row of statistics for "no value can match".
-    if let Some(missing) = leaves.iter().find(|leaf| !known.contains(&leaf.id)) {
-        return Some(format!("column {} has no statistics", missing.id));
+    if let Some(missing) = leaves.ids().find(|id| !known.contains(id)) {
+        return Some(format!("column {missing} has no statistics"));
     }
     segment.column_stats.iter().find_map(|stats| {
-        let Some(leaf) = leaves.iter().find(|leaf| leaf.id == stats.column_id) else {
+        let Some(leaf) = leaves.get(stats.column_id) else {
             return Some(format!(
                 "column {} is not a leaf of the table",
                 stats.column_id
             ));
         };
-        let is_top_level = table.columns.iter().any(|column| column.id == leaf.id);
-        let rows = is_top_level.then_some(segment.record_count);
-        find_stats_fault(leaf, stats, rows)
-            .map(|fault| format!("column {} ({}) {fault}", leaf.id, leaf.name))
+        let (id, name) = (leaf.column.id, &leaf.column.name);
+        find_stats_fault(leaf, stats, segment.record_count)
+            .map(|fault| format!("column {id} ({name}) {fault}"))
     })
 }
 
-fn find_stats_fault(leaf: &Column, stats: &ColumnStats, rows: Option<u64>) -> Option<String> {
+fn find_stats_fault(leaf: Leaf<'_>, stats: &ColumnStats, rows: u64) -> Option<String> {
+    let Leaf {
+        column,
+        is_top_level,
+    } = leaf;
     let sizes = [stats.column_size_bytes, stats.value_count, stats.null_count];
     if sizes.iter().any(|size| i64::try_from(*size).is_err()) {
         return Some("has a count out of range".to_owned());
     }
-    if let Some(rows) = rows {
+    if is_top_level {
         let counted = stats.value_count + stats.null_count;
         if counted != rows {
             return Some(format!("counts {counted} values and nulls in {rows} rows"));
         }
-        if !leaf.nullable && stats.null_count > 0 {
+        if !column.nullable && stats.null_count > 0 {
             return Some("counts nulls but allows none".to_owned());
         }
     }
     for bound in [&stats.min, &stats.max].into_iter().flatten() {
-        if !is_bound(&leaf.data_type, bound) {
+        if !is_bound(&column.data_type, bound) {
             return Some(format!(
                 "has a bound that is not of type {}",
-                leaf.data_type
+                column.data_type
             ));
         }
     }
     if let (Some(min), Some(max)) = (&stats.min, &stats.max)
-        && compare_bounds(&leaf.data_type, min, max) == Some(Ordering::Greater)
+        && compare_bounds(&column.data_type, min, max) == Some(Ordering::Greater)
     {
         return Some("has a lower bound above its upper bound".to_owned());
     }

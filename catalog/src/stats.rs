@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 
 use arrow::datatypes::DataType;
 
-use crate::column::Column;
 use crate::ids::ColumnId;
+use crate::leaf_index::LeafIndex;
 use crate::segment::ColumnStats;
 
 #[cfg(test)]
@@ -52,7 +52,8 @@ impl Bound {
     fn of(stats: &ColumnStats, text: Option<&String>) -> Self {
         match text {
             Some(text) => Self::Known(text.clone()),
-            None if stats.value_count == 0 => Self::NoValues,
+            // Nulls alone. Other writers count neither where they know nothing.
+            None if stats.value_count == 0 && stats.null_count > 0 => Self::NoValues,
             None => Self::Unknown,
         }
     }
@@ -78,11 +79,11 @@ impl Bound {
 /// Adds one segment's statistics to those of its table.
 pub(crate) fn merge_stats(
     table: &mut Vec<TableColumnStats>,
-    leaves: &[&Column],
+    leaves: &LeafIndex<'_>,
     segment: &[ColumnStats],
 ) {
     for stats in segment {
-        let Some(leaf) = leaves.iter().find(|leaf| leaf.id == stats.column_id) else {
+        let Some(leaf) = leaves.get(stats.column_id) else {
             continue;
         };
         let min = Bound::of(stats, stats.min.as_ref());
@@ -104,8 +105,12 @@ pub(crate) fn merge_stats(
                 let merged = &mut table[position];
                 merged.contains_null |= contains_null;
                 merged.contains_nan = either(merged.contains_nan, stats.contains_nan);
-                merged.min.merge(min, &leaf.data_type, Ordering::Less);
-                merged.max.merge(max, &leaf.data_type, Ordering::Greater);
+                merged
+                    .min
+                    .merge(min, &leaf.column.data_type, Ordering::Less);
+                merged
+                    .max
+                    .merge(max, &leaf.column.data_type, Ordering::Greater);
             }
         }
     }

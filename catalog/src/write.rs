@@ -1,6 +1,6 @@
 //! The rows of a commit. Everything here runs inside the commit's one transaction.
 
-use sqlx::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::column::Column;
 use crate::commit::Plan;
@@ -9,7 +9,7 @@ use crate::error::{CatalogError, Result, storage};
 use crate::ids::SnapshotId;
 use crate::load::quoted;
 use crate::private;
-use crate::sqlite::{insert_rows, sql_int};
+use crate::sqlite::{INSERT_ROWS, insert_rows, sql_int};
 use crate::table::{SchemaVersion, TableVersion};
 use crate::tenant_catalog::TenantCatalog;
 use crate::time_text;
@@ -103,36 +103,53 @@ async fn end_dropped(
     diff: &Diff<'_>,
     at: SnapshotId,
 ) -> Result<()> {
-    const END_TABLE: [&str; 8] = [
-        "UPDATE ducklake_table SET end_snapshot = ? WHERE table_id = ? AND end_snapshot IS NULL",
-        "UPDATE ducklake_column SET end_snapshot = ? WHERE table_id = ? AND end_snapshot IS NULL",
-        "UPDATE ducklake_data_file SET end_snapshot = ? \
-         WHERE table_id = ? AND end_snapshot IS NULL",
-        "UPDATE ducklake_delete_file SET end_snapshot = ? \
-         WHERE table_id = ? AND end_snapshot IS NULL",
-        "UPDATE ducklake_sort_info SET end_snapshot = ? \
-         WHERE table_id = ? AND end_snapshot IS NULL",
-        "UPDATE ducklake_partition_info SET end_snapshot = ? \
-         WHERE table_id = ? AND end_snapshot IS NULL",
-        "UPDATE ducklake_column_tag SET end_snapshot = ? \
-         WHERE table_id = ? AND end_snapshot IS NULL",
-        "UPDATE ducklake_tag SET end_snapshot = ? WHERE object_id = ? AND end_snapshot IS NULL",
+    const BY_TABLE: [&str; 7] = [
+        "ducklake_table",
+        "ducklake_column",
+        "ducklake_data_file",
+        "ducklake_delete_file",
+        "ducklake_sort_info",
+        "ducklake_partition_info",
+        "ducklake_column_tag",
     ];
-    const END_SCHEMA: &str =
-        "UPDATE ducklake_schema SET end_snapshot = ? WHERE schema_id = ? AND end_snapshot IS NULL";
-    let mut statements = vec![];
-    for table in &diff.dropped_tables {
-        statements.extend(END_TABLE.map(|statement| (statement, table.id.0)));
+    let tables: Vec<i64> = diff.dropped_tables.iter().map(|table| table.id.0).collect();
+    let schemas: Vec<i64> = diff
+        .dropped_schemas
+        .iter()
+        .map(|schema| schema.id.0)
+        .collect();
+    for table in BY_TABLE {
+        end_rows(connection, table, "table_id", &tables, at).await?;
     }
-    statements.extend(
-        diff.dropped_schemas
-            .iter()
-            .map(|schema| (END_SCHEMA, schema.id.0)),
-    );
-    for (statement, id) in statements {
-        sqlx::query(statement)
-            .bind(at.0)
-            .bind(id)
+    end_rows(connection, "ducklake_tag", "object_id", &tables, at).await?;
+    end_rows(connection, "ducklake_schema", "schema_id", &schemas, at).await
+}
+
+async fn end_rows(
+    connection: &mut SqliteConnection,
+    table: &'static str,
+    key: &'static str,
+    ids: &[i64],
+    at: SnapshotId,
+) -> Result<()> {
+    for chunk in ids.chunks(INSERT_ROWS) {
+        let mut builder = QueryBuilder::<Sqlite>::new("UPDATE ");
+        builder
+            .push(table)
+            .push(" SET end_snapshot = ")
+            .push_bind(at.0);
+        builder
+            .push(" WHERE end_snapshot IS NULL AND ")
+            .push(key)
+            .push(" IN (");
+        let mut list = builder.separated(", ");
+        for id in chunk {
+            list.push_bind(*id);
+        }
+        builder.push(")");
+        builder
+            .build()
+            .persistent(false)
             .execute(&mut *connection)
             .await
             .map_err(storage("end what is dropped"))?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use super::{Bound, TableColumnStats, compare_bounds, is_bound, merge_stats};
+use crate::leaf_index::LeafIndex;
 use crate::{ColumnId, ColumnStats, assign_columns};
 
 /// Each list is in ascending order.
@@ -117,7 +118,7 @@ fn stats(min: Option<&str>, max: Option<&str>, values: u64, nulls: u64) -> Colum
 fn merged(segments: &[ColumnStats]) -> TableColumnStats {
     let schema = Schema::new(vec![Field::new("a", DataType::Int64, true)]);
     let columns = assign_columns(&schema).unwrap();
-    let leaves: Vec<_> = columns.iter().collect();
+    let leaves = LeafIndex::new(&columns);
     let mut table = vec![];
     for segment in segments {
         merge_stats(&mut table, &leaves, std::slice::from_ref(segment));

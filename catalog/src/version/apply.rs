@@ -10,6 +10,7 @@ use crate::change::Change;
 use crate::column::{Column, columns_to_schema};
 use crate::error::{CatalogError, Result};
 use crate::ids::{SchemaId, TableId};
+use crate::leaf_index::LeafIndex;
 use crate::names::{check_object_name, directory, fold};
 use crate::segment::{NewSegment, Segment};
 use crate::segment_check::check_segment;
@@ -151,7 +152,7 @@ fn append_segments(
         return Err(CatalogError::not_found("table", id));
     };
     let table = Arc::clone(table);
-    let leaves = table.leaves();
+    let leaves = LeafIndex::new(&table.columns);
     let begin_snapshot = version.snapshot_id;
     let mut all = table.segments.as_ref().clone();
     let mut column_stats = table.column_stats.as_ref().clone();

@@ -1,0 +1,170 @@
+//! Random commits: the version in memory is the one a fresh start reads, and history does not change.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, any, prop_oneof};
+use proptest::test_runner::{Config, TestRunner};
+use quiver_catalog::{CatalogVersion, Change, Commit, NewTable, SchemaId, TableId, TenantCatalog};
+
+use crate::support::{Fixture, append, assert_same_history, new_table, segment};
+
+/// A step that fits any state: numbers pick among what is there.
+#[derive(Debug, Clone)]
+enum Step {
+    CreateSchema { name: u8 },
+    DropSchema { pick: u8 },
+    CreateTable { schema: u8, name: u8 },
+    DropTable { pick: u8 },
+    Append { pick: u8, segments: u8, bound: i16 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1 => any::<u8>().prop_map(|name| Step::CreateSchema { name: name % 6 }),
+        1 => any::<u8>().prop_map(|pick| Step::DropSchema { pick }),
+        3 => (any::<u8>(), any::<u8>())
+            .prop_map(|(schema, name)| Step::CreateTable { schema, name: name % 9 }),
+        1 => any::<u8>().prop_map(|pick| Step::DropTable { pick }),
+        5 => (any::<u8>(), 1_u8..4, any::<i16>())
+            .prop_map(|(pick, segments, bound)| Step::Append { pick, segments, bound }),
+    ]
+}
+
+const NAMES: [&str; 9] = [
+    "a",
+    "A",
+    "b",
+    "with space",
+    "Ä",
+    "ä",
+    "q\"uote",
+    "c.d",
+    "long_name",
+];
+
+fn pick<T: Copy>(from: &[T], number: u8) -> Option<T> {
+    from.get(usize::from(number) % from.len().max(1)).copied()
+}
+
+fn change(catalog: &TenantCatalog, seen: &CatalogVersion, step: &Step) -> Option<Change> {
+    let schemas: Vec<SchemaId> = seen.schemas().map(|schema| schema.id).collect();
+    let tables: Vec<TableId> = seen.tables().map(|table| table.id).collect();
+    let name = |number: u8| NAMES[usize::from(number) % NAMES.len()].to_owned();
+    Some(match step {
+        Step::CreateSchema { name: number } => Change::CreateSchema {
+            schema_id: SchemaId(catalog.reserve_ids(1)),
+            name: name(*number),
+        },
+        Step::DropSchema { pick: number } => Change::DropSchema {
+            schema_id: pick(&schemas, *number)?,
+        },
+        Step::CreateTable {
+            schema,
+            name: number,
+        } => {
+            let table = new_table(TableId(catalog.reserve_ids(1)), &name(*number));
+            Change::CreateTable(NewTable {
+                schema_id: pick(&schemas, *schema)?,
+                ..table
+            })
+        }
+        Step::DropTable { pick: number } => Change::DropTable {
+            table_id: pick(&tables, *number)?,
+            sequence: catalog.last_sequence() + 1,
+        },
+        Step::Append {
+            pick: number,
+            segments,
+            bound,
+        } => {
+            let bound = i64::from(*bound);
+            let segments = (0..i64::from(*segments)).map(|i| segment("s", 3, bound, bound + i));
+            append(pick(&tables, *number)?, segments.collect())
+        }
+    })
+}
+
+/// Commits what is possible of the steps and compares with what can be known beforehand.
+async fn run(commits: Vec<Vec<Step>>) {
+    let fixture = Fixture::new();
+    let mut catalog = fixture.open().await;
+    let mut remembered: Vec<Arc<CatalogVersion>> = vec![catalog.current()];
+    for (round, steps) in commits.into_iter().enumerate() {
+        let base = catalog.current();
+        let stamp = quiver_catalog::Stamp::overlay(&base);
+        let mut overlay = base.as_ref().clone();
+        let mut changes = vec![];
+        for step in steps {
+            let Some(change) = change(&catalog, &overlay, &step) else {
+                continue;
+            };
+            if let Ok(next) = overlay.apply(std::slice::from_ref(&change), stamp) {
+                overlay = next;
+                changes.push(change);
+            }
+        }
+        let sequence = catalog.last_sequence() + 1;
+        let flushed = overlay.tables().map(|table| (table.id, sequence)).collect();
+        let commit = Commit {
+            changes,
+            flushed,
+            last_sequence: Some(sequence),
+            ..Commit::default()
+        };
+        let version = catalog.commit(commit).await.unwrap();
+        let shape = |version: &CatalogVersion| {
+            let tables = version.tables().map(|table| {
+                (
+                    table.id,
+                    table.name.clone(),
+                    table.record_count,
+                    table.column_stats.clone(),
+                )
+            });
+            tables.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            shape(&version),
+            shape(&overlay),
+            "the overlay showed what was committed"
+        );
+        if version.snapshot_id != base.snapshot_id {
+            assert_eq!(version.snapshot_id.0, base.snapshot_id.0 + 1);
+            remembered.push(Arc::clone(&version));
+        }
+        if round % 4 == 3 {
+            catalog = fixture.reopen(catalog).await;
+            assert_eq!(
+                catalog.current(),
+                version,
+                "a fresh start reads what was in memory"
+            );
+        }
+    }
+    let last = catalog.current();
+    let catalog = fixture.reopen(catalog).await;
+    assert_eq!(catalog.current(), last);
+    for version in remembered {
+        let historic = catalog.at_snapshot(version.snapshot_id).await.unwrap();
+        assert_same_history(&historic, &version);
+    }
+}
+
+#[test]
+fn memory_database_and_history_agree() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut runner = TestRunner::new(Config {
+        cases: 40,
+        ..Config::default()
+    });
+    let commits = vec(vec(step(), 0..8), 1..16);
+    let result = runner.run(&commits, |commits| {
+        runtime.block_on(run(commits));
+        Ok(())
+    });
+    result.unwrap();
+}
