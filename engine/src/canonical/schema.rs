@@ -212,7 +212,7 @@ impl Walk {
         let value = self.field(value, "value", &join(path, "value"), depth + 1)?;
         let entries = DataType::Struct(Fields::from(vec![key, value]));
         Ok(DataType::Map(
-            Arc::new(Field::new("entries", entries, false)),
+            Arc::new(Field::new("key_value", entries, false)),
             false,
         ))
     }

@@ -79,12 +79,12 @@ fn maps_get_the_names_of_the_catalog() {
         Field::new("keys", DataType::Utf8View, false),
         Field::new("values", list("item", DataType::Int8), true),
     ]);
-    let entries = Field::new("key_value", DataType::Struct(entries), false);
+    let entries = Field::new("entries", DataType::Struct(entries), false);
     let wanted = Fields::from(vec![
         Field::new("key", DataType::Utf8, false),
         Field::new("value", list("element", DataType::Int8), true),
     ]);
-    let wanted = Field::new("entries", DataType::Struct(wanted), false);
+    let wanted = Field::new("key_value", DataType::Struct(wanted), false);
     assert_eq!(
         canonical(DataType::Map(Arc::new(entries), true)),
         DataType::Map(Arc::new(wanted), false)
