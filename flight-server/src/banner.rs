@@ -46,7 +46,8 @@ pub(crate) fn text(
   quiver sql   {prefix}quiver sql --uri {uri}{ca}{option}
   Python       pip install adbc-driver-flightsql pyarrow
                import adbc_driver_flightsql.dbapi as flightsql
-               db = flightsql.connect(\"{uri}\", db_kwargs={{\"username\": \"admin\", \"password\": {password}}})
+               login = {{\"username\": \"admin\", \"password\": {password}}}
+               db = flightsql.connect(\"{uri}\", db_kwargs=login)
   JDBC         jdbc:arrow-flight-sql://{jdbc}?useEncryption={tls}&user=admin&password={shown}
 ",
         prefix = login.prefix,

@@ -46,7 +46,8 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServerSettings {
-    /// Where Arrow Flight SQL is served, `ip:port`; port 0 takes a free one. Default 127.0.0.1:50051.
+    /// Where Arrow Flight SQL is served, `ip:port`; port 0 takes a free one.
+    /// Default 127.0.0.1:50051.
     pub(crate) flight_addr: SocketAddr,
     /// Where health, readiness and metrics are served over plain HTTP. Default 127.0.0.1:8080.
     pub(crate) http_addr: SocketAddr,

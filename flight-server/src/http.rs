@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Quiver</title>\
-<h1>Quiver</h1><p>An Arrow Flight SQL data service. Data and SQL are served over Flight, not here.</p>\
+<h1>Quiver</h1><p>An Arrow Flight SQL data service. Data and SQL are served over Flight.</p>\
 <ul><li><a href=\"/health\">/health</a>: the process is alive</li>\
 <li><a href=\"/ready\">/ready</a>: recovered and serving</li>\
 <li><a href=\"/metrics\">/metrics</a>: numbers for Prometheus</li></ul>";

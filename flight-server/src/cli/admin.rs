@@ -3,6 +3,9 @@
 //! Names are quoted and passwords escaped, so that neither can become SQL. A password is never an
 //! argument, where other users of the machine could read it.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 

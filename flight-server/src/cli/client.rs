@@ -7,6 +7,9 @@ mod error;
 mod rows;
 mod tables;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;

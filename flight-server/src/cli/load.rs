@@ -12,14 +12,17 @@ mod source;
 mod text;
 mod upload;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use rand::distr::{Alphanumeric, SampleString};
+use tokio::time::Instant;
 
 use super::client::{FlightClient, Target};
 use super::connection::ConnectionArgs;
@@ -65,10 +68,10 @@ pub(crate) struct LoadArgs {
     #[arg(long)]
     replace: bool,
     /// Files loaded at the same time
-    #[arg(long, short = 'j', default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, short = 'j', value_name = "N", default_value_t = 2, value_parser = parallel())]
     parallel: u16,
     /// Size of one message, in bytes
-    #[arg(long, default_value_t = 4 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(BATCH_BYTES))]
+    #[arg(long, value_name = "BYTES", default_value_t = 4_194_304, value_parser = batch_bytes())]
     batch_bytes: u32,
     /// What the files are, when their names do not tell
     #[arg(long, value_enum)]
@@ -174,6 +177,14 @@ fn prepare(
     }
     progress.announce(uploads.len());
     Ok(uploads)
+}
+
+fn parallel() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=64)
+}
+
+fn batch_bytes() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(BATCH_BYTES)
 }
 
 fn parse_table(text: &str) -> Result<TableName, String> {

@@ -105,7 +105,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), CliError> {
     tokio::select! {
         outcome = Box::pin(crate::server::serve(settings, shutdown.clone())) => Ok(outcome?),
         () = signals.watch(shutdown) => {
-            tracing::error!("stopped at once by a second signal; the log is replayed at the next start");
+            tracing::error!("stopped by a second signal; the log is replayed at the next start");
             std::process::exit(1);
         }
     }

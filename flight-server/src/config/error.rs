@@ -6,7 +6,10 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The settings file cannot be read.
-    #[error("cannot read the settings file {}: {source}; check the path given by --config", path.display())]
+    #[error(
+        "cannot read the settings file {}: {source}; check the path given by --config",
+        path.display()
+    )]
     Read {
         /// The file.
         path: PathBuf,

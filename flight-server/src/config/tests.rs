@@ -84,15 +84,18 @@ fn mistakes_are_told_in_one_line_with_key_place_and_remedy() {
     let file_cases = [
         (
             "[sever]\nflight_addr = 'x'",
-            "unknown setting sever.flight_addr in the settings file FILE; did you mean server.flight_addr?",
+            "unknown setting sever.flight_addr in the settings file FILE; did you mean \
+             server.flight_addr?",
         ),
         (
             "[server]\nflush_bytes = 1",
-            "unknown setting server.flush_bytes in the settings file FILE; did you mean write_buffer.flush_bytes?",
+            "unknown setting server.flush_bytes in the settings file FILE; did you mean \
+             write_buffer.flush_bytes?",
         ),
         (
             "[zzzzzzzzzzzzzzzzz]\nqqqqqqqqqqqqqq = 1",
-            "unknown setting zzzzzzzzzzzzzzzzz.qqqqqqqqqqqqqq in the settings file FILE; see the settings reference for all names",
+            "unknown setting zzzzzzzzzzzzzzzzz.qqqqqqqqqqqqqq in the settings file FILE; see \
+             the settings reference for all names",
         ),
         (
             "server = 3",
@@ -100,7 +103,8 @@ fn mistakes_are_told_in_one_line_with_key_place_and_remedy() {
         ),
         (
             "[wal]\nfile_bytes = 'big'",
-            "setting wal.file_bytes in the settings file FILE is not usable: invalid type: string \"big\", expected u64",
+            "setting wal.file_bytes in the settings file FILE is not usable: invalid type: \
+             string \"big\", expected u64",
         ),
         (
             "[wal]\nfile_bytes = 3",
@@ -108,7 +112,8 @@ fn mistakes_are_told_in_one_line_with_key_place_and_remedy() {
         ),
         (
             "[log]\nformat = 'xml'",
-            "setting log.format in the settings file FILE is not usable: unknown variant `xml`, expected `json` or `text`",
+            "setting log.format in the settings file FILE is not usable: unknown variant `xml`, \
+             expected `json` or `text`",
         ),
         (
             "[log]\nfilter = 'quiver=loud'",
@@ -120,19 +125,23 @@ fn mistakes_are_told_in_one_line_with_key_place_and_remedy() {
         ),
         (
             "[server]\nflight_addr = 'localhost'",
-            "setting server.flight_addr in the settings file FILE is not usable: invalid socket address syntax",
+            "setting server.flight_addr in the settings file FILE is not usable: invalid socket \
+             address syntax",
         ),
         (
             "[server.tls]\ncert_file = 'c.pem'",
-            "setting server.tls.cert_file is c.pem, but server.tls.key_file is not set; TLS needs both",
+            "setting server.tls.cert_file is c.pem, but server.tls.key_file is not set; TLS \
+             needs both",
         ),
         (
             "[write_buffer]\ntenant_bytes_max = 2_000_000_000",
-            "setting write_buffer.tenant_bytes_max is 2000000000, but it must be from 1048576 to 1073741824",
+            "setting write_buffer.tenant_bytes_max is 2000000000, but it must be from 1048576 \
+             to 1073741824",
         ),
         (
             "[server]\nhttp_addr = '127.0.0.1:50051'",
-            "setting server.http_addr is 127.0.0.1:50051, but server.flight_addr has that address; they need different ports",
+            "setting server.http_addr is 127.0.0.1:50051, but server.flight_addr has that \
+             address; they need different ports",
         ),
     ];
     for (file, expected) in file_cases {
@@ -140,31 +149,40 @@ fn mistakes_are_told_in_one_line_with_key_place_and_remedy() {
         assert!(message.starts_with(expected), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
+}
+
+#[test]
+fn so_are_mistakes_in_the_environment_and_in_flags() {
     let environment_cases = [
         (
             "QUIVER_SERVER__DATADIR",
             "a",
-            "unknown setting QUIVER_SERVER__DATADIR in the environment; did you mean QUIVER_SERVER__DATA_DIR?",
+            "unknown setting QUIVER_SERVER__DATADIR in the environment; did you mean \
+             QUIVER_SERVER__DATA_DIR?",
         ),
         (
             "QUIVER_SERVER_DATA_DIR",
             "a",
-            "unknown setting QUIVER_SERVER_DATA_DIR in the environment; did you mean QUIVER_SERVER__DATA_DIR?",
+            "unknown setting QUIVER_SERVER_DATA_DIR in the environment; did you mean \
+             QUIVER_SERVER__DATA_DIR?",
         ),
         (
             "QUIVER_DATA_DIR",
             "a",
-            "unknown setting QUIVER_DATA_DIR in the environment; did you mean QUIVER_SERVER__DATA_DIR?",
+            "unknown setting QUIVER_DATA_DIR in the environment; did you mean \
+             QUIVER_SERVER__DATA_DIR?",
         ),
         (
             "QUIVER_SERVER__DEV",
             "yes",
-            "setting server.dev in the environment (QUIVER_SERVER__DEV) is not usable: invalid type: string \"yes\", expected a boolean",
+            "setting server.dev in the environment (QUIVER_SERVER__DEV) is not usable: invalid \
+             type: string \"yes\", expected a boolean",
         ),
         (
             "QUIVER_WAL__FILE_BYTES",
             "-1",
-            "setting wal.file_bytes in the environment (QUIVER_WAL__FILE_BYTES) is not usable: invalid value: integer `-1`, expected u64",
+            "setting wal.file_bytes in the environment (QUIVER_WAL__FILE_BYTES) is not usable: \
+             invalid value: integer `-1`, expected u64",
         ),
     ];
     for (name, value, expected) in environment_cases {

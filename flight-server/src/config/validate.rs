@@ -43,7 +43,7 @@ fn validate_addresses(server: &ServerSettings) -> Result<(), ConfigError> {
         }
         if server.dev {
             let allowed =
-                "a --dev server has a known password and listens on 127.0.0.1 or [::1] only";
+                "a --dev server has a known password and listens on loopback addresses only";
             return Err(not_allowed(key, addr, allowed));
         }
         if server.tls.files().is_none() && !server.allow_insecure_remote {

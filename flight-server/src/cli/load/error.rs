@@ -66,7 +66,7 @@ pub(crate) enum LoadError {
     },
     /// The server counted other rows than were sent.
     #[error(
-        "{}: {sent} rows were sent and the server counted {counted}; compare the table with the file",
+        "{}: {sent} rows were sent and the server counted {counted}; compare table and file",
         path.display()
     )]
     Count {

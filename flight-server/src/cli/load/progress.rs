@@ -1,9 +1,10 @@
 //! A bar over the bytes of all files, with rows per second.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
 
 const TEMPLATE: &str = "{bar:32} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg} ETA {eta}";
 

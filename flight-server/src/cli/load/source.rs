@@ -1,5 +1,8 @@
 //! Record batches of a file, whatever its kind.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;

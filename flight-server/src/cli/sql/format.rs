@@ -118,11 +118,11 @@ impl RowWriter {
         Ok(())
     }
 
-    /// Completes the result and gives the destination back, flushed.
+    /// Completes the result and lets go of the destination, flushed.
     ///
     /// # Errors
     /// When writing fails.
-    pub(crate) fn finish(self) -> Result<Out, FormatError> {
+    pub(crate) fn finish(self) -> Result<(), FormatError> {
         let mut out = match self {
             Self::Table(writer) => writer.finish()?,
             Self::Csv(writer, _) => writer.into_inner(),
@@ -139,10 +139,13 @@ impl RowWriter {
             }
             Self::ArrowStream(writer) => writer.into_inner()?,
             Self::ArrowFile(writer) => writer.into_inner()?,
-            Self::Parquet(writer) => writer.into_inner()?,
+            Self::Parquet(writer) => {
+                // Flushes, too; taking the destination back would make text of its errors.
+                writer.close()?;
+                return Ok(());
+            }
         };
-        out.flush().map_err(|source| FormatError::Io { source })?;
-        Ok(out)
+        out.flush().map_err(|source| FormatError::Io { source })
     }
 
     fn csv(schema: &SchemaRef, out: Out) -> Result<Self, FormatError> {

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow_flight::FlightInfo;
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
 
 use super::Format;
-use super::format::{Out, RowWriter};
+use super::format::{FormatError, Out, RowWriter};
 use super::pager::{Pager, Screen};
 use crate::cli::client::FlightClient;
 use crate::cli::error::CliError;
@@ -50,7 +51,7 @@ impl Session {
         }
     }
 
-    /// Runs a statement and writes its rows, or how many it changed. Dropping the future cancels it.
+    /// Runs a statement and writes its rows, or how many it changed. Dropping it cancels it.
     ///
     /// # Errors
     /// What the server answered, or that the rows cannot be written.
@@ -88,31 +89,15 @@ impl Session {
         let mut count = 0;
         while let Some(batch) = spinner.watch(rows.next()).await? {
             count += batch.num_rows() as u64;
-            spinner
-                .bar
-                .set_message(format!("{count} {}", plural(count, "row")));
-            match spinner
-                .bar
-                .suspend(|| writer.write(&batch))
-                .map_err(CliError::from)
-            {
-                Ok(()) => {}
-                // The pager was left before the end.
-                Err(error) if error.is_broken_pipe() && destination.is_screen() => {
-                    return Ok(count);
-                }
-                Err(error) => return Err(error),
+            let told = format!("{count} {}", plural(count, "row"));
+            spinner.bar.set_message(told);
+            let written = spinner.bar.suspend(|| writer.write(&batch));
+            if destination.is_left(written)? {
+                return Ok(count);
             }
         }
-        let finished = spinner
-            .bar
-            .suspend(|| writer.finish())
-            .map_err(CliError::from);
-        match finished {
-            Ok(out) => drop(out),
-            Err(error) if error.is_broken_pipe() && destination.is_screen() => {}
-            Err(error) => return Err(error),
-        }
+        let finished = spinner.bar.suspend(|| writer.finish());
+        destination.is_left(finished)?;
         if let Some(file) = file {
             file.keep()?;
         }
@@ -130,8 +115,13 @@ impl Session {
 }
 
 impl Destination {
-    fn is_screen(&self) -> bool {
-        matches!(self, Self::Screen(_))
+    /// Whether the pager was left before the end, which is no failure.
+    fn is_left(&self, written: Result<(), FormatError>) -> Result<bool, CliError> {
+        match (self, written.map_err(CliError::from)) {
+            (_, Ok(())) => Ok(false),
+            (Self::Screen(_), Err(error)) if error.is_broken_pipe() => Ok(true),
+            (_, Err(error)) => Err(error),
+        }
     }
 
     fn open(&self) -> Result<(Out, Option<PartialFile>), CliError> {
@@ -208,8 +198,7 @@ impl Spinner {
                 return done;
             }
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            self.bar
-                .set_style(indicatif::ProgressStyle::default_spinner());
+            self.bar.set_style(ProgressStyle::default_spinner());
             self.bar.enable_steady_tick(TICK);
         }
         work.await
