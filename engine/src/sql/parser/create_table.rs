@@ -20,7 +20,7 @@ const CLAUSES: &str =
 
 /// `CREATE [OR REPLACE] TABLE …`; the words up to `TABLE` are known to be there.
 pub(super) fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError> {
-    let (tokens, clauses) = lift_clauses(tokens)?;
+    let (tokens, clauses) = lift_clauses(&tokens)?;
     let mut cursor = Cursor::new(tokens);
     cursor.expect(&["CREATE"])?;
     let or_replace = cursor.take_all(&["OR", "REPLACE"]);
@@ -68,7 +68,7 @@ struct Clauses {
 }
 
 /// Takes the clauses that stand outside of parentheses out of the tokens.
-fn lift_clauses(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, Clauses), ParseError> {
+fn lift_clauses(tokens: &[TokenWithSpan]) -> Result<(Vec<TokenWithSpan>, Clauses), ParseError> {
     let mut rest = Vec::with_capacity(tokens.len());
     let mut clauses = Clauses::default();
     let mut index = 0;
@@ -76,7 +76,7 @@ fn lift_clauses(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, Claus
         let start = index;
         let head = clause_head(&tokens[index..]);
         index += head.unwrap_or(0);
-        index = skip_group(&tokens, index);
+        index = skip_group(tokens, index);
         match head {
             Some(_) => parse_clause(tokens[start..index].to_vec(), &mut clauses)?,
             None => rest.extend_from_slice(&tokens[start..index]),

@@ -27,8 +27,7 @@ pub use error::ParseError;
 pub(crate) use redact::redact;
 pub use statement::{AdminStatement, ParsedStatement, Statement};
 pub(crate) use statement::{
-    CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable, PartitionTransform, Password,
-    SortBy,
+    CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable, PartitionTransform, SortBy,
 };
 
 /// Parses exactly one statement; a trailing semicolon and comments are fine.

@@ -314,13 +314,6 @@ fn takes_type_arguments(token: &Token) -> bool {
         && matches!(word.keyword, Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP))
 }
 
-fn is_set_operator(keyword: Keyword) -> bool {
-    matches!(
-        keyword,
-        Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS
-    )
-}
-
 fn close_group(levels: &mut Levels, token: &TokenWithSpan) -> Result<(), ParseError> {
     // An open `<` was a comparison with a column called `array`, or the parser will complain.
     while levels.close(&Token::Gt) {}
