@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use quiver_catalog::{CatalogVersion, Clock, ErrorKind, TenantId};
+use quiver_catalog::{Clock, ErrorKind, TenantId};
 use quiver_proto::{
     CloseSessionResult, CloseSessionStatus, GetSessionOptionsResult, SessionOptionValue,
     SetSessionOptionsRequest, SetSessionOptionsResult,
@@ -90,36 +90,6 @@ pub(crate) trait SessionNames {
 
     /// The schema's name as it is spelled in the catalog, if there is such a schema.
     fn schema(&self, name: &str) -> Option<String>;
-}
-
-/// The names that are valid in a session of one tenant: the tenant itself as the only catalog, and
-/// its schemas.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TenantNames<'a> {
-    /// The tenant's name.
-    pub(crate) tenant: &'a str,
-    /// The tenant's schemas.
-    pub(crate) version: &'a CatalogVersion,
-    /// Schemas beside them, such as `information_schema`.
-    pub(crate) virtual_schemas: &'a [&'a str],
-}
-
-impl SessionNames for TenantNames<'_> {
-    fn catalog(&self, name: &str) -> Option<String> {
-        name.eq_ignore_ascii_case(self.tenant)
-            .then(|| self.tenant.to_owned())
-    }
-
-    fn schema(&self, name: &str) -> Option<String> {
-        if let Some(schema) = self.version.schema(name) {
-            return Some(schema.name.clone());
-        }
-        let own = |schema: &&&str| schema.eq_ignore_ascii_case(name);
-        self.virtual_schemas
-            .iter()
-            .find(own)
-            .map(|schema| (*schema).to_owned())
-    }
 }
 
 /// The options of one session as they are in force.

@@ -102,6 +102,7 @@ fn engine(error: &EngineError, depth: usize) -> Failure {
         EngineError::DataFusion(error) => datafusion(error, depth),
         EngineError::Arrow(error) => arrow(error, depth),
         EngineError::Catalog(error) => error.failure(),
+        EngineError::Parquet(error) => parquet(error, depth),
         other => Failure {
             kind: other.kind(),
             message: with_sources(other),

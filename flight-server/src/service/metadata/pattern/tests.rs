@@ -1,3 +1,9 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use arrow::array::StringArray;
+use arrow::compute::like;
+use proptest::prelude::*;
+
 use super::*;
 
 #[track_caller]
@@ -58,4 +64,21 @@ fn many_wildcards_stay_cheap() {
     let pattern = Pattern::new(Some(&"%a".repeat(200)));
     assert!(!pattern.matches(&"a".repeat(199)));
     assert!(pattern.matches(&"a".repeat(400)));
+}
+
+proptest! {
+    /// `LIKE` of SQL and the patterns of metadata mean the same.
+    #[test]
+    fn agrees_with_like(pattern in "[ab%_ä]{0,8}", name in "[abä]{0,8}") {
+        let names = StringArray::from(vec![name.clone()]);
+        let expected = like(&names, &StringArray::new_scalar(&pattern)).unwrap().value(0);
+        prop_assert_eq!(Pattern::new(Some(&pattern)).matches(&name), expected);
+    }
+
+    #[test]
+    fn an_escaped_name_matches_itself_alone(name in "[ab%_\\\\]{0,6}", other in "[ab%_\\\\]{0,6}") {
+        let escaped = name.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+        prop_assert_eq!(Pattern::new(Some(&escaped)).matches(&other), name == other);
+        prop_assert!(Pattern::new(Some(&escaped)).matches(&name));
+    }
 }
