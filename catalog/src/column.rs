@@ -1,7 +1,8 @@
 //! Columns with the ids that tie them to the fields of a Parquet file.
 //!
-//! Nested columns are a tree in the order of DuckLake: a struct's fields, a list's `element`, a map's
-//! `key` and `value`. Ids never change, so a renamed column still finds its values in old segments.
+//! Nested columns are a tree in the order of DuckLake: a struct's fields, a list's `element`, a
+//! map's `key` and `value`. Ids never change, so a renamed column still finds its values in old
+//! segments.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -50,7 +51,8 @@ impl Column {
         Field::new(&self.name, self.data_type.clone(), self.nullable)
     }
 
-    /// The Arrow field as a Parquet writer needs it: it and every nested field carry their field id.
+    /// The Arrow field as a Parquet writer needs it: it and every nested field carry their field
+    /// id.
     pub fn to_parquet_field(&self) -> Field {
         let children = self.children.iter().map(Self::to_parquet_field).collect();
         let data_type = nested_type(&self.data_type, children);
@@ -58,7 +60,8 @@ impl Column {
         Field::new(&self.name, data_type, self.nullable).with_metadata(metadata)
     }
 
-    /// The columns that hold values, in order: itself if it is not nested. Statistics are kept for these.
+    /// The columns that hold values, in order: itself if it is not nested. Statistics are kept for
+    /// these.
     pub fn leaves(&self) -> Vec<&Self> {
         if self.is_leaf() {
             return vec![self];

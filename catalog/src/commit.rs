@@ -1,7 +1,9 @@
-//! One commit: validated and computed in memory, written in one transaction, published when durable.
+//! One commit: validated and computed in memory, written in one transaction, published when
+//! durable.
 //!
 //! An outcome can be unknown: COMMIT failed, or whoever waited for it went away. The committer then
-//! holds a doubt, and nothing else is written until the database has been asked for the commit's token.
+//! holds a doubt, and nothing else is written until the database has been asked for the commit's
+//! token.
 
 use std::sync::Arc;
 
@@ -68,7 +70,8 @@ pub(crate) async fn commit(catalog: &TenantCatalog, commit: Commit) -> Result<Ar
     }
 }
 
-/// Resolves a doubt; returns whether the doubtful commit happened. Afterwards memory and database agree.
+/// Resolves a doubt; returns whether the doubtful commit happened. Afterwards memory and database
+/// agree.
 pub(crate) async fn settle(catalog: &TenantCatalog, committer: &mut Committer) -> Result<bool> {
     let Some(doubt) = &committer.doubt else {
         return Ok(false);
@@ -133,7 +136,7 @@ fn set_flushed(version: &mut CatalogVersion, base: &CatalogVersion, commit: &Com
             if base.table_by_id(*table_id).is_some() {
                 continue;
             }
-            return Err(CatalogError::not_found("table", table_id));
+            return Err(CatalogError::not_found("table", &table_id));
         };
         if *sequence < table.flushed_sequence {
             let detail = format!(

@@ -1,7 +1,8 @@
 //! The control catalog: the node's tenants, users and settings, in one `SQLite` file of mode 0600.
 //!
-//! Everything but settings is also held in memory, so the checks that every request makes do not touch
-//! the database. Ids and directories are never used again; a dropped tenant stays as a tombstone.
+//! Everything but settings is also held in memory, so the checks that every request makes do not
+//! touch the database. Ids and directories are never used again; a dropped tenant stays as a
+//! tombstone.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::sqlite;
 
 mod directory;
 mod password;
+mod principals;
 mod store;
 
 #[cfg(test)]
@@ -25,63 +27,7 @@ mod tests;
 
 use directory::Directory;
 use password::Hasher;
-
-/// A tenant of this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenant {
-    /// Never used again.
-    pub id: TenantId,
-    /// Name, unique without regard to case among the tenants that are not dropped.
-    pub name: String,
-    /// Its folder below `tenants/`; fixed when it was created and never used by another tenant.
-    pub directory: String,
-    /// When it was created, in microseconds since 1970.
-    pub created_micros: i64,
-}
-
-/// A user of one tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// Never used again.
-    pub id: UserId,
-    /// The tenant it belongs to.
-    pub tenant_id: TenantId,
-    /// Name, unique in its tenant without regard to case.
-    pub name: String,
-    /// Whether it may administer the node: tenants and the users of all of them.
-    pub node_admin: bool,
-    /// When it was created, in microseconds since 1970.
-    pub created_micros: i64,
-}
-
-/// A user that is to be created.
-#[derive(Clone)]
-pub struct NewUser {
-    /// The tenant it will belong to.
-    pub tenant_id: TenantId,
-    /// Its name: letters, digits, `_`, `.` and `-`.
-    pub name: String,
-    /// Its password; only a hash of it is kept.
-    pub password: String,
-    /// Whether it may administer the node.
-    pub node_admin: bool,
-}
-
-impl std::fmt::Debug for NewUser {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            tenant_id,
-            name,
-            node_admin,
-            password: _,
-        } = self;
-        f.debug_struct("NewUser")
-            .field("tenant_id", tenant_id)
-            .field("name", name)
-            .field("node_admin", node_admin)
-            .finish_non_exhaustive()
-    }
-}
+pub use principals::{NewUser, Tenant, User};
 
 /// The node's tenants, users and settings.
 #[derive(Debug)]
@@ -145,8 +91,8 @@ impl ControlCatalog {
         Ok(tenant)
     }
 
-    /// Drops a tenant and its users. Its files stay until the caller removes them; its id and directory
-    /// are never used again.
+    /// Drops a tenant and its users. Its files stay until the caller removes them; its id and
+    /// directory are never used again.
     ///
     /// # Errors
     /// `NotFound`.
@@ -154,7 +100,7 @@ impl ControlCatalog {
         let mut slot = self.connection.lock().await;
         self.refresh_if_unsure(&mut slot).await?;
         let tenant = self.directory.read().tenant_by_name(name).cloned();
-        let tenant = tenant.ok_or_else(|| CatalogError::not_found("tenant", name))?;
+        let tenant = tenant.ok_or_else(|| CatalogError::not_found("tenant", &name))?;
         let mut connection = self.take(&mut slot)?;
         store::drop_tenant(&mut connection, tenant.id, self.clock.now_micros()).await?;
         *slot = Some(connection);
@@ -194,8 +140,8 @@ impl ControlCatalog {
     /// Adds a user.
     ///
     /// # Errors
-    /// `InvalidArgument` for a bad name or password, `NotFound` for an unknown tenant, `AlreadyExists`
-    /// for a taken name.
+    /// `InvalidArgument` for a bad name or password, `NotFound` for an unknown tenant,
+    /// `AlreadyExists` for a taken name.
     pub async fn create_user(&self, user: NewUser) -> Result<User> {
         check_principal_name("user", &user.name)?;
         let password_hash = self.hasher.hash(user.password).await?;
@@ -204,7 +150,7 @@ impl ControlCatalog {
         {
             let directory = self.directory.read();
             if directory.tenant_by_id(user.tenant_id).is_none() {
-                return Err(CatalogError::not_found("tenant", user.tenant_id));
+                return Err(CatalogError::not_found("tenant", &user.tenant_id));
             }
             if directory.user_by_name(user.tenant_id, &user.name).is_some() {
                 return Err(CatalogError::AlreadyExists {
@@ -235,7 +181,7 @@ impl ControlCatalog {
         let mut slot = self.connection.lock().await;
         self.refresh_if_unsure(&mut slot).await?;
         let user = self.directory.read().user_by_id(id).cloned();
-        let user = user.ok_or_else(|| CatalogError::not_found("user", id))?;
+        let user = user.ok_or_else(|| CatalogError::not_found("user", &id))?;
         let mut connection = self.take(&mut slot)?;
         store::delete_user(&mut connection, id).await?;
         *slot = Some(connection);
@@ -252,7 +198,7 @@ impl ControlCatalog {
         let mut slot = self.connection.lock().await;
         self.refresh_if_unsure(&mut slot).await?;
         if self.directory.read().user_by_id(id).is_none() {
-            return Err(CatalogError::not_found("user", id));
+            return Err(CatalogError::not_found("user", &id));
         }
         let mut connection = self.take(&mut slot)?;
         store::update_password(&mut connection, id, &password_hash).await?;
@@ -285,7 +231,8 @@ impl ControlCatalog {
         Ok(self.directory.read().user_by_name(tenant_id, name).cloned())
     }
 
-    /// The user with this name and password. Unknown tenants and users take as long as wrong passwords.
+    /// The user with this name and password. Unknown tenants and users take as long as wrong
+    /// passwords.
     ///
     /// # Errors
     /// `Unauthenticated` without saying what is wrong.
@@ -346,8 +293,8 @@ impl ControlCatalog {
         }
     }
 
-    /// After a failed or cancelled call nobody knows what is in the database: read it again, behind the
-    /// write lock, which an abandoned statement may still hold.
+    /// After a failed or cancelled call nobody knows what is in the database: read it again, behind
+    /// the write lock, which an abandoned statement may still hold.
     async fn refresh_if_unsure(&self, slot: &mut Option<SqliteConnection>) -> Result<()> {
         if slot.is_some() {
             return Ok(());

@@ -1,8 +1,9 @@
 //! The tables of a catalog database.
 //!
-//! The `ducklake_*` tables are those of DuckLake 1.0 in the types that DuckDB itself uses in `SQLite`.
-//! Their columns are fixed: DuckDB inserts by position, so one column more would break it. What is ours
-//! alone stands in `quiver_*` tables of the same database, so one transaction covers both.
+//! The `ducklake_*` tables are those of DuckLake 1.0 in the types that DuckDB itself uses in
+//! `SQLite`. Their columns are fixed: DuckDB inserts by position, so one column more would break
+//! it. What is ours alone stands in `quiver_*` tables of the same database, so one transaction
+//! covers both.
 
 /// The catalog format that is written and read.
 pub(crate) const DUCKLAKE_VERSION: &str = "1.0";

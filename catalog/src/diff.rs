@@ -1,9 +1,10 @@
-//! What differs between two versions: exactly what a commit has to write. Because it is computed from
-//! the versions and not from the changes, memory and database cannot drift apart.
+//! What differs between two versions: exactly what a commit has to write. Because it is computed
+//! from the versions and not from the changes, memory and database cannot drift apart.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::load::quoted;
+use crate::names::quoted;
 use crate::segment::Segment;
 use crate::table::{SchemaVersion, TableVersion};
 use crate::version::CatalogVersion;
@@ -30,21 +31,47 @@ impl<'a> Diff<'a> {
             let changed = of.schemas().filter(|schema| !is_in(without, schema));
             changed.map(Arc::as_ref).collect()
         };
-        let tables = |of: &'a CatalogVersion, without: &CatalogVersion| {
-            let changed = of
-                .tables()
-                .filter(|table| without.table_by_id(table.id).is_none());
-            changed.map(Arc::as_ref).collect()
-        };
-        Self {
+        let mut diff = Self {
             dropped_schemas: schemas(before, after),
-            dropped_tables: tables(before, after),
+            dropped_tables: vec![],
             created_schemas: schemas(after, before),
-            created_tables: tables(after, before),
-            appended: after
-                .tables()
-                .filter_map(|table| appended(before, table))
-                .collect(),
+            created_tables: vec![],
+            appended: vec![],
+        };
+        diff.compare_tables(before, after);
+        diff
+    }
+
+    /// Both sides in the order of their ids: looking each table up on the other side would dominate
+    /// commits to catalogs with thousands of tables.
+    fn compare_tables(&mut self, before: &'a CatalogVersion, after: &'a CatalogVersion) {
+        let (mut old, mut new) = (before.tables().peekable(), after.tables().peekable());
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(left), Some(right)) => left.id.cmp(&right.id),
+            };
+            let left = if order.is_le() { old.next() } else { None };
+            let right = if order.is_ge() { new.next() } else { None };
+            match (left, right) {
+                (Some(left), Some(right)) if Arc::ptr_eq(left, right) => {}
+                (Some(left), Some(right)) => self.add_appended(right, left.segments.len()),
+                (Some(left), None) => self.dropped_tables.push(left),
+                (None, Some(right)) => {
+                    self.created_tables.push(right);
+                    self.add_appended(right, 0);
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn add_appended(&mut self, table: &'a TableVersion, known: usize) {
+        let new = &table.segments[known..];
+        if !new.is_empty() {
+            self.appended.push((table, new));
         }
     }
 
@@ -89,17 +116,4 @@ impl<'a> Diff<'a> {
             .chain(appended);
         all.collect::<Vec<_>>().join(",")
     }
-}
-
-fn appended<'a>(
-    before: &CatalogVersion,
-    table: &'a Arc<TableVersion>,
-) -> Option<(&'a TableVersion, &'a [Arc<Segment>])> {
-    let known = match before.table_by_id(table.id) {
-        Some(old) if Arc::ptr_eq(old, table) => return None,
-        Some(old) => old.segments.len(),
-        None => 0,
-    };
-    let new = &table.segments[known..];
-    (!new.is_empty()).then_some((table, new))
 }

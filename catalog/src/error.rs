@@ -171,10 +171,11 @@ impl CatalogError {
             | Self::InvalidArgument { .. } => ErrorKind::InvalidArgument,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::AlreadyExists { .. } => ErrorKind::AlreadyExists,
-            Self::SchemaNotEmpty { .. } | Self::NotDroppable { .. } => ErrorKind::Precondition,
+            Self::SchemaNotEmpty { .. }
+            | Self::NotDroppable { .. }
+            | Self::ForeignCommit { .. } => ErrorKind::Precondition,
             Self::InvalidSegment { .. } | Self::InvalidCommit { .. } => ErrorKind::Internal,
             Self::WrongCredentials => ErrorKind::Unauthenticated,
-            Self::ForeignCommit { .. } => ErrorKind::Conflict,
             Self::UnsupportedCatalog { .. } => ErrorKind::Unsupported,
             Self::Corruption { .. } => ErrorKind::Corruption,
             Self::Storage { source, .. } => storage_kind(source),
@@ -188,7 +189,7 @@ impl CatalogError {
         self.kind().retryable()
     }
 
-    pub(crate) fn not_found(what: &'static str, name: impl ToString) -> Self {
+    pub(crate) fn not_found(what: &'static str, name: &(impl ToString + ?Sized)) -> Self {
         Self::NotFound {
             what,
             name: name.to_string(),

@@ -1,7 +1,8 @@
 //! The ids of everything a catalog names.
 //!
-//! Ids are never used again within their scope: tenants and users in the control catalog, all others
-//! in their tenant's catalog. Code and logs carry ids; names are only for people and may change.
+//! Ids are never used again within their scope: tenants and users in the control catalog, all
+//! others in their tenant's catalog. Code and logs carry ids; names are only for people and may
+//! change.
 
 use std::fmt;
 

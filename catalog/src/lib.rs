@@ -1,9 +1,9 @@
 //! What exists and where: the catalog of each tenant and the control catalog of the node.
 //!
-//! A tenant's catalog is a DuckLake 1.0 database in one `SQLite` file: schemas, tables, segments with
-//! their statistics, and the snapshots that DuckDB reads too. [`TenantCatalog`] commits to it;
-//! [`CatalogVersion`] is one immutable state of it in memory. [`ControlCatalog`] knows tenants, users
-//! and settings. Nothing here knows of rows, the write-ahead log, queries or the network.
+//! A tenant's catalog is a DuckLake 1.0 database in one `SQLite` file: schemas, tables, segments
+//! with their statistics, and the snapshots that DuckDB reads too. [`TenantCatalog`] commits to it;
+//! [`CatalogVersion`] is one immutable state of it in memory. [`ControlCatalog`] knows tenants,
+//! users and settings. Nothing here knows of rows, the write-ahead log, queries or the network.
 
 mod change;
 mod clock;

@@ -26,8 +26,6 @@ mod columns;
 mod rows;
 mod segments;
 
-pub(crate) use columns::quoted;
-
 /// The newest version and the id counter that goes with it.
 pub(crate) struct Loaded {
     pub(crate) version: CatalogVersion,
@@ -64,7 +62,7 @@ pub(crate) async fn at_snapshot(
 ) -> Result<CatalogVersion> {
     let snapshot = rows::snapshot(connection, snapshot_id)
         .await?
-        .ok_or_else(|| CatalogError::not_found("snapshot", snapshot_id))?;
+        .ok_or_else(|| CatalogError::not_found("snapshot", &snapshot_id))?;
     read(connection, path, snapshot).await
 }
 
@@ -140,13 +138,14 @@ struct TableParts {
 
 fn add_table(version: &mut CatalogVersion, row: TableRow, parts: TableParts) -> Result<()> {
     let id = TableId(row.table_id);
-    let schema = Arc::clone(
-        version
-            .schema_by_id(SchemaId(row.schema_id))
-            .ok_or_else(|| {
-                CatalogError::corruption(format!("table {id} is in schema {}", row.schema_id))
-            })?,
-    );
+    // Changed in place: nobody else holds this version yet.
+    let schema = Arc::make_mut(&mut version.schemas)
+        .values_mut()
+        .find(|schema| schema.id.0 == row.schema_id)
+        .map(Arc::make_mut)
+        .ok_or_else(|| {
+            CatalogError::corruption(format!("table {id} is in schema {}", row.schema_id))
+        })?;
     if parts.columns.is_empty() {
         return Err(CatalogError::corruption(format!(
             "table {id} has no columns"
@@ -171,13 +170,10 @@ fn add_table(version: &mut CatalogVersion, row: TableRow, parts: TableParts) -> 
         column_stats: Arc::default(),
     };
     add_segments(&mut table, parts.segments)?;
-    let key = fold(&table.name);
-    let mut schema = schema.as_ref().clone();
-    if schema.tables.insert(key, id).is_some() {
+    if schema.tables.insert(fold(&table.name), id).is_some() {
         let reason = format!("two tables are named {}", table.qualified_name());
         return Err(CatalogError::corruption(reason));
     }
-    Arc::make_mut(&mut version.schemas).insert(fold(&schema.name), Arc::new(schema));
     version.tables.insert(id, Arc::new(table));
     Ok(())
 }

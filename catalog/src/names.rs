@@ -1,6 +1,7 @@
 //! Which names objects may have, and which folders they get.
 //!
-//! Names are unique without regard to case because DuckDB, which reads the same catalog, folds them.
+//! Names are unique without regard to case because DuckDB, which reads the same catalog, folds
+//! them.
 
 use crate::error::{CatalogError, Result};
 
@@ -72,4 +73,9 @@ pub(crate) fn directory(name: &str, prefix: char, id: i64) -> String {
     } else {
         format!("{prefix}{id}/")
     }
+}
+
+/// A name as an SQL expression.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,5 +1,5 @@
-//! Opening a catalog database: making it if asked to, checking that it can be used, moving it to where
-//! it lies now, counting up its epoch.
+//! Opening a catalog database: making it if asked to, checking that it can be used, moving it to
+//! where it lies now, counting up its epoch.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -26,7 +26,7 @@ pub(crate) async fn open(options: &CatalogOptions, clock: &dyn Clock) -> Result<
     let data_path = data_path_text(&options.data_path)?;
     let is_new = !options.path.exists();
     if is_new && !options.create {
-        return Err(CatalogError::not_found("catalog", options.path.display()));
+        return Err(CatalogError::not_found("catalog", &options.path.display()));
     }
     let mut connection = sqlite::connect(&options.path, options.create).await?;
     let epoch = prepare(&mut connection, options, &data_path, clock).await?;
@@ -60,7 +60,7 @@ async fn prepare(
     let mut transaction = sqlite::begin(connection).await?;
     if !has_catalog(&mut transaction).await? {
         if !options.create {
-            return Err(CatalogError::not_found("catalog", options.path.display()));
+            return Err(CatalogError::not_found("catalog", &options.path.display()));
         }
         initialise(&mut transaction, clock.now_micros()).await?;
     }
@@ -187,8 +187,8 @@ fn data_path_text(path: &Path) -> Result<String> {
     Ok(format!("{}/", text.trim_end_matches('/')))
 }
 
-/// Makes the name of a new database durable. Opens the directory only: opening the file itself would,
-/// on closing it, drop the locks that `SQLite` holds in this process.
+/// Makes the name of a new database durable. Opens the directory only: opening the file itself
+/// would, on closing it, drop the locks that `SQLite` holds in this process.
 pub(crate) async fn sync_parent(path: &Path) -> Result<()> {
     let Some(parent) = path.parent().map(Path::to_owned) else {
         return Ok(());

@@ -1,8 +1,9 @@
 //! Pruning inside the database: which segments may hold matching rows. Used by tools and tests; the
 //! engine prunes in memory with the same statistics.
 //!
-//! Safety rule: a segment is left out only if its bounds prove that no row matches. Bounds in a form in
-//! which the database cannot compare them right (infinities, years beyond 9999) prove nothing.
+//! Safety rule: a segment is left out only if its bounds prove that no row matches. Bounds in a
+//! form in which the database cannot compare them right (infinities, years beyond 9999) prove
+//! nothing.
 
 use arrow::datatypes::DataType;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
@@ -12,7 +13,8 @@ use crate::ids::{ColumnId, SegmentId, TableId};
 use crate::stats::is_bound;
 use crate::version::CatalogVersion;
 
-/// A condition on one leaf column that is not inside a list or map. Rows with nulls match only `IsNull`.
+/// A condition on one leaf column that is not inside a list or map. Rows with nulls match only
+/// `IsNull`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnPredicate {
     /// The column.
@@ -48,7 +50,7 @@ pub(crate) async fn prune_segments(
 ) -> Result<Vec<SegmentId>> {
     let table = version
         .table_by_id(table_id)
-        .ok_or_else(|| CatalogError::not_found("table", table_id))?;
+        .ok_or_else(|| CatalogError::not_found("table", &table_id))?;
     let mut query = QueryBuilder::<Sqlite>::new(
         "SELECT data_file_id FROM ducklake_data_file f WHERE f.table_id = ",
     );
@@ -61,7 +63,7 @@ pub(crate) async fn prune_segments(
     for predicate in predicates {
         let id = predicate.column_id;
         let column = table.column_by_id(id).filter(|column| column.is_leaf());
-        let column = column.ok_or_else(|| CatalogError::not_found("column", id))?;
+        let column = column.ok_or_else(|| CatalogError::not_found("column", &id))?;
         push_predicate(&mut query, table_id, &column.data_type, predicate)?;
     }
     query.push(" ORDER BY data_file_id");
@@ -138,8 +140,8 @@ fn comparison(data_type: &DataType) -> Option<Comparison> {
     })
 }
 
-/// The proof that no value matches: the bound stands in this relation to the value. A NaN is above every
-/// number and outside the bounds, so a segment that may hold one is excluded from below only.
+/// The proof that no value matches: the bound stands in this relation to the value. A NaN is above
+/// every number and outside the bounds, so a segment that may hold one is excluded from below only.
 fn push_excludes(
     query: &mut QueryBuilder<Sqlite>,
     data_type: &DataType,

@@ -11,8 +11,8 @@ pub struct ColumnStats {
     pub column_size_bytes: u64,
     /// Values that are not null; with lists it counts elements, not rows.
     pub value_count: u64,
-    /// Nulls, at whatever level of nesting they stand. Where other writers know nothing, both counts
-    /// are 0 although there are rows.
+    /// Nulls, at whatever level of nesting they stand. Where other writers know nothing, both
+    /// counts are 0 although there are rows.
     pub null_count: u64,
     /// A lower bound in DuckLake's text form; `None` if unknown or if there are no values.
     pub min: Option<String>,

@@ -1,5 +1,5 @@
-//! The gate that every new segment passes before it can become durable: what it says about itself must
-//! be possible and complete. Wrong statistics would make queries skip rows.
+//! The gate that every new segment passes before it can become durable: what it says about itself
+//! must be possible and complete. Wrong statistics would make queries skip rows.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;

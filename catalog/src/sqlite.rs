@@ -1,7 +1,7 @@
 //! Connections to `SQLite`, and the few conversions that its types need.
 //!
-//! Every connection costs a thread, so a catalog keeps one for writing and opens one for reading when
-//! it is first needed.
+//! Every connection costs a thread, so a catalog keeps one for writing and opens one for reading
+//! when it is first needed.
 
 use std::path::Path;
 use std::time::Duration;

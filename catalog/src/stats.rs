@@ -1,4 +1,5 @@
-//! Bounds in DuckLake's text form: how they compare, and how those of segments become those of a table.
+//! Bounds in DuckLake's text form: how they compare, and how those of segments become those of a
+//! table.
 //!
 //! Bounds may be loose but must bound. Wherever a text is not understood the bound is given up,
 //! never guessed.

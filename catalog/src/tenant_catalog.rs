@@ -1,8 +1,8 @@
 //! A tenant's catalog: the database file, the current version in memory, and the one committer.
 //!
-//! Guarantees: a commit is durable before it is visible; commits happen one after the other; after an
-//! unknown outcome (a failed or cancelled COMMIT) the next call finds out what happened before it
-//! does anything else. Reads of the current version never touch the database.
+//! Guarantees: a commit is durable before it is visible; commits happen one after the other; after
+//! an unknown outcome (a failed or cancelled COMMIT) the next call finds out what happened before
+//! it does anything else. Reads of the current version never touch the database.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use parking_lot::RwLock;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::Mutex;
+use tracing::instrument;
 use uuid::Uuid;
 
 use crate::change::{Commit, IdempotencyRecord};
@@ -68,8 +69,9 @@ impl TenantCatalog {
     /// Opens a catalog, or makes one, and counts up its epoch.
     ///
     /// # Errors
-    /// `NotFound` if there is none and none is to be made; `Unsupported` and `Corruption` if it cannot
-    /// be used; `Unavailable` if the file system refuses.
+    /// `NotFound` if there is none and none is to be made; `Unsupported` and `Corruption` if it
+    /// cannot be used; `Unavailable` if the file system refuses.
+    #[instrument(name = "catalog.open", skip_all, fields(path = %options.path.display()))]
     pub async fn open(options: CatalogOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let opened = open::open(&options, clock.as_ref()).await?;
         Ok(Self {
@@ -91,8 +93,8 @@ impl TenantCatalog {
         Arc::clone(&self.state.read().version)
     }
 
-    /// Takes ids for new schemas and tables; returns the first of `count`. Ids that never reach a commit
-    /// may be handed out again after a restart.
+    /// Takes ids for new schemas and tables; returns the first of `count`. Ids that never reach a
+    /// commit may be handed out again after a restart.
     pub fn reserve_ids(&self, count: i64) -> i64 {
         self.next_catalog_id
             .fetch_add(count.max(0), Ordering::Relaxed)
@@ -113,14 +115,16 @@ impl TenantCatalog {
         self.state.read().dropped.get(&table_id).copied()
     }
 
-    /// Makes all parts of a commit true at once, durably. A commit without changes writes no snapshot.
+    /// Makes all parts of a commit true at once, durably. A commit without changes writes no
+    /// snapshot.
     ///
-    /// May be cancelled at any point: then it happened as a whole or not at all, and the next call knows
-    /// which.
+    /// May be cancelled at any point: then it happened as a whole or not at all, and the next call
+    /// knows which.
     ///
     /// # Errors
     /// Those of [`CatalogVersion::apply`], and `Internal` for sequences that go down: nothing was
     /// committed. `Unavailable`: nothing was committed, or [`Self::committed_sequence`] tells.
+    #[instrument(name = "catalog.commit", skip_all, fields(changes = commit.changes.len()))]
     pub async fn commit(&self, commit: Commit) -> Result<Arc<CatalogVersion>> {
         commit::commit(self, commit).await
     }
@@ -148,7 +152,8 @@ impl TenantCatalog {
         private::idempotency(self.reader(&mut reader).await?).await
     }
 
-    /// Forgets ingests that are older than a time, and the oldest beyond a number. Returns how many.
+    /// Forgets ingests that are older than a time, and the oldest beyond a number. Returns how
+    /// many.
     ///
     /// # Errors
     /// `Unavailable` if the database cannot be written.
@@ -198,7 +203,8 @@ impl TenantCatalog {
     /// decided by the database. Never leaves out a segment that does.
     ///
     /// # Errors
-    /// `NotFound` for unknown tables, `InvalidArgument` for values that are not of their column's type.
+    /// `NotFound` for unknown tables, `InvalidArgument` for values that are not of their column's
+    /// type.
     pub async fn prune_segments(
         &self,
         table_id: TableId,
@@ -227,8 +233,8 @@ impl TenantCatalog {
         Ok(())
     }
 
-    /// Takes the connection for writing out of the committer; whoever fails or is cancelled does not put
-    /// it back, and the next one opens a new one.
+    /// Takes the connection for writing out of the committer; whoever fails or is cancelled does
+    /// not put it back, and the next one opens a new one.
     pub(crate) async fn writer(&self, committer: &mut Committer) -> Result<SqliteConnection> {
         match committer.connection.take() {
             Some(connection) => Ok(connection),

@@ -1,8 +1,8 @@
 //! A tenant's catalog at one snapshot, as an immutable value.
 //!
-//! Versions share what did not change. [`CatalogVersion::apply`] is the only way in which one version
-//! becomes another in memory: for the committer, and for open transactions that look at their own
-//! uncommitted changes. It knows nothing of SQL.
+//! Versions share what did not change. [`CatalogVersion::apply`] is the only way in which one
+//! version becomes another in memory: for the committer, and for open transactions that look at
+//! their own uncommitted changes. It knows nothing of SQL.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

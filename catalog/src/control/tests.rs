@@ -38,7 +38,10 @@ async fn everything_survives_reopening() {
     control.close().await.unwrap();
 
     let control = open(folder.path()).await;
-    assert_eq!(control.tenants().await.unwrap(), [acme.clone()]);
+    assert_eq!(
+        control.tenants().await.unwrap(),
+        std::slice::from_ref(&acme)
+    );
     assert_eq!(
         control.tenant_by_name("ACME").await.unwrap(),
         Some(acme.clone())

@@ -9,6 +9,7 @@ use super::{by_table, failed};
 use crate::column::Column;
 use crate::error::{CatalogError, Result};
 use crate::ids::{ColumnId, SnapshotId, TableId};
+use crate::names::quoted;
 use crate::table::SortColumn;
 use crate::types::Shape;
 
@@ -164,9 +165,4 @@ pub(super) async fn read_sort_keys(
         sort_keys.insert(table_id, sort_key);
     }
     Ok(sort_keys)
-}
-
-/// A column as an expression.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -12,8 +12,8 @@ use crate::ids::{ColumnId, SegmentId, SnapshotId, TableId};
 use crate::segment::{ColumnStats, Segment};
 use crate::sqlite::unsigned;
 
-/// File id, table, first snapshot, path, path is relative, rows, size, footer size, first row id; and
-/// whether something is set that only other writers use.
+/// File id, table, first snapshot, path, path is relative, rows, size, footer size, first row id;
+/// and whether something is set that only other writers use.
 type FileColumns = (
     i64,
     i64,

@@ -71,7 +71,7 @@ fn create_schema(version: &mut CatalogVersion, id: SchemaId, name: &str) -> Resu
 fn drop_schema(version: &mut CatalogVersion, id: SchemaId) -> Result<()> {
     let schema = version
         .schema_by_id(id)
-        .ok_or_else(|| CatalogError::not_found("schema", id))?;
+        .ok_or_else(|| CatalogError::not_found("schema", &id))?;
     let name = schema.name.clone();
     if id == MAIN_SCHEMA {
         return Err(CatalogError::NotDroppable {
@@ -93,14 +93,13 @@ fn create_table(version: &mut CatalogVersion, table: &NewTable) -> Result<()> {
     check_object_name("table", &table.name)?;
     let schema = version
         .schema_by_id(table.schema_id)
-        .ok_or_else(|| CatalogError::not_found("schema", table.schema_id))?;
+        .ok_or_else(|| CatalogError::not_found("schema", &table.schema_id))?;
     if schema.table_id(&table.name).is_some() {
         return Err(CatalogError::AlreadyExists {
             what: "table",
             name: table.name.clone(),
         });
     }
-    let schema = Arc::clone(schema);
     check_unused_id(version, table.table_id.0)?;
     check_columns(table)?;
     let created = TableVersion {
@@ -125,10 +124,10 @@ fn create_table(version: &mut CatalogVersion, table: &NewTable) -> Result<()> {
         created_snapshot: version.snapshot_id,
         column_stats: Arc::default(),
     };
-    version.tables.insert(created.id, Arc::new(created));
-    with_schema(version, &schema.name, |schema| {
+    with_schema(version, &created.schema_name, |schema| {
         schema.tables.insert(fold(&table.name), table.table_id);
     });
+    version.tables.insert(created.id, Arc::new(created));
     Ok(())
 }
 
@@ -136,7 +135,7 @@ fn drop_table(version: &mut CatalogVersion, id: TableId) -> Result<()> {
     let table = version
         .tables
         .remove(&id)
-        .ok_or_else(|| CatalogError::not_found("table", id))?;
+        .ok_or_else(|| CatalogError::not_found("table", &id))?;
     with_schema(version, &table.schema_name, |schema| {
         schema.tables.remove(&fold(&table.name));
     });
@@ -149,7 +148,7 @@ fn append_segments(
     segments: &[NewSegment],
 ) -> Result<()> {
     let Some(table) = version.table_by_id(id) else {
-        return Err(CatalogError::not_found("table", id));
+        return Err(CatalogError::not_found("table", &id));
     };
     let table = Arc::clone(table);
     let leaves = LeafIndex::new(&table.columns);
@@ -178,7 +177,7 @@ fn append_segments(
         next_row_id = i64::try_from(segment.record_count)
             .ok()
             .and_then(|count| next_row_id.checked_add(count))
-            .ok_or_else(|| invalid_commit("row ids stay below 2^63", table.qualified_name()))?;
+            .ok_or_else(|| invalid_commit("row ids stay below 2^63", &table.qualified_name()))?;
     }
     if let Some(table) = version.table_mut(id) {
         table.segments = Arc::new(all);
@@ -201,7 +200,7 @@ fn check_unused_id(version: &CatalogVersion, id: i64) -> Result<()> {
     let is_used =
         version.schema_by_id(SchemaId(id)).is_some() || version.table_by_id(TableId(id)).is_some();
     if is_used || id <= 0 {
-        return Err(invalid_commit("new objects have new ids", id));
+        return Err(invalid_commit("new objects have new ids", &id));
     }
     Ok(())
 }
@@ -230,15 +229,15 @@ fn check_columns(table: &NewTable) -> Result<()> {
     Ok(())
 }
 
-fn invalid_commit(rule: &'static str, detail: impl ToString) -> CatalogError {
+fn invalid_commit(rule: &'static str, detail: &(impl ToString + ?Sized)) -> CatalogError {
     CatalogError::InvalidCommit {
         rule,
         detail: detail.to_string(),
     }
 }
 
-/// The identity of a schema or table: fixed by the catalog and the id, so that applying a change twice
-/// gives the same object.
+/// The identity of a schema or table: fixed by the catalog and the id, so that applying a change
+/// twice gives the same object.
 fn object_uuid(catalog_uuid: Uuid, id: i64) -> Uuid {
     let mut bytes = *catalog_uuid.as_bytes();
     for (byte, id_byte) in bytes[8..].iter_mut().zip(id.to_be_bytes()) {

@@ -122,7 +122,7 @@ async fn commits_of_another_program_are_noticed() {
         .unwrap();
     let (_, create) = create_table(&catalog, "t");
     let error = catalog.commit(changes(vec![create])).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(error.kind(), ErrorKind::Precondition);
     let catalog = fixture.reopen(catalog).await;
     assert_eq!(catalog.current().snapshot_id, SnapshotId(1));
     let (_, create) = create_table(&catalog, "t");

@@ -8,4 +8,5 @@ mod interrupted;
 mod model;
 mod opening;
 mod pruning;
+mod refusals;
 mod support;

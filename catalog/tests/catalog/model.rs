@@ -1,4 +1,5 @@
-//! Random commits: the version in memory is the one a fresh start reads, and history does not change.
+//! Random commits: the version in memory is the one a fresh start reads, and history does not
+//! change.
 
 use std::sync::Arc;
 
@@ -119,7 +120,7 @@ async fn run(commits: Vec<Vec<Step>>) {
                     table.id,
                     table.name.clone(),
                     table.record_count,
-                    table.column_stats.clone(),
+                    Arc::clone(&table.column_stats),
                 )
             });
             tables.collect::<Vec<_>>()
