@@ -15,7 +15,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use parquet::errors::ParquetError;
 use quiver_catalog::{CatalogError, ErrorKind};
-use quiver_engine::EngineError;
+use quiver_engine::{EngineError, ParseError};
 use quiver_proto::HandleError;
 
 use super::{Classify, Failure};
@@ -49,6 +49,12 @@ impl Classify for ArrowError {
 impl Classify for EngineError {
     fn failure(&self) -> Failure {
         engine(self, DEPTH_MAX)
+    }
+}
+
+impl Classify for ParseError {
+    fn failure(&self) -> Failure {
+        Failure::new(self.kind(), self.to_string())
     }
 }
 
@@ -102,6 +108,7 @@ fn engine(error: &EngineError, depth: usize) -> Failure {
         EngineError::DataFusion(error) => datafusion(error, depth),
         EngineError::Arrow(error) => arrow(error, depth),
         EngineError::Catalog(error) => error.failure(),
+        EngineError::Parse(error) => error.failure(),
         EngineError::Parquet(error) => parquet(error, depth),
         other => Failure {
             kind: other.kind(),
