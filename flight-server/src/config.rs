@@ -97,6 +97,9 @@ pub(crate) struct WalSettings {
     pub(crate) bytes_max: u64,
     /// Rows waiting to be appended, in bytes; beyond it writers wait. Default 256 MiB.
     pub(crate) queue_bytes_max: u64,
+    /// Start although the log is damaged in the middle, without what lies behind the damage.
+    /// Acknowledged rows may be lost: for one start, after a copy was made. Default false.
+    pub(crate) repair: bool,
 }
 
 /// Section `write_buffer`.
@@ -207,6 +210,7 @@ impl Default for WalSettings {
             file_bytes: 128 * MIB,
             bytes_max: 2048 * MIB,
             queue_bytes_max: 256 * MIB,
+            repair: false,
         }
     }
 }

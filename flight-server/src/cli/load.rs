@@ -20,6 +20,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use clap::{ArgGroup, Args, ValueEnum};
 use rand::distr::{Alphanumeric, SampleString};
 use tokio::time::Instant;
@@ -131,7 +132,7 @@ async fn load(arguments: LoadArgs, target: Target) -> Result<Outcome, CliError> 
         _ => None,
     };
     let progress = Arc::new(Progress::new());
-    let mut files = prepare(&arguments, columns, &progress)?;
+    let mut files = prepare(&arguments, columns.as_ref(), &progress)?;
     progress.start(files.iter().map(|file| file.bytes).sum());
     let mut outcome = Outcome::default();
     let is_alone = found.is_none() || arguments.replace || arguments.create;
@@ -149,7 +150,7 @@ async fn load(arguments: LoadArgs, target: Target) -> Result<Outcome, CliError> 
 
 fn prepare(
     arguments: &LoadArgs,
-    columns: Option<arrow::datatypes::SchemaRef>,
+    columns: Option<&SchemaRef>,
     progress: &Arc<Progress>,
 ) -> Result<VecDeque<Upload>, CliError> {
     // A replaced table has lost what earlier runs loaded, so their keys must not count.
@@ -161,7 +162,7 @@ fn prepare(
         let kind = FileKind::of(path, arguments.format)?;
         let is_first = uploads.is_empty();
         let options = TextOptions {
-            columns: columns.clone(),
+            columns: columns.cloned(),
             infer_rows: arguments.infer_rows,
             delimiter: arguments.delimiter,
             has_header: !arguments.no_header,

@@ -137,7 +137,7 @@ pub(crate) fn open_ndjson(path: &Path, options: &TextOptions) -> Result<Source, 
 
 fn refuse_array(path: &Path) -> Result<(), LoadError> {
     let (file, _) = Counted::open(path)?;
-    for byte in file.bytes() {
+    for byte in BufReader::new(file).bytes() {
         let byte = byte.map_err(|source| LoadError::Read {
             path: path.to_owned(),
             source,

@@ -65,7 +65,8 @@ impl Session {
         let info = spinner.watch(self.client.execute(sql)).await?;
         if info.endpoint.is_empty() {
             drop(spinner);
-            return Ok(self.report(&changed(&info), started));
+            self.report(&changed(&info), started);
+            return Ok(());
         }
         let rows = self.write_rows(info, destination, &spinner).await?;
         drop(spinner);

@@ -45,8 +45,7 @@ fn written(format: Format, batches: &[RecordBatch], is_file: bool) -> Vec<u8> {
         writer.write(batch).unwrap();
     }
     writer.finish().unwrap();
-    let bytes = sink.0.lock().clone();
-    bytes
+    std::mem::take(&mut *sink.0.lock())
 }
 
 fn text(format: Format, batches: &[RecordBatch]) -> String {
