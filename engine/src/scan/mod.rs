@@ -14,7 +14,6 @@ mod statistics;
 mod store;
 mod table;
 
-pub(crate) use cache::ScanCache;
 pub(crate) use options::ScanOptions;
 pub(crate) use store::TenantRegistry;
 pub(crate) use table::QuiverTable;

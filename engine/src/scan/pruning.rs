@@ -12,6 +12,9 @@ use quiver_catalog::TableVersion;
 
 use super::statistics::SegmentStatistics;
 
+/// Values of an `IN` list that are still compared one by one with the bounds of all segments.
+const IN_LIST_MAX: usize = 256;
+
 /// Places of the segments of `table` that may hold a row for which `predicate` is true.
 pub(crate) fn prune(
     table: &TableVersion,
@@ -24,6 +27,7 @@ pub(crate) fn prune(
     };
     let may_match = PruningPredicateBuilder::new()
         .with_file_schema(Arc::clone(&table.arrow_schema))
+        .with_max_in_list_size(IN_LIST_MAX)
         .try_build(Arc::clone(predicate))
         .and_then(|predicate| predicate.prune(&Bounds { table, statistics }));
     match may_match {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, UInt64Array};
+use arrow::array::UInt64Array;
 use chrono::DateTime;
 use datafusion::catalog::Session;
 use datafusion::common::Statistics;
@@ -96,7 +96,7 @@ impl SegmentScan<'_> {
                 group.1.push(at);
             }
         }
-        let with_statistics = kept.len() * self.table.columns.len() <= FILE_STATISTICS_MAX;
+        let with_statistics = kept.values().len() * self.table.columns.len() <= FILE_STATISTICS_MAX;
         let groups = groups.into_iter().map(|(_, mut places)| {
             places.sort_unstable();
             let files = places.into_iter().map(|at| self.file(at, with_statistics));

@@ -121,6 +121,10 @@ async fn segments_that_cannot_match_are_not_opened() {
         files(&explain(&context, "SELECT * FROM t WHERE id IS NULL").await),
         0
     );
+    let list: Vec<_> = (3000..3100).map(|id: i64| id.to_string()).collect();
+    let sql = format!("SELECT * FROM t WHERE id IN ({})", list.join(", "));
+    assert_eq!(files(&explain(&context, &sql).await), 1);
+    assert_eq!(rows(&context, &sql).await.len(), 100);
     let found = rows(
         &context,
         "SELECT id FROM t WHERE id IN (5, 9999, 10003, 20000)",

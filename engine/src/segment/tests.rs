@@ -304,6 +304,8 @@ fn seconds_out_of_range_are_an_error_not_another_time() {
         columns[0].data_type,
         DataType::Timestamp(TimeUnit::Second, None)
     );
+    let error = check_rows(&batch).unwrap_err();
+    assert!(matches!(&error, EngineError::InvalidArgument { message } if message.contains("'t'")));
     let result = write_segment(
         directory.path(),
         &columns,
