@@ -16,8 +16,6 @@ use uuid::Uuid;
 
 use crate::auth::random;
 
-pub(crate) use classify::datafusion_kind;
-
 /// Longest message sent, counted as gRPC encodes it (a byte outside printable ASCII takes three):
 /// from about 4 KB on, C-core and Java clients replace the whole status by RESOURCE_EXHAUSTED.
 const MESSAGE_BYTES_MAX: usize = 3_700;

@@ -28,12 +28,6 @@ const DEPTH_MAX: usize = 32;
 /// How many errors of one planning run are told.
 const COLLECTED_MAX: usize = 5;
 
-/// Kind and cleaned text of what `DataFusion` reported.
-pub(crate) fn datafusion_kind(error: &DataFusionError) -> (ErrorKind, String) {
-    let failure = datafusion(error, DEPTH_MAX);
-    (failure.kind, failure.message)
-}
-
 impl Classify for DataFusionError {
     fn failure(&self) -> Failure {
         datafusion(self, DEPTH_MAX)

@@ -137,6 +137,12 @@ fn uploads_that_cannot_be_read_are_the_clients_fault() {
     }
 }
 
+/// Kind and text that a client gets for what `DataFusion` reported.
+fn datafusion_kind(error: &DataFusionError) -> (ErrorKind, String) {
+    let failure = error.failure();
+    (failure.kind, failure.message)
+}
+
 fn assert_kind(error: &DataFusionError, kind: ErrorKind, text: &str) {
     assert_eq!(datafusion_kind(error), (kind, text.to_owned()), "{error:?}");
 }
