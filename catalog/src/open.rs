@@ -36,6 +36,9 @@ pub(crate) async fn open(options: &CatalogOptions, clock: &dyn Clock) -> Result<
     let loaded = load::current(&mut connection, &options.path).await?;
     let tombstones = private::dropped(&mut connection).await?;
     let last_sequence = private::last_sequence(&mut connection).await?;
+    // A table that came and went within one commit left a tombstone but no snapshot.
+    let highest_dropped = tombstones.keys().map(|id| id.0).max().unwrap_or(0);
+    let next_catalog_id = loaded.next_catalog_id.max(highest_dropped + 1);
     check_sequences(&loaded.version, &tombstones, last_sequence)?;
     let state = State {
         version: Arc::new(loaded.version),
@@ -45,7 +48,7 @@ pub(crate) async fn open(options: &CatalogOptions, clock: &dyn Clock) -> Result<
     Ok(Opened {
         connection,
         epoch,
-        next_catalog_id: loaded.next_catalog_id,
+        next_catalog_id,
         state,
     })
 }

@@ -140,7 +140,12 @@ async fn objects_that_come_and_go_in_one_commit_leave_no_snapshot() {
     let version = catalog.commit(changes(vec![create, drop])).await.unwrap();
     assert_eq!(version.snapshot_id, SnapshotId(0));
     assert_eq!(catalog.dropped_sequence(id), Some(3));
-    assert_eq!(fixture.reopen(catalog).await.current(), version);
+    let catalog = fixture.reopen(catalog).await;
+    assert_eq!(catalog.current(), version);
+    assert!(
+        catalog.reserve_ids(1) > id.0,
+        "the id is not handed out again"
+    );
 }
 
 #[tokio::test]
