@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
@@ -85,7 +85,9 @@ impl ControlCatalog {
             directory: folder,
             created_micros,
         };
-        store::insert_tenant(&mut connection, &tenant).await?;
+        let mut transaction = sqlite::begin(&mut connection).await?;
+        store::insert_tenant(&mut transaction, &tenant).await?;
+        commit(transaction).await?;
         *slot = Some(connection);
         self.directory.write().add_tenant(tenant.clone());
         Ok(tenant)
@@ -102,7 +104,9 @@ impl ControlCatalog {
         let tenant = self.directory.read().tenant_by_name(name).cloned();
         let tenant = tenant.ok_or_else(|| CatalogError::not_found("tenant", &name))?;
         let mut connection = self.take(&mut slot)?;
-        store::drop_tenant(&mut connection, tenant.id, self.clock.now_micros()).await?;
+        let mut transaction = sqlite::begin(&mut connection).await?;
+        store::drop_tenant(&mut transaction, tenant.id, self.clock.now_micros()).await?;
+        commit(transaction).await?;
         *slot = Some(connection);
         self.directory.write().drop_tenant(tenant.id);
         Ok(tenant)
@@ -167,7 +171,9 @@ impl ControlCatalog {
             node_admin: user.node_admin,
             created_micros: self.clock.now_micros(),
         };
-        store::insert_user(&mut connection, &user, &password_hash).await?;
+        let mut transaction = sqlite::begin(&mut connection).await?;
+        store::insert_user(&mut transaction, &user, &password_hash).await?;
+        commit(transaction).await?;
         *slot = Some(connection);
         self.directory.write().add_user(user.clone(), password_hash);
         Ok(user)
@@ -183,7 +189,9 @@ impl ControlCatalog {
         let user = self.directory.read().user_by_id(id).cloned();
         let user = user.ok_or_else(|| CatalogError::not_found("user", &id))?;
         let mut connection = self.take(&mut slot)?;
-        store::delete_user(&mut connection, id).await?;
+        let mut transaction = sqlite::begin(&mut connection).await?;
+        store::delete_user(&mut transaction, id).await?;
+        commit(transaction).await?;
         *slot = Some(connection);
         self.directory.write().drop_user(id);
         Ok(user)
@@ -201,7 +209,9 @@ impl ControlCatalog {
             return Err(CatalogError::not_found("user", &id));
         }
         let mut connection = self.take(&mut slot)?;
-        store::update_password(&mut connection, id, &password_hash).await?;
+        let mut transaction = sqlite::begin(&mut connection).await?;
+        store::update_password(&mut transaction, id, &password_hash).await?;
+        commit(transaction).await?;
         *slot = Some(connection);
         self.directory.write().set_password_hash(id, password_hash);
         Ok(())
@@ -274,7 +284,9 @@ impl ControlCatalog {
         let mut slot = self.connection.lock().await;
         self.refresh_if_unsure(&mut slot).await?;
         let mut connection = self.take(&mut slot)?;
-        store::set_setting(&mut connection, key, value).await?;
+        let mut transaction = sqlite::begin(&mut connection).await?;
+        store::set_setting(&mut transaction, key, value).await?;
+        commit(transaction).await?;
         *slot = Some(connection);
         Ok(())
     }
@@ -316,4 +328,13 @@ impl ControlCatalog {
             action: "use the control catalog",
         })
     }
+}
+
+/// Every write is a transaction that held the write lock before its first change: so a call that
+/// was abandoned either never changes anything or still holds the lock that the next one waits for.
+async fn commit(transaction: Transaction<'_, Sqlite>) -> Result<()> {
+    transaction
+        .commit()
+        .await
+        .map_err(storage("commit to the control catalog"))
 }

@@ -167,19 +167,18 @@ pub(super) async fn drop_tenant(
     now_micros: i64,
 ) -> Result<()> {
     let failed = || storage("drop a tenant");
-    let mut transaction = sqlite::begin(connection).await?;
     sqlx::query("UPDATE tenant SET dropped_micros = ? WHERE id = ?")
         .bind(now_micros)
         .bind(sql_int(id.0))
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await
         .map_err(failed())?;
     sqlx::query("DELETE FROM user WHERE tenant_id = ?")
         .bind(sql_int(id.0))
-        .execute(&mut *transaction)
+        .execute(connection)
         .await
         .map_err(failed())?;
-    transaction.commit().await.map_err(failed())
+    Ok(())
 }
 
 pub(super) async fn insert_user(
