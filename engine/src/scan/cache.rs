@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use quiver_catalog::{Segment, TableVersion};
+use uuid::Uuid;
 
 use super::statistics::SegmentStatistics;
 
@@ -23,6 +24,9 @@ pub(crate) struct ScanCache {
 #[derive(Debug, Default)]
 struct Entries {
     by_list: HashMap<usize, Entry>,
+    /// By table, what the statistics of its next version are grown from: a flush adds a segment, and
+    /// the bounds of the others need not be read again.
+    latest: HashMap<Uuid, Arc<SegmentStatistics>>,
     uses: u64,
 }
 
@@ -37,30 +41,55 @@ struct Entry {
 impl ScanCache {
     /// The statistics of the segments of `table`, made at the first call for this list of segments.
     pub(crate) fn statistics(&self, table: &TableVersion) -> Arc<SegmentStatistics> {
-        let key = Arc::as_ptr(&table.segments) as usize;
-        let mut entries = self.entries.lock();
-        entries.uses += 1;
-        let now = entries.uses;
-        if let Some(entry) = entries.by_list.get_mut(&key) {
-            entry.last_use = now;
-            return Arc::clone(&entry.statistics);
-        }
-        // Cheap: columns are filled in when they are asked for, outside this lock.
-        let statistics = Arc::new(SegmentStatistics::new(table));
-        entries.make_room();
-        let list = Arc::downgrade(&table.segments);
-        let entry = Entry {
-            list,
-            statistics: Arc::clone(&statistics),
-            last_use: now,
+        let earlier = {
+            let mut entries = self.entries.lock();
+            if let Some(statistics) = entries.find(table) {
+                return statistics;
+            }
+            entries.latest.get(&table.uuid).map(Arc::clone)
         };
-        entries.by_list.insert(key, entry);
-        statistics
+        let statistics = Arc::new(SegmentStatistics::new(table, earlier.as_deref()));
+        let mut entries = self.entries.lock();
+        // Another scan may have been faster.
+        entries
+            .find(table)
+            .unwrap_or_else(|| entries.insert(table, statistics))
     }
 }
 
 impl Entries {
+    fn find(&mut self, table: &TableVersion) -> Option<Arc<SegmentStatistics>> {
+        self.uses += 1;
+        let entry = self.by_list.get_mut(&key(table))?;
+        entry.last_use = self.uses;
+        Some(Arc::clone(&entry.statistics))
+    }
+
+    fn insert(
+        &mut self,
+        table: &TableVersion,
+        statistics: Arc<SegmentStatistics>,
+    ) -> Arc<SegmentStatistics> {
+        self.make_room();
+        let earlier = self.latest.get(&table.uuid);
+        if earlier.is_none_or(|earlier| earlier.last_segment() <= statistics.last_segment()) {
+            self.latest.insert(table.uuid, Arc::clone(&statistics));
+        }
+        let list = Arc::downgrade(&table.segments);
+        let last_use = self.uses;
+        let entry = Entry {
+            list,
+            statistics: Arc::clone(&statistics),
+            last_use,
+        };
+        self.by_list.insert(key(table), entry);
+        statistics
+    }
+
     fn make_room(&mut self) {
+        if self.latest.len() >= ENTRIES_MAX {
+            self.latest.clear();
+        }
         self.by_list
             .retain(|_, entry| entry.list.strong_count() > 0);
         if self.by_list.len() < ENTRIES_MAX {
@@ -71,6 +100,10 @@ impl Entries {
             self.by_list.remove(&key);
         }
     }
+}
+
+fn key(table: &TableVersion) -> usize {
+    Arc::as_ptr(&table.segments) as usize
 }
 
 #[cfg(test)]

@@ -10,13 +10,15 @@ use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
-use quiver_catalog::{Column, ColumnStats, Segment, TableVersion};
+use quiver_catalog::{Column, ColumnId, ColumnStats, Segment, SegmentId, TableVersion};
 
 use crate::segment::{has_bounds, max_of, min_of, parse_bounds, without_nan};
 
 /// Statistics of one list of segments.
 #[derive(Debug)]
 pub(crate) struct SegmentStatistics {
+    segment_ids: Vec<SegmentId>,
+    column_ids: Vec<ColumnId>,
     row_counts: Arc<UInt64Array>,
     columns: Vec<OnceLock<Arc<ColumnBounds>>>,
 }
@@ -32,11 +34,46 @@ pub(crate) struct ColumnBounds {
 }
 
 impl SegmentStatistics {
-    pub(crate) fn new(table: &TableVersion) -> Self {
+    /// Statistics of the segments of `table`; what an `earlier` version of it has found out about the
+    /// first of them is taken over.
+    pub(crate) fn new(table: &TableVersion, earlier: Option<&Self>) -> Self {
         let rows = table.segments.iter().map(|segment| segment.record_count);
-        Self {
+        let new = Self {
+            segment_ids: table.segments.iter().map(|segment| segment.id).collect(),
+            column_ids: table.columns.iter().map(|column| column.id).collect(),
             row_counts: Arc::new(UInt64Array::from_iter_values(rows)),
             columns: table.columns.iter().map(|_| OnceLock::new()).collect(),
+        };
+        if let Some(earlier) = earlier.filter(|earlier| new.continues(earlier)) {
+            new.take_over(earlier, table);
+        }
+        new
+    }
+
+    /// The newest segment; segment ids grow.
+    pub(crate) fn last_segment(&self) -> Option<SegmentId> {
+        self.segment_ids.last().copied()
+    }
+
+    /// Whether `earlier` describes the first of these segments in the same columns. A segment never
+    /// changes, so its id says enough.
+    fn continues(&self, earlier: &Self) -> bool {
+        self.segment_ids.starts_with(&earlier.segment_ids) && self.column_ids == earlier.column_ids
+    }
+
+    fn take_over(&self, earlier: &Self, table: &TableVersion) {
+        let added = &table.segments[earlier.segment_ids.len()..];
+        for ((cell, known), column) in self
+            .columns
+            .iter()
+            .zip(&earlier.columns)
+            .zip(&table.columns)
+        {
+            let Some(known) = known.get() else { continue };
+            // What cannot be joined is read again when it is asked for.
+            if let Ok(bounds) = known.followed_by(&ColumnBounds::new(column, added)) {
+                let _ = cell.set(Arc::new(bounds));
+            }
         }
     }
 
@@ -98,6 +135,16 @@ impl ColumnBounds {
             null_counts: Arc::new(null_counts.collect()),
             stored_bytes: stored_bytes(column, segments),
         }
+    }
+
+    fn followed_by(&self, other: &Self) -> crate::error::Result<Self> {
+        let counts = self.null_counts.iter().chain(other.null_counts.iter());
+        Ok(Self {
+            min: concat(&[&self.min, &other.min])?,
+            max: concat(&[&self.max, &other.max])?,
+            null_counts: Arc::new(counts.collect()),
+            stored_bytes: self.stored_bytes + other.stored_bytes,
+        })
     }
 
     fn summary(&self, kept: &UInt64Array, row_counts: &UInt64Array) -> ColumnStatistics {
