@@ -48,7 +48,7 @@ pub(crate) fn text(
                import adbc_driver_flightsql.dbapi as flightsql
                login = {{\"username\": \"admin\", \"password\": {password}}}
                db = flightsql.connect(\"{uri}\", db_kwargs=login)
-  JDBC         jdbc:arrow-flight-sql://{jdbc}?useEncryption={tls}&user=admin&password={shown}
+  JDBC         jdbc:arrow-flight-sql://{jdbc}/?useEncryption={tls}&user=admin&password={shown}
 ",
         prefix = login.prefix,
         shown = login.shown,

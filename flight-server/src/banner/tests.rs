@@ -16,7 +16,9 @@ fn a_development_server_says_so_and_shows_its_password() {
     let text = text(&settings, bound(), None);
     assert!(text.contains("DEVELOPMENT SERVER"));
     assert!(text.contains("QUIVER_PASSWORD=quiver quiver sql --uri grpc://127.0.0.1:4711\n"));
-    assert!(text.contains("jdbc:arrow-flight-sql://127.0.0.1:4711?useEncryption=false&user=admin"));
+    assert!(
+        text.contains("jdbc:arrow-flight-sql://127.0.0.1:4711/?useEncryption=false&user=admin")
+    );
     assert!(text.contains("\"password\": \"quiver\""));
 }
 

@@ -1,5 +1,6 @@
 //! `quiver serve`: settings, logs and signals around [`crate::server::serve`].
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -40,6 +41,9 @@ pub(crate) struct ServeArgs {
     /// Any setting, such as query.timeout_ms=60000; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Print all settings as this command line makes them (TOML), and stop
+    #[arg(long)]
+    print_settings: bool,
 }
 
 impl ServeArgs {
@@ -99,6 +103,9 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), CliError> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let settings = arguments.settings(environment)?;
+    if arguments.print_settings {
+        return print(&settings);
+    }
     crate::telemetry::init(&settings.log)?;
     let shutdown = CancellationToken::new();
     let signals = Signals::new()?;
@@ -144,6 +151,17 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn print(settings: &Settings) -> Result<(), CliError> {
+    let text = toml::to_string(settings).expect("settings are tables of plain values");
+    std::io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .map_err(|source| CliError::Io {
+            action: "print the settings".to_owned(),
+            source,
+        })
 }
 
 fn flag(flag: &str, key: &str, value: String) -> Flag {

@@ -62,6 +62,6 @@ pub(crate) enum ConfigError {
 fn hint(nearest: Option<&str>) -> String {
     match nearest {
         Some(name) => format!("; did you mean {name}?"),
-        None => "; see the settings reference for all names".to_owned(),
+        None => "; quiver serve --print-settings shows all names".to_owned(),
     }
 }

@@ -94,8 +94,8 @@ fn mistakes_are_told_in_one_line_with_key_place_and_remedy() {
         ),
         (
             "[zzzzzzzzzzzzzzzzz]\nqqqqqqqqqqqqqq = 1",
-            "unknown setting zzzzzzzzzzzzzzzzz.qqqqqqqqqqqqqq in the settings file FILE; see \
-             the settings reference for all names",
+            "unknown setting zzzzzzzzzzzzzzzzz.qqqqqqqqqqqqqq in the settings file FILE; \
+             quiver serve --print-settings shows all names",
         ),
         (
             "server = 3",
@@ -231,4 +231,15 @@ fn a_missing_file_is_named() {
         message.starts_with("cannot read the settings file /no/such/quiver.toml"),
         "{message}"
     );
+}
+
+#[test]
+fn printed_settings_can_be_read_back() {
+    let environment = [
+        ("QUIVER_SERVER__TLS__CERT_FILE", "c.pem"),
+        ("QUIVER_SERVER__TLS__KEY_FILE", "k.pem"),
+    ];
+    let settings = load("", &environment, &[("query.batch_rows", "1024")]).unwrap();
+    let text = toml::to_string(&settings).unwrap();
+    assert_eq!(load(&text, &[], &[]).unwrap(), settings);
 }

@@ -65,7 +65,7 @@ impl Session {
         let info = spinner.watch(self.client.execute(sql)).await?;
         if info.endpoint.is_empty() {
             drop(spinner);
-            self.report(&changed(&info), started);
+            self.report(&changed(sql, &info), started);
             return Ok(());
         }
         let rows = self.write_rows(info, destination, &spinner).await?;
@@ -212,10 +212,17 @@ impl Drop for Spinner {
     }
 }
 
-fn changed(info: &FlightInfo) -> String {
+/// What a statement without rows did: a count where it changes rows, else that it was done.
+fn changed(sql: &str, info: &FlightInfo) -> String {
+    let verb = sql
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_uppercase();
+    let counts = ["INSERT", "UPDATE", "DELETE", "MERGE", "COPY"].contains(&verb.as_str());
     match u64::try_from(info.total_records) {
-        Ok(rows) => format!("{rows} {} changed", plural(rows, "row")),
-        Err(_) => "done".to_owned(),
+        Ok(rows) if rows > 0 || counts => format!("{rows} {} changed", plural(rows, "row")),
+        _ => "done".to_owned(),
     }
 }
 
