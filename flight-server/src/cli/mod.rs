@@ -16,7 +16,9 @@ mod sql;
 mod tests;
 
 use std::io::Write;
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -53,6 +55,11 @@ enum Command {
     User(admin::UserArgs),
 }
 
+/// Threads beyond those that queries can keep busy: signals, health and other calls need some.
+const SPARE_THREADS: usize = 4;
+/// How long tasks that were left over may take to notice the end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Runs the program with the process's arguments and environment.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -76,18 +83,20 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(command: Command) -> Result<(), CliError> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores * 2 + SPARE_THREADS)
         .enable_all()
         .build()
-        .map_err(|source| CliError::Io {
-            action: "start worker threads".to_owned(),
-            source,
-        })?;
-    match command {
+        .map_err(|source| CliError::Io { action: "start worker threads".to_owned(), source })?;
+    let outcome = match command {
         Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
         Command::Sql(arguments) => sql::run(&runtime, arguments),
         Command::Load(arguments) => runtime.block_on(Box::pin(load::run(arguments))),
         Command::Tenant(arguments) => runtime.block_on(Box::pin(admin::tenant(arguments))),
         Command::User(arguments) => runtime.block_on(Box::pin(admin::user(arguments))),
-    }
+    };
+    // All that matters has ended by now; a query that does not yield must not hold the process.
+    runtime.shutdown_timeout(STOP_TIMEOUT);
+    outcome
 }

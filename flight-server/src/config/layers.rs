@@ -108,6 +108,7 @@ impl Document {
             if let Some(key) = names.get(name) {
                 self.apply_text(key, name, value, &format!("the environment ({name})"))?;
             } else if let Some(nearest) = misspelt(name, &names) {
+                let nearest = nearest.map(|known| format!("{known} ({})", names[&known]));
                 return Err(ConfigError::Unknown {
                     name: name.clone(),
                     layer: "the environment".to_owned(),

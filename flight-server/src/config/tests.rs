@@ -158,19 +158,19 @@ fn so_are_mistakes_in_the_environment_and_in_flags() {
             "QUIVER_SERVER__DATADIR",
             "a",
             "unknown setting QUIVER_SERVER__DATADIR in the environment; did you mean \
-             QUIVER_SERVER__DATA_DIR?",
+             QUIVER_SERVER__DATA_DIR (server.data_dir)?",
         ),
         (
             "QUIVER_SERVER_DATA_DIR",
             "a",
             "unknown setting QUIVER_SERVER_DATA_DIR in the environment; did you mean \
-             QUIVER_SERVER__DATA_DIR?",
+             QUIVER_SERVER__DATA_DIR (server.data_dir)?",
         ),
         (
             "QUIVER_DATA_DIR",
             "a",
             "unknown setting QUIVER_DATA_DIR in the environment; did you mean \
-             QUIVER_SERVER__DATA_DIR?",
+             QUIVER_SERVER__DATA_DIR (server.data_dir)?",
         ),
         (
             "QUIVER_SERVER__DEV",
