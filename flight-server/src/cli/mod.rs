@@ -88,7 +88,10 @@ fn execute(command: Command) -> Result<(), CliError> {
         .worker_threads(cores * 2 + SPARE_THREADS)
         .enable_all()
         .build()
-        .map_err(|source| CliError::Io { action: "start worker threads".to_owned(), source })?;
+        .map_err(|source| CliError::Io {
+            action: "start worker threads".to_owned(),
+            source,
+        })?;
     let outcome = match command {
         Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
         Command::Sql(arguments) => sql::run(&runtime, arguments),

@@ -106,12 +106,11 @@ impl From<FlightError> for ClientError {
 
 /// `message (CODE, query id …)`.
 fn describe(status: &Status) -> String {
-    let code = code_name(status.code());
-    // A transport failure has its reason in the sources, not in the message.
-    let message = match status.source() {
-        Some(source) => format!("{}: {}", status.message(), root(source)),
-        None => status.message().to_owned(),
-    };
+    // Only statuses made on our side have a source: the server did not answer.
+    if let Some(source) = status.source() {
+        return format!("the connection to the server broke: {}", root(source));
+    }
+    let (code, message) = (code_name(status.code()), status.message());
     let id = status
         .metadata()
         .get(headers::QUERY_ID)
