@@ -96,6 +96,19 @@ def test_values_of_many_encodings_become_canonical(flight, name):
     assert flight.query(f"SELECT * FROM {name}").to_pylist() == table.to_pylist()
 
 
+def test_run_end_encoding_is_undone_or_refused(flight, name):
+    column = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3, 6], pa.int32()), ["x", None, "y"])
+    table = pa.table({"id": range(6), "runs": column})
+    try:
+        flight.put(name, table, [("x-create", "true")])
+    except CLIENT_ERRORS as error:
+        assert_refused(error, "UNIMPLEMENTED", "INVALID_ARGUMENT", mentions="runs")
+        return
+    got = flight.query(f"SELECT runs FROM {name} ORDER BY id")
+    assert got["runs"].to_pylist() == ["x", "x", None, "y", "y", "y"]
+    assert got.schema.field("runs").type == pa.string()
+
+
 def test_idempotency_key_counts_once(flight, table):
     headers = [("x-idempotency-key", f"order-{table}")]
     data = numbered(1000, 50)

@@ -85,9 +85,15 @@ def test_rows_come_back_as_they_were_sent(table, loaded, stage, client, tpch_fil
     sent = pq.read_table(tpch_files[table])
     got = client.query(f"SELECT * FROM {loaded}.{table}")
     assert got.schema.names == sent.schema.names
-    got = got.cast(sent.schema.remove_metadata())
+    assert got.schema.types == [plain(kind) for kind in sent.schema.types]
+    sent = sent.cast(got.schema)
     keys = [(name, "ascending") for name in sent.schema.names[:4]]
     assert got.sort_by(keys).equals(sent.sort_by(keys))
+
+
+def plain(kind: pa.DataType) -> pa.DataType:
+    """A view is a way to send strings, not a type to keep."""
+    return pa.string() if pa.types.is_string_view(kind) else kind
 
 
 def test_queries_through_adbc(loaded, stage, shared_server, expected):

@@ -76,7 +76,7 @@ def test_two_tables_commit_as_one(manual, flight, table, schema):
     adbc.ingest(manual, table, numbered(0, 5), mode="append")
     adbc.ingest(manual, "other", numbered(0, 5), mode="append", schema=schema)
     manual.commit()
-    both = f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM {schema}.other)"
+    both = f"SELECT (SELECT count(*) FROM {table}) AS a, (SELECT count(*) FROM {schema}.other) AS b"
     assert flight.rows(both) == [(5, 5)]
 
 
@@ -166,22 +166,64 @@ def test_sql_begin_inside_a_protocol_transaction_is_refused(manual):
     assert_refused(caught.value, "FAILED_PRECONDITION", "INVALID_ARGUMENT")
 
 
-def test_an_abandoned_transaction_with_writes_expires(make_server):
-    settings = {"QUIVER_SESSION__TRANSACTION_TIMEOUT_MS": "1000"}
-    server = make_server(settings=settings).start()
+@pytest.fixture
+def impatient_server(make_server):
+    """Transactions with writes expire after a second."""
+    server = make_server(settings={"QUIVER_SESSION__TRANSACTION_TIMEOUT_MS": "1000"}).start()
     with Flight(server.uri) as client:
         client.execute("CREATE TABLE t (id BIGINT NOT NULL, payload VARCHAR)")
-        with adbc.connect(server.uri, autocommit=False) as connection:
+    return server
+
+
+def test_an_abandoned_transaction_with_writes_expires(impatient_server):
+    with Flight(impatient_server.uri) as client:
+        with adbc.connect(impatient_server.uri, autocommit=False) as connection:
             adbc.ingest(connection, "t", numbered(0, 10), mode="append")
             time.sleep(3)
             with pytest.raises(CLIENT_ERRORS) as caught:
-                connection.commit()
+                adbc.execute(connection, "INSERT INTO t VALUES (100, 'x')")
             assert_refused(caught.value, "ABORTED")
             connection.rollback()  # gets the connection going again
             adbc.ingest(connection, "t", numbered(0, 3), mode="append")
             connection.commit()
         assert count(client, "t") == 3
-    assert server.stop() == 0
+
+
+def test_a_commit_after_expiry_is_refused(impatient_server):
+    with Flight(impatient_server.uri) as client:
+        with adbc.connect(impatient_server.uri, autocommit=False) as connection:
+            adbc.ingest(connection, "t", numbered(0, 10), mode="append")
+            time.sleep(3)
+            with pytest.raises(CLIENT_ERRORS) as caught:
+                connection.commit()
+            assert_refused(caught.value, "ABORTED")
+        assert count(client, "t") == 0
+
+
+def test_an_ingest_after_expiry_does_not_commit_by_itself(impatient_server):
+    """The driver sends no transaction id with an ingest, and believes to be in a transaction."""
+    with Flight(impatient_server.uri) as client:
+        with adbc.connect(impatient_server.uri, autocommit=False) as connection:
+            adbc.ingest(connection, "t", numbered(0, 10), mode="append")
+            time.sleep(3)
+            with pytest.raises(CLIENT_ERRORS) as caught:
+                adbc.ingest(connection, "t", numbered(100, 10), mode="append")
+            assert_refused(caught.value, "ABORTED")
+            assert count(client, "t") == 0
+            connection.rollback()
+            adbc.ingest(connection, "t", numbered(0, 3), mode="append")
+            connection.commit()
+        assert count(client, "t") == 3
+
+
+def test_a_transaction_that_only_read_does_not_expire(impatient_server):
+    with adbc.connect(impatient_server.uri, autocommit=False) as connection:
+        assert adbc.scalar(connection, "SELECT count(*) FROM t") == 0
+        time.sleep(3)
+        assert adbc.scalar(connection, "SELECT count(*) FROM t") == 0
+        adbc.ingest(connection, "t", numbered(0, 3), mode="append")
+        connection.commit()
+        assert adbc.scalar(connection, "SELECT count(*) FROM t") == 3
 
 
 def test_rollback_of_an_authentic_id_works_after_a_restart(make_server):

@@ -33,7 +33,7 @@ ARROW_ERROR = re.compile(
 ARROW_FAILED = re.compile(r"Flight RPC failed with message: (?P<message>.*)", re.S)
 # The Go driver: "NOT_FOUND: [FlightSQL] no table t (NotFound; ExecuteQuery)".
 ADBC_ERROR = re.compile(
-    r"\[FlightSQL\] (?P<message>.*?) \((?P<code>[A-Z]\w+); (?P<call>\w+)\)", re.S
+    r"\[FlightSQL\] (?P<message>.*) \((?P<code>[A-Z]\w+); (?P<call>[^()]*)\)", re.S
 )
 
 
