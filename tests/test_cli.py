@@ -439,7 +439,9 @@ def test_http_endpoints(server, flight):
     assert status == 200 and "quiver" in page.lower()
 
 
-def test_logs_are_json_with_request_and_tenant(server, flight):
+def test_logs_are_json_with_request_and_tenant(server, flight, name):
+    flight.put(name, numbered(0, 10), [("x-create", "true")])
+    flight.query("CALL system.flush()")
     with pytest.raises(CLIENT_ERRORS):
         flight.query("SELECT * FROM a_table_for_the_log")
     records = server.log_records()

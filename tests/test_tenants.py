@@ -210,7 +210,7 @@ def test_qualified_name_of_the_other(pair, statement):
             me.flight.query(sent)
         assert_not_found(caught.value, other, sent)
         code, message = code_and_message(caught.value)
-        words.append((code, message.replace(name, "*")))
+        words.append((code, message.replace(f"{name}.", "*.").replace(f"{name} ", "* ")))
     assert words[0] == words[1]
     assert other.flight.scalar("SELECT count(*) FROM secret") == other.rows
 
