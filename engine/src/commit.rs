@@ -15,9 +15,7 @@ use crate::error::{EngineError, Result};
 use crate::idempotency::KeyReservation;
 use crate::ingest::StagedStream;
 use crate::node::{Node, frame_bytes};
-use crate::record::{
-    CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord,
-};
+use crate::record::{CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord};
 use crate::task::spawn;
 use crate::tenant::Tenant;
 use crate::wal::Frame;
@@ -42,7 +40,12 @@ impl CommitRequest {
     /// A commit of catalog changes alone.
     pub(crate) fn of_changes(changes: Vec<Change>) -> Self {
         let commit_id = crate::ingest::new_stream_id();
-        Self { commit_id, changes, streams: vec![], keys: vec![] }
+        Self {
+            commit_id,
+            changes,
+            streams: vec![],
+            keys: vec![],
+        }
     }
 }
 
@@ -71,11 +74,7 @@ pub(crate) async fn commit(
     commit_rows(node, tenant, request).await
 }
 
-async fn commit_rows(
-    node: &Arc<Node>,
-    tenant: &Arc<Tenant>,
-    request: CommitRequest,
-) -> Result<()> {
+async fn commit_rows(node: &Arc<Node>, tenant: &Arc<Tenant>, request: CommitRequest) -> Result<()> {
     let gate = Arc::clone(tenant.gate()).read_owned().await;
     check_streams(&tenant.catalog_version(), &request.streams)?;
     let mut record = CommitRecord {
@@ -97,7 +96,10 @@ async fn commit_rows(
             now_micros: node.now_micros(),
             _gate: gate,
         };
-        let frame = Frame { kind: KIND_COMMIT, parts: vec![record.encode_to_vec().into()] };
+        let frame = Frame {
+            kind: KIND_COMMIT,
+            parts: vec![record.encode_to_vec().into()],
+        };
         let done = Box::new(move |result: std::result::Result<u64, _>| {
             let result = result.map(|_| publication.publish());
             // A client that went away does not need the answer.
@@ -127,7 +129,13 @@ struct Publication {
 impl Publication {
     /// Runs on the log's sequencer, in log order, after the sync.
     fn publish(self) {
-        let Self { tenant, sequence, request, now_micros, _gate } = self;
+        let Self {
+            tenant,
+            sequence,
+            request,
+            now_micros,
+            _gate,
+        } = self;
         for SettledKey { mut record, .. } in request.keys {
             record.sequence = sequence;
             tenant.keys().commit(record);
@@ -145,7 +153,11 @@ async fn commit_with_catalog(
     let _committer = tenant.committer().lock().await;
     let sequence = *tenant.sequencing().lock();
     for change in &mut request.changes {
-        if let Change::DropTable { sequence: dropped_at, .. } = change {
+        if let Change::DropTable {
+            sequence: dropped_at,
+            ..
+        } = change
+        {
             *dropped_at = sequence;
         }
     }
@@ -156,13 +168,16 @@ async fn commit_with_catalog(
         prepare(node, tenant, &request).await?;
     }
     let mut keys = vec![];
-    for SettledKey { mut record, reservation } in request.keys {
+    for SettledKey {
+        mut record,
+        reservation,
+    } in request.keys
+    {
         record.sequence = sequence;
         keys.push((record, reservation));
     }
     let version = tenant
-        .catalog()
-        .commit(Commit {
+        .commit_catalog(Commit {
             changes: request.changes,
             flushed: vec![],
             last_sequence: Some(sequence),
@@ -186,7 +201,10 @@ async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Resul
         commit_id: request.commit_id.as_bytes().to_vec(),
         streams: request.streams.iter().map(StagedStream::describe).collect(),
     };
-    let frames = vec![Frame { kind: KIND_PREPARE, parts: vec![record.encode_to_vec().into()] }];
+    let frames = vec![Frame {
+        kind: KIND_PREPARE,
+        parts: vec![record.encode_to_vec().into()],
+    }];
     debug_assert!(frame_bytes(&frames) > 0, "a prepare record has a body");
     node.append(frames, true).await?;
     Ok(())
@@ -195,9 +213,12 @@ async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Resul
 /// Every stream's table is there and as the stream knows it.
 fn check_streams(catalog: &CatalogVersion, streams: &[StagedStream]) -> Result<()> {
     for stream in streams {
-        let table = catalog.table_by_id(stream.table_id()).ok_or_else(|| EngineError::Conflict {
-            message: "the table was dropped by a concurrent statement".to_owned(),
-        })?;
+        let table =
+            catalog
+                .table_by_id(stream.table_id())
+                .ok_or_else(|| EngineError::Conflict {
+                    message: "the table was dropped by a concurrent statement".to_owned(),
+                })?;
         if table.arrow_schema != *stream.schema() {
             return Err(EngineError::Conflict {
                 message: format!("table {} was altered by a concurrent statement", table.name),
@@ -211,7 +232,9 @@ fn check_streams(catalog: &CatalogVersion, streams: &[StagedStream]) -> Result<(
 pub(crate) fn as_conflict(error: EngineError) -> EngineError {
     match error.kind() {
         ErrorKind::AlreadyExists | ErrorKind::NotFound | ErrorKind::Precondition => {
-            EngineError::Conflict { message: format!("a concurrent commit won: {error}") }
+            EngineError::Conflict {
+                message: format!("a concurrent commit won: {error}"),
+            }
         }
         _ => error,
     }

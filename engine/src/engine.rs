@@ -91,7 +91,10 @@ impl Engine {
         };
         for id in contents.tenant_ids() {
             let Some(place) = tenants.iter().find(|place| place.id == id) else {
-                tracing::warn!(tenant_id = id.0, "the log holds rows of a tenant that is gone");
+                tracing::warn!(
+                    tenant_id = id.0,
+                    "the log holds rows of a tenant that is gone"
+                );
                 continue;
             };
             let tenant = engine.tenant(place).await?;
@@ -164,7 +167,10 @@ impl Engine {
     /// Tenants that are open now.
     pub fn open_tenants(&self) -> Vec<Arc<Tenant>> {
         let tenants = self.inner.tenants.lock();
-        tenants.values().filter_map(|cell| cell.get().map(Arc::clone)).collect()
+        tenants
+            .values()
+            .filter_map(|cell| cell.get().map(Arc::clone))
+            .collect()
     }
 
     /// Forgets a dropped tenant and removes its folder.
@@ -173,11 +179,17 @@ impl Engine {
     /// `Io` when the folder cannot be removed.
     pub async fn remove_tenant(&self, place: &TenantPlace) -> Result<()> {
         self.inner.tenants.lock().remove(&place.id);
-        let directory = self.settings().data_dir.join("tenants").join(&place.directory);
+        let directory = self
+            .settings()
+            .data_dir
+            .join("tenants")
+            .join(&place.directory);
         match tokio::fs::remove_dir_all(&directory).await {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(EngineError::Io { action: "remove the folder", path: directory, source })
-            }
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(EngineError::Io {
+                action: "remove the folder",
+                path: directory,
+                source,
+            }),
             _ => Ok(()),
         }
     }
@@ -221,10 +233,24 @@ impl Engine {
     pub(crate) async fn expire_transactions(&self) {
         let timeout_micros = self.settings().transaction_timeout_ms as i64 * 1000;
         for tenant in self.open_tenants() {
-            let open: Vec<_> = tenant.transactions().lock().values().map(Arc::clone).collect();
+            let open: Vec<_> = tenant
+                .transactions()
+                .lock()
+                .values()
+                .map(Arc::clone)
+                .collect();
             for transaction in open {
                 transaction.expire(timeout_micros).await;
             }
+        }
+    }
+
+    /// Forgets idempotency keys that are older than they are kept.
+    pub(crate) fn prune_keys(&self) {
+        let kept_micros = self.settings().idempotency_ttl_ms as i64 * 1000;
+        let oldest = self.node().now_micros() - kept_micros;
+        for tenant in self.open_tenants() {
+            tenant.keys().prune(oldest);
         }
     }
 
@@ -232,8 +258,13 @@ impl Engine {
     pub(crate) fn release_log(&self) {
         // Read first: a stream that begins meanwhile pins the log at this position or later.
         let written = self.node().wal.written_lsn();
-        let oldest = self.open_tenants().iter().filter_map(|tenant| tenant.oldest_lsn()).min();
-        self.node().release_log(oldest.map_or(written, |lsn| lsn.min(written)));
+        let oldest = self
+            .open_tenants()
+            .iter()
+            .filter_map(|tenant| tenant.oldest_lsn())
+            .min();
+        self.node()
+            .release_log(oldest.map_or(written, |lsn| lsn.min(written)));
     }
 
     /// Bytes of the log, of uncommitted rows, and of committed rows that are not in segments.
@@ -247,23 +278,32 @@ impl Engine {
         self.node().wal.status().poisoned
     }
 
-    /// Flushes every tenant and stops the background work. Rows that could not be flushed stay in
-    /// the log.
-    ///
-    /// # Errors
-    /// The first flush that failed.
-    pub async fn close(&self) -> Result<()> {
+    /// Stops without flushing, as a crash would: the next start recovers from the log.
+    pub async fn abandon(&self) {
+        self.stop_scheduler().await;
+        self.node().wal.close();
+    }
+
+    async fn stop_scheduler(&self) {
         self.inner.stop.cancel();
         let scheduler = self.inner.scheduler.lock().take();
         if let Some(scheduler) = scheduler {
             // The scheduler ends by itself; a panic in it was logged already.
             let _ended = scheduler.await;
         }
+    }
+
+    /// Flushes every tenant and stops the background work. Rows that could not be flushed stay in
+    /// the log.
+    ///
+    /// # Errors
+    /// The first flush that failed.
+    pub async fn close(&self) -> Result<()> {
+        self.stop_scheduler().await;
         let mut result = Ok(());
         for tenant in self.open_tenants() {
             let flushed = flush_tenant(self.node(), &tenant).await;
             result = result.and(flushed.map(|_| ()));
-            tenant.catalog().close().await;
         }
         self.release_log();
         self.node().wal.close();

@@ -53,7 +53,11 @@ pub(crate) async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOu
     let started_micros = node.now_micros();
     if memtables.is_empty() {
         let snapshot_id = tenant.catalog_version().snapshot_id;
-        return Ok(FlushOutcome { snapshot_id, segment_count: 0, row_count: 0 });
+        return Ok(FlushOutcome {
+            snapshot_id,
+            segment_count: 0,
+            row_count: 0,
+        });
     }
     let written = write_segments(tenant, &memtables).await?;
     let outcome = register(tenant, &memtables, cut, written).await?;
@@ -67,18 +71,20 @@ pub(crate) async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOu
     Ok(outcome)
 }
 
-async fn write_segments(
-    tenant: &Tenant,
-    memtables: &[Arc<Memtable>],
-) -> Result<Vec<WrittenTable>> {
+async fn write_segments(tenant: &Tenant, memtables: &[Arc<Memtable>]) -> Result<Vec<WrittenTable>> {
     let mut by_table: BTreeMap<TableId, Vec<RecordBatch>> = BTreeMap::new();
     for memtable in memtables {
-        by_table.entry(memtable.table_id()).or_default().extend(memtable.batches(u64::MAX));
+        by_table
+            .entry(memtable.table_id())
+            .or_default()
+            .extend(memtable.batches(u64::MAX));
     }
     let catalog = tenant.catalog_version();
     let mut written = vec![];
     for (table_id, batches) in by_table {
-        let Some(table) = catalog.table_by_id(table_id) else { continue };
+        let Some(table) = catalog.table_by_id(table_id) else {
+            continue;
+        };
         if batches.iter().any(|batch| batch.num_rows() > 0) {
             written.push(write_table(tenant, Arc::clone(table), batches).await?);
         }
@@ -96,11 +102,24 @@ async fn write_table(
     blocking(move || {
         let options = SegmentOptions::default();
         let id = new_stream_id();
-        let segment =
-            write_segment(&directory, &table.columns, &table.sort_key, &batches, id, &options)?;
-        assert_eq!(segment.record_count, rows, "a segment holds every row it was given");
+        let segment = write_segment(
+            &directory,
+            &table.columns,
+            &table.sort_key,
+            &batches,
+            id,
+            &options,
+        )?;
+        assert_eq!(
+            segment.record_count, rows,
+            "a segment holds every row it was given"
+        );
         let path = directory.join(&segment.path);
-        Ok(WrittenTable { table_id: table.id, segment, path })
+        Ok(WrittenTable {
+            table_id: table.id,
+            segment,
+            path,
+        })
     })
     .await
 }
@@ -112,7 +131,10 @@ async fn register(
     written: Vec<WrittenTable>,
 ) -> Result<FlushOutcome> {
     let catalog = tenant.catalog_version();
-    let mut flushed: Vec<_> = memtables.iter().map(|memtable| memtable.table_id()).collect();
+    let mut flushed: Vec<_> = memtables
+        .iter()
+        .map(|memtable| memtable.table_id())
+        .collect();
     flushed.sort_unstable();
     flushed.dedup();
     flushed.retain(|table_id| catalog.table_by_id(*table_id).is_some());
@@ -121,21 +143,28 @@ async fn register(
     let row_count = written.iter().map(|table| table.segment.record_count).sum();
     let changes = written
         .into_iter()
-        .map(|WrittenTable { table_id, segment, .. }| Change::AppendSegments {
-            table_id,
-            segments: vec![segment],
-        })
+        .map(
+            |WrittenTable {
+                 table_id, segment, ..
+             }| Change::AppendSegments {
+                table_id,
+                segments: vec![segment],
+            },
+        )
         .collect();
     let commit = Commit {
         changes,
-        flushed: flushed.into_iter().map(|table_id| (table_id, cut)).collect(),
+        flushed: flushed
+            .into_iter()
+            .map(|table_id| (table_id, cut))
+            .collect(),
         last_sequence: Some(tenant.published_sequence()),
         commit_id: None,
         idempotency: tenant.keys().to_checkpoint(cut),
         author: None,
         message: None,
     };
-    let version = match tenant.catalog().commit(commit).await {
+    let version = match tenant.commit_catalog(commit).await {
         Ok(version) => version,
         Err(error) => {
             remove_unregistered(paths).await;
@@ -145,7 +174,11 @@ async fn register(
     let snapshot_id = version.snapshot_id;
     tenant.publish_flush(version, memtables);
     tenant.keys().checkpointed(cut);
-    Ok(FlushOutcome { snapshot_id, segment_count, row_count })
+    Ok(FlushOutcome {
+        snapshot_id,
+        segment_count,
+        row_count,
+    })
 }
 
 /// The catalog says that nothing was committed, so nobody can know these files.
@@ -167,6 +200,7 @@ pub(crate) async fn run_scheduler(engine: Engine, stop: CancellationToken) {
             () = tokio::time::sleep(TICK) => false,
         };
         engine.expire_transactions().await;
+        engine.prune_keys();
         let mut failed = false;
         for tenant in engine.open_tenants() {
             if wanted || is_due(engine.node(), &tenant) {
@@ -183,7 +217,10 @@ pub(crate) async fn run_scheduler(engine: Engine, stop: CancellationToken) {
 fn is_due(node: &Node, tenant: &Tenant) -> bool {
     let statuses = tenant.memtables().statuses();
     let bytes: u64 = statuses.iter().map(|(_, _, status)| status.bytes).sum();
-    let oldest = statuses.iter().filter_map(|(_, _, status)| status.first_at_micros).min();
+    let oldest = statuses
+        .iter()
+        .filter_map(|(_, _, status)| status.first_at_micros)
+        .min();
     let age_ms = oldest.map_or(0, |micros| (node.now_micros() - micros) / 1000);
     let old = oldest.is_some() && age_ms >= node.settings.flush_interval_ms as i64;
     let (_, committed) = tenant.budget().used_bytes();

@@ -79,7 +79,11 @@ impl IdempotencyKeys {
                         let (sender, receiver) = watch::channel(());
                         keys.running.insert(scope.clone(), receiver);
                         let keys = Arc::clone(&self.keys);
-                        return KeyReservation { keys, scope, _outcome: sender };
+                        return KeyReservation {
+                            keys,
+                            scope,
+                            _outcome: sender,
+                        };
                     }
                 }
             };
@@ -95,7 +99,11 @@ impl IdempotencyKeys {
         table_id: TableId,
         key: &str,
     ) -> Option<IdempotencyRecord> {
-        self.keys.lock().committed.get(&(user_id, table_id, key.to_owned())).cloned()
+        self.keys
+            .lock()
+            .committed
+            .get(&(user_id, table_id, key.to_owned()))
+            .cloned()
     }
 
     /// Settles a key whose commit is in the log but not in the catalog.
@@ -113,17 +121,27 @@ impl IdempotencyKeys {
     /// Keys committed up to `sequence` that the catalog does not hold.
     pub(crate) fn to_checkpoint(&self, sequence: u64) -> Vec<IdempotencyRecord> {
         let keys = self.keys.lock();
-        keys.fresh.iter().filter(|record| record.sequence <= sequence).cloned().collect()
+        keys.fresh
+            .iter()
+            .filter(|record| record.sequence <= sequence)
+            .cloned()
+            .collect()
     }
 
     /// The catalog holds every key up to `sequence` now.
     pub(crate) fn checkpointed(&self, sequence: u64) {
-        self.keys.lock().fresh.retain(|record| record.sequence > sequence);
+        self.keys
+            .lock()
+            .fresh
+            .retain(|record| record.sequence > sequence);
     }
 
     /// Forgets keys that were committed before `older_than_micros`.
     pub(crate) fn prune(&self, older_than_micros: i64) {
-        self.keys.lock().committed.retain(|_, record| record.created_micros >= older_than_micros);
+        self.keys
+            .lock()
+            .committed
+            .retain(|_, record| record.created_micros >= older_than_micros);
     }
 }
 

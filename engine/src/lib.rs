@@ -33,8 +33,9 @@ pub use ingest::{Ingest, IngestMode, IngestOutcome, IngestRequest, TableExists, 
 pub use record::IpcBatch;
 pub use settings::EngineSettings;
 pub use sql::{
-    AdminStatement, ParsedStatement, QueryPlan, QueryRows, Statement, StatementContext,
+    AdminStatement, ParseError, ParsedStatement, QueryPlan, QueryRows, Statement, StatementContext,
     SystemTable, SystemTables, parse,
 };
 pub use tenant::Tenant;
 pub use transaction::Transaction;
+pub use wal::WalError;

@@ -103,5 +103,8 @@ impl Node {
 
 /// Payload bytes of frames, for back-pressure.
 pub(crate) fn frame_bytes(frames: &[Frame]) -> usize {
-    frames.iter().map(|frame| frame.payload_bytes() as usize).sum()
+    frames
+        .iter()
+        .map(|frame| frame.payload_bytes() as usize)
+        .sum()
 }

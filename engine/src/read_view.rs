@@ -27,7 +27,12 @@ impl ReadView {
         memtables: Arc<MemtableSet>,
         sequence: u64,
     ) -> Self {
-        Self { catalog, memtables, sequence, staged: BTreeMap::new() }
+        Self {
+            catalog,
+            memtables,
+            sequence,
+            staged: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn catalog(&self) -> &Arc<CatalogVersion> {
@@ -49,6 +54,11 @@ impl ReadView {
         catalog: Arc<CatalogVersion>,
         staged: BTreeMap<TableId, Vec<RecordBatch>>,
     ) -> Self {
-        Self { catalog, memtables: Arc::clone(&self.memtables), sequence: self.sequence, staged }
+        Self {
+            catalog,
+            memtables: Arc::clone(&self.memtables),
+            sequence: self.sequence,
+            staged,
+        }
     }
 }

@@ -57,19 +57,30 @@ impl LogContents {
         match kind {
             KIND_ROWS => {
                 let record = decode_rows(&payload)?;
-                let stream = self.streams.entry(record.stream_id).or_insert_with(|| LoggedStream {
-                    first_lsn: lsn,
-                    records: vec![],
-                });
+                let stream = self
+                    .streams
+                    .entry(record.stream_id)
+                    .or_insert_with(|| LoggedStream {
+                        first_lsn: lsn,
+                        records: vec![],
+                    });
                 stream.records.push(record);
             }
             KIND_COMMIT => {
                 let record = CommitRecord::decode(payload).map_err(|_| unreadable(lsn))?;
-                self.tenants.entry(record.tenant_id).or_default().commits.push(record);
+                self.tenants
+                    .entry(record.tenant_id)
+                    .or_default()
+                    .commits
+                    .push(record);
             }
             KIND_PREPARE => {
                 let record = PrepareRecord::decode(payload).map_err(|_| unreadable(lsn))?;
-                self.tenants.entry(record.tenant_id).or_default().prepared.push(record);
+                self.tenants
+                    .entry(record.tenant_id)
+                    .or_default()
+                    .prepared
+                    .push(record);
             }
             _ => return Err(unreadable(lsn)),
         }
@@ -91,7 +102,12 @@ impl LogContents {
             let commit_id = Uuid::from_slice(&prepared.commit_id).map_err(|_| unreadable(0))?;
             if let Some(sequence) = tenant.catalog().committed_sequence(commit_id).await? {
                 let (tenant_id, streams) = (prepared.tenant_id, prepared.streams);
-                commits.push(CommitRecord { tenant_id, sequence, streams, ..Default::default() });
+                commits.push(CommitRecord {
+                    tenant_id,
+                    sequence,
+                    streams,
+                    ..Default::default()
+                });
             }
         }
         commits.sort_by_key(|commit| commit.sequence);
@@ -99,7 +115,10 @@ impl LogContents {
         let mut seen = HashSet::new();
         for commit in commits {
             if !seen.insert(commit.sequence) {
-                return Err(corrupt(format!("commit {} is in the log twice", commit.sequence)));
+                return Err(corrupt(format!(
+                    "commit {} is in the log twice",
+                    commit.sequence
+                )));
             }
             self.apply_commit(node, tenant, commit, &mut outcome)?;
         }
@@ -127,7 +146,7 @@ impl LogContents {
             if commit.sequence <= table.flushed_sequence {
                 continue;
             }
-            let rows = self.take_stream(described)?;
+            let rows = self.take_stream(commit.tenant_id, described)?;
             let schema = rows.1.first().map(RecordBatch::schema);
             if schema.is_some_and(|schema| schema != table.arrow_schema) {
                 return Err(corrupt(format!(
@@ -152,10 +171,20 @@ impl LogContents {
             });
         }
         for (table_id, (first_lsn, batches)) in recovered {
-            let bytes = batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum();
+            let bytes = batches
+                .iter()
+                .map(|batch| batch.get_array_memory_size() as u64)
+                .sum();
             let bytes = CommittedBytes::recovered(&node.budget, tenant.budget(), bytes);
             let now_micros = node.now_micros();
-            tenant.recover_rows(table_id, commit.sequence, batches, bytes, first_lsn, now_micros);
+            tenant.recover_rows(
+                table_id,
+                commit.sequence,
+                batches,
+                bytes,
+                first_lsn,
+                now_micros,
+            );
         }
         tenant.recover_sequence(commit.sequence);
         outcome.commits += u64::from(applied);
@@ -164,12 +193,18 @@ impl LogContents {
     }
 
     /// The batches of a committed stream: all of them, in order, or the log is corrupt.
-    fn take_stream(&mut self, described: &CommittedStream) -> Result<(Lsn, Vec<RecordBatch>)> {
+    fn take_stream(
+        &mut self,
+        tenant_id: u64,
+        described: &CommittedStream,
+    ) -> Result<(Lsn, Vec<RecordBatch>)> {
         let id = Uuid::from_slice(&described.stream_id).map_err(|_| unreadable(0))?;
         let incomplete = || corrupt(format!("rows of committed stream {id} are missing"));
         let stream = self.streams.remove(&id).ok_or_else(incomplete)?;
         let in_order = stream.records.iter().enumerate().all(|(index, record)| {
-            record.batch_index as usize == index && record.table_id == described.table_id
+            record.batch_index as usize == index
+                && record.table_id == described.table_id
+                && record.tenant_id == tenant_id
         });
         let row_count: u64 = stream.records.iter().map(|record| record.row_count).sum();
         let complete = stream.records.len() == described.batch_count as usize;
@@ -190,9 +225,15 @@ pub(crate) struct RecoveryReport {
 }
 
 impl RecoveryReport {
-    #[expect(clippy::disallowed_methods, reason = "a duration for the log line, nothing depends on it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a duration for the log line, nothing depends on it"
+    )]
     pub(crate) fn start() -> Self {
-        Self { started: Instant::now(), outcome: RecoveryOutcome::default() }
+        Self {
+            started: Instant::now(),
+            outcome: RecoveryOutcome::default(),
+        }
     }
 
     pub(crate) fn add(&mut self, outcome: RecoveryOutcome) {
@@ -225,10 +266,11 @@ fn unknown_table(table_id: TableId, sequence: u64) -> EngineError {
 }
 
 fn unreadable(lsn: Lsn) -> EngineError {
-    corrupt(format!("the WAL frame at {lsn} cannot be understood; was it written by a newer version?"))
+    corrupt(format!(
+        "the WAL frame at {lsn} cannot be understood; was it written by a newer version?"
+    ))
 }
 
 fn corrupt(message: String) -> EngineError {
     EngineError::Corruption { message }
 }
-

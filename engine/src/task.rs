@@ -8,7 +8,10 @@ use tracing::Instrument;
 use crate::error::{EngineError, Result};
 
 /// Runs `future` on the runtime inside the current span.
-#[expect(clippy::disallowed_methods, reason = "the wrapper that the ban points to")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the wrapper that the ban points to"
+)]
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -26,6 +29,8 @@ where
     let span = tracing::Span::current();
     match tokio::task::spawn_blocking(move || span.in_scope(work)).await {
         Ok(result) => result,
-        Err(error) => Err(EngineError::internal(format!("a background job failed: {error}"))),
+        Err(error) => Err(EngineError::internal(format!(
+            "a background job failed: {error}"
+        ))),
     }
 }

@@ -10,8 +10,10 @@ use arrow::record_batch::RecordBatch;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
-use quiver_catalog::{CatalogVersion, TableId, TenantCatalog, TenantId};
+use quiver_catalog::{CatalogError, CatalogVersion, Commit, TableId, TenantCatalog, TenantId};
 use tokio::sync::{Mutex as AsyncMutex, RwLock as AsyncRwLock};
 use uuid::Uuid;
 
@@ -51,6 +53,9 @@ pub struct Tenant {
     budget: Arc<Budget>,
     keys: IdempotencyKeys,
     transactions: Mutex<BTreeMap<Uuid, Arc<Transaction>>>,
+    /// Transactions that expired, by id, with their session: until their client has ended them, it must
+    /// not write on as if it had none.
+    expired: Mutex<BTreeMap<Uuid, Uuid>>,
     /// Lowest LSN that each open stream may have written at.
     pins: Arc<Mutex<BTreeMap<Uuid, Lsn>>>,
     reading: Reading,
@@ -77,7 +82,11 @@ impl Reading {
             .with_memory_pool(memory_pool)
             .with_object_store_registry(Arc::new(registry))
             .build_arc()?;
-        Ok(Self { runtime, store_url, scan_options })
+        Ok(Self {
+            runtime,
+            store_url,
+            scan_options,
+        })
     }
 }
 
@@ -110,6 +119,7 @@ impl Tenant {
             budget: Budget::new("tenant's write buffer", bytes_max),
             keys,
             transactions: Mutex::default(),
+            expired: Mutex::default(),
             pins: Arc::default(),
             reading,
         })
@@ -142,6 +152,15 @@ impl Tenant {
         &self.catalog
     }
 
+    /// One catalog transaction. Boxed: the compiler cannot prove a future of sqlx to be `Send` from
+    /// inside a spawned one.
+    pub(crate) fn commit_catalog(
+        &self,
+        commit: Commit,
+    ) -> BoxFuture<'_, std::result::Result<Arc<CatalogVersion>, CatalogError>> {
+        self.catalog.commit(commit).boxed()
+    }
+
     pub(crate) fn gate(&self) -> &Arc<AsyncRwLock<()>> {
         &self.gate
     }
@@ -171,10 +190,42 @@ impl Tenant {
         self.transactions.lock().get(&id).map(Arc::clone)
     }
 
+    /// Notes a transaction as expired; a bounded number is remembered.
+    pub(crate) fn note_expired(&self, transaction: &Transaction) {
+        const REMEMBERED_MAX: usize = 10_000;
+        let mut expired = self.expired.lock();
+        if expired.len() >= REMEMBERED_MAX {
+            expired.pop_first();
+        }
+        expired.insert(transaction.id(), transaction.session_id());
+    }
+
+    /// Whether a transaction of the session expired and was not ended by its client since.
+    pub fn has_expired_transaction(&self, session_id: Uuid) -> bool {
+        self.expired
+            .lock()
+            .values()
+            .any(|session| *session == session_id)
+    }
+
+    /// The client has ended an expired transaction.
+    pub fn forget_expired(&self, id: Uuid) {
+        self.expired.lock().remove(&id);
+    }
+
+    /// The session is over.
+    pub fn forget_session(&self, session_id: Uuid) {
+        self.expired
+            .lock()
+            .retain(|_, session| *session != session_id);
+    }
+
     /// The open transactions of a session.
     pub fn session_transactions(&self, session_id: Uuid) -> Vec<Arc<Transaction>> {
         let open = self.transactions.lock();
-        let own = open.values().filter(|transaction| transaction.session_id() == session_id);
+        let own = open
+            .values()
+            .filter(|transaction| transaction.session_id() == session_id);
         own.map(Arc::clone).collect()
     }
 
@@ -212,7 +263,11 @@ impl Tenant {
         now_micros: i64,
     ) {
         let mut published = self.published.write();
-        assert_eq!(published.sequence + 1, sequence, "commits are published without a gap");
+        assert_eq!(
+            published.sequence + 1,
+            sequence,
+            "commits are published without a gap"
+        );
         if let Some(catalog) = catalog {
             self.replace_catalog(&mut published, catalog);
         }
@@ -293,21 +348,30 @@ impl Tenant {
     /// Keeps the log from `lsn` on until the pin is dropped.
     pub(crate) fn pin(&self, stream_id: Uuid, lsn: Lsn) -> LogPin {
         self.pins.lock().insert(stream_id, lsn);
-        LogPin { pins: Arc::clone(&self.pins), stream_id, lsn }
+        LogPin {
+            pins: Arc::clone(&self.pins),
+            stream_id,
+            lsn,
+        }
     }
 
     /// The lowest LSN whose rows are not in segments yet.
     pub(crate) fn oldest_lsn(&self) -> Option<Lsn> {
         let pinned = self.pins.lock().values().min().copied();
         let statuses = self.memtables().statuses();
-        statuses.iter().filter_map(|(_, _, status)| status.first_lsn).chain(pinned).min()
+        statuses
+            .iter()
+            .filter_map(|(_, _, status)| status.first_lsn)
+            .chain(pinned)
+            .min()
     }
 
     pub(crate) fn table_name(&self, table_id: TableId) -> String {
         let catalog = self.catalog_version();
-        catalog
-            .table_by_id(table_id)
-            .map_or_else(|| format!("table {table_id}"), |t| format!("{}.{}", t.schema_name, t.name))
+        catalog.table_by_id(table_id).map_or_else(
+            || format!("table {table_id}"),
+            |t| format!("{}.{}", t.schema_name, t.name),
+        )
     }
 }
 

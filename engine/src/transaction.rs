@@ -56,9 +56,12 @@ impl Staged {
                 (Change::CreateTable(table), Change::DropTable { table_id, .. }) => {
                     table.table_id == *table_id
                 }
-                (Change::CreateSchema { schema_id: made, .. }, Change::DropSchema { schema_id }) => {
-                    made == schema_id
-                }
+                (
+                    Change::CreateSchema {
+                        schema_id: made, ..
+                    },
+                    Change::DropSchema { schema_id },
+                ) => made == schema_id,
                 _ => false,
             };
             let cancelled = self.changes.iter().position(made_here);
@@ -123,14 +126,21 @@ impl Transaction {
         self.touch();
         let mut guard = self.staged.lock().await;
         let staged = guard.as_mut().ok_or_else(Self::over)?;
-        let base = staged.view.get_or_insert_with(|| self.tenant.read_view()).clone();
+        let base = staged
+            .view
+            .get_or_insert_with(|| self.tenant.read_view())
+            .clone();
         if !staged.wrote() {
             return Ok(base);
         }
-        let catalog = base.catalog().apply(&staged.changes, Stamp::overlay(base.catalog()))?;
+        let catalog = base
+            .catalog()
+            .apply(&staged.changes, Stamp::overlay(base.catalog()))?;
         let mut rows: BTreeMap<TableId, Vec<_>> = BTreeMap::new();
         for stream in &staged.streams {
-            rows.entry(stream.table_id()).or_default().extend(stream.batches().iter().cloned());
+            rows.entry(stream.table_id())
+                .or_default()
+                .extend(stream.batches().iter().cloned());
         }
         Ok(base.with_staged(Arc::new(catalog), rows))
     }
@@ -141,7 +151,12 @@ impl Transaction {
         let mut guard = self.staged.lock().await;
         let staged = guard.as_mut().ok_or_else(Self::over)?;
         staged.add_changes(request.changes);
-        staged.streams.extend(request.streams.into_iter().filter(|stream| !stream.is_empty()));
+        staged.streams.extend(
+            request
+                .streams
+                .into_iter()
+                .filter(|stream| !stream.is_empty()),
+        );
         staged.keys.extend(request.keys);
         Ok(())
     }
@@ -158,7 +173,9 @@ impl Transaction {
             streams: staged.streams,
             keys: staged.keys,
         };
-        commit(&self.node, &self.tenant, request).await.map_err(as_conflict)
+        commit(&self.node, &self.tenant, request)
+            .await
+            .map_err(as_conflict)
     }
 
     /// Forgets everything staged; of no effect when the transaction is over.
@@ -173,11 +190,14 @@ impl Transaction {
     }
 
     fn over() -> EngineError {
-        EngineError::Conflict { message: "the transaction is over or has expired".to_owned() }
+        EngineError::Conflict {
+            message: "the transaction is over or has expired".to_owned(),
+        }
     }
 
     fn touch(&self) {
-        self.last_used_micros.store(self.node.now_micros(), Ordering::Relaxed);
+        self.last_used_micros
+            .store(self.node.now_micros(), Ordering::Relaxed);
     }
 
     /// Ends the transaction if it wrote something and was idle too long; one that wrote nothing only
@@ -185,7 +205,9 @@ impl Transaction {
     pub(crate) async fn expire(&self, timeout_micros: i64) {
         let idle = self.node.now_micros() - self.last_used_micros.load(Ordering::Relaxed);
         let wrote = {
-            let Ok(mut guard) = self.staged.try_lock() else { return };
+            let Ok(mut guard) = self.staged.try_lock() else {
+                return;
+            };
             let Some(staged) = guard.as_mut() else { return };
             if idle > IDLE_VIEW_MICROS && !staged.wrote() {
                 staged.view = None;
@@ -194,6 +216,7 @@ impl Transaction {
         };
         if wrote && idle > timeout_micros {
             tracing::info!(tenant_id = self.tenant.id().0, transaction_id = %self.id, "transaction expired");
+            self.tenant.note_expired(self);
             self.rollback().await;
         }
     }

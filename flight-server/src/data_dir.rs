@@ -12,7 +12,7 @@ const DEV_MARK: &str = "dev-mode";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum DataDirError {
+pub(crate) enum DataDirError {
     /// A file system call failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -61,8 +61,11 @@ impl DataDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(io("open", &lock_path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| DataDirError::InUse { path: path.to_owned() })?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            DataDirError::InUse {
+                path: path.to_owned(),
+            }
+        })?;
         check_mode(path, dev)?;
         Ok(Self { _lock: lock })
     }
@@ -76,8 +79,10 @@ impl DataDir {
             .mode(0o600)
             .open(path)
             .map_err(io("create", path))?;
-        file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(io("protect", path))?;
-        file.write_all(format!("{secret}\n").as_bytes()).map_err(io("write", path))?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))
+            .map_err(io("protect", path))?;
+        file.write_all(format!("{secret}\n").as_bytes())
+            .map_err(io("write", path))?;
         file.sync_all().map_err(io("sync", path))
     }
 }
@@ -85,20 +90,34 @@ impl DataDir {
 /// Development data has a well-known password: it must never be served as if it had not.
 fn check_mode(path: &Path, dev: bool) -> Result<(), DataDirError> {
     let mark = path.join(DEV_MARK);
-    let is_new = !path.join("control.sqlite").try_exists().map_err(io("look at", path))?;
+    let is_new = !path
+        .join("control.sqlite")
+        .try_exists()
+        .map_err(io("look at", path))?;
     let made_by_dev = mark.try_exists().map_err(io("look at", &mark))?;
     if is_new && dev {
         return std::fs::write(&mark, "this directory was made by quiver serve --dev\n")
             .map_err(io("write", &mark));
     }
     if !is_new && made_by_dev != dev {
-        let made = if made_by_dev { "with --dev" } else { "without --dev" };
-        return Err(DataDirError::OtherMode { path: path.to_owned(), made });
+        let made = if made_by_dev {
+            "with --dev"
+        } else {
+            "without --dev"
+        };
+        return Err(DataDirError::OtherMode {
+            path: path.to_owned(),
+            made,
+        });
     }
     Ok(())
 }
 
 fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> DataDirError {
     let path = path.to_owned();
-    move |source| DataDirError::Io { action, path: path.clone(), source }
+    move |source| DataDirError::Io {
+        action,
+        path: path.clone(),
+        source,
+    }
 }

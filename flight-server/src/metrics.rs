@@ -87,6 +87,7 @@ impl Metrics {
     /// Adds a value that only goes up, read at every scrape; `read` must not block.
     ///
     /// The text shows `name` with `_total` behind it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for counters of the engine"))]
     pub(crate) fn counter(
         &self,
         name: &'static str,

@@ -53,7 +53,10 @@ pub(crate) struct RunningQuery {
 
 impl Queries {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { clock, entries: Mutex::default() })
+        Arc::new(Self {
+            clock,
+            entries: Mutex::default(),
+        })
     }
 
     /// Notes that a statement runs. `text` must not hold passwords.
@@ -70,7 +73,9 @@ impl Queries {
         }
         let mut entries = self.entries.lock();
         if entries.len() >= REMEMBERED_MAX {
-            let ended = entries.iter().position(|entry| entry.state != State::Running);
+            let ended = entries
+                .iter()
+                .position(|entry| entry.state != State::Running);
             if let Some(position) = ended {
                 entries.remove(position);
             }
@@ -111,7 +116,11 @@ impl Queries {
     pub(crate) fn rows(&self, tenant_id: TenantId) -> Result<RecordBatch> {
         let entries: Vec<_> = {
             let entries = self.entries.lock();
-            entries.iter().filter(|entry| entry.tenant_id == tenant_id).cloned().collect()
+            entries
+                .iter()
+                .filter(|entry| entry.tenant_id == tenant_id)
+                .cloned()
+                .collect()
         };
         let text = |value: fn(&Entry) -> String| -> ArrayRef {
             Arc::new(StringArray::from_iter_values(entries.iter().map(value)))
@@ -124,7 +133,9 @@ impl Queries {
             text(|entry| format!("{:?}", entry.state).to_lowercase()),
             Arc::new(TimestampMicrosecondArray::from(started).with_timezone("UTC")),
             Arc::new(TimestampMicrosecondArray::from(ended).with_timezone("UTC")),
-            Arc::new(UInt64Array::from_iter_values(entries.iter().map(|entry| entry.row_count))),
+            Arc::new(UInt64Array::from_iter_values(
+                entries.iter().map(|entry| entry.row_count),
+            )),
             text(|entry| entry.text.clone()),
         ];
         Ok(RecordBatch::try_new(Self::schema(), columns)?)
@@ -152,9 +163,8 @@ impl Drop for RunningQuery {
     fn drop(&mut self) {
         let ended = self.queries.clock.now_micros();
         let mut entries = self.queries.entries.lock();
-        let running = |entry: &&mut Entry| {
-            entry.query_id == self.query_id && entry.state == State::Running
-        };
+        let running =
+            |entry: &&mut Entry| entry.query_id == self.query_id && entry.state == State::Running;
         if let Some(entry) = entries.iter_mut().rev().find(running) {
             entry.state = self.state;
             entry.ended_micros = Some(ended);

@@ -22,9 +22,7 @@ use crate::http::{HttpState, Readiness, serve_http};
 use crate::metrics::Metrics;
 use crate::queries::Queries;
 use crate::request_end::RequestEndLayer;
-use crate::service::{
-    PreparedStatements, QuiverFlightService, SqlTransactions, StatementRecords,
-};
+use crate::service::{PreparedStatements, QuiverFlightService, SqlTransactions, StatementRecords};
 use crate::sessions::{SessionLimits, Sessions};
 use crate::shared::{Shared, place};
 
@@ -42,7 +40,7 @@ const DEFAULT_TENANT: &str = "default";
 
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -85,15 +83,24 @@ pub enum ServeError {
 ///
 /// # Errors
 /// See [`ServeError`].
-pub(crate) async fn serve(settings: Settings, shutdown: CancellationToken) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
     let data_dir = DataDir::open(&settings.server.data_dir, settings.server.dev)?;
     let flight = listen(settings.server.flight_addr).await?;
     let http = listen(settings.server.http_addr).await?;
     let (ready, readiness) = watch::channel(Readiness::Starting);
     let metrics = Arc::new(Metrics::new());
-    let http_state = HttpState { ready: readiness, metrics: Arc::clone(&metrics) };
+    let http_state = HttpState {
+        ready: readiness,
+        metrics: Arc::clone(&metrics),
+    };
     let http_stop = CancellationToken::new();
-    let bound = banner::Bound { flight: local_address(&flight)?, http: local_address(&http)? };
+    let bound = banner::Bound {
+        flight: local_address(&flight)?,
+        http: local_address(&http)?,
+    };
     let http_task = task::spawn(serve_http(http, http_state, http_stop.clone()));
 
     let (shared, password_file) = start(&settings, Arc::clone(&metrics)).await?;
@@ -130,7 +137,8 @@ async fn start(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let directory = &settings.server.data_dir;
     let keys = Keys::load_or_create(&directory.join("keys"))?;
-    let control = ControlCatalog::open(&directory.join("control.sqlite"), Arc::clone(&clock)).await?;
+    let control =
+        ControlCatalog::open(&directory.join("control.sqlite"), Arc::clone(&clock)).await?;
     let control = Arc::new(control);
     let password_file = first_start(&control, settings).await?;
     let tenants: Vec<_> = control.tenants().await?.iter().map(place).collect();
@@ -140,7 +148,12 @@ async fn start(
         password_remember: Duration::from_millis(settings.auth.password_cache_ttl_ms),
         ..AuthSettings::default()
     };
-    let auth = Authenticator::new(Arc::clone(&control), keys, Arc::clone(&clock), auth_settings);
+    let auth = Authenticator::new(
+        Arc::clone(&control),
+        keys,
+        Arc::clone(&clock),
+        auth_settings,
+    );
     let limits = SessionLimits {
         idle_max: Duration::from_millis(settings.session.idle_timeout_ms),
         per_tenant_max: settings.session.tenant_sessions_max,
@@ -171,7 +184,11 @@ async fn first_start(
         Some(tenant) => tenant,
         None => control.create_tenant(DEFAULT_TENANT).await?,
     };
-    let exists = control.users(tenant.id).await?.iter().any(|user| user.name == ADMIN);
+    let exists = control
+        .users(tenant.id)
+        .await?
+        .iter()
+        .any(|user| user.name == ADMIN);
     if !exists {
         let password = match settings.server.dev {
             true => banner::DEV_PASSWORD.to_owned(),
@@ -222,13 +239,17 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address)
         .await
-        .map_err(|source| ServeError::Listen { address: address.to_string(), source })
+        .map_err(|source| ServeError::Listen {
+            address: address.to_string(),
+            source,
+        })
 }
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
-    listener
-        .local_addr()
-        .map_err(|source| ServeError::Listen { address: "the given address".to_owned(), source })
+    listener.local_addr().map_err(|source| ServeError::Listen {
+        address: "the given address".to_owned(),
+        source,
+    })
 }
 
 /// Serves calls until shutdown, then lets the running ones end for the grace period.
@@ -247,11 +268,16 @@ async fn serve_flight(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE));
-    if let (Some(cert), Some(key)) = (&settings.server.tls.cert_file, &settings.server.tls.key_file) {
+    if let (Some(cert), Some(key)) = (
+        &settings.server.tls.cert_file,
+        &settings.server.tls.key_file,
+    ) {
         let identity = Identity::from_pem(read_file(cert)?, read_file(key)?);
         server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
     }
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(KEEPALIVE));
     let grace = Duration::from_millis(settings.server.shutdown_grace_ms);
     let draining = shutdown.clone();
     let serving = server
@@ -276,7 +302,10 @@ async fn serve_flight(
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, ServeError> {
-    std::fs::read(path).map_err(|source| ServeError::Tls { path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| ServeError::Tls {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Looks after idle state, and stops the server when the log has failed.
@@ -295,20 +324,28 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken, shutdown: Cancellat
         }
         if since_sweep >= SWEEP {
             since_sweep = Duration::ZERO;
-            shared.prepared.expire(shared.clock.now_micros() - PREPARED_IDLE_MICROS);
+            shared
+                .prepared
+                .expire(shared.clock.now_micros() - PREPARED_IDLE_MICROS);
         }
     }
 }
 
 fn register_gauges(metrics: &Metrics, engine: &Engine) {
     let wal = engine.clone();
-    metrics.gauge("wal_bytes", "Bytes of the write-ahead log", move || wal.usage_bytes().0 as i64);
+    metrics.gauge("wal_bytes", "Bytes of the write-ahead log", move || {
+        wal.usage_bytes().0 as i64
+    });
     let uncommitted = engine.clone();
-    metrics.gauge("uncommitted_bytes", "Rows of open streams and transactions", move || {
-        uncommitted.usage_bytes().1 as i64
-    });
+    metrics.gauge(
+        "uncommitted_bytes",
+        "Rows of open streams and transactions",
+        move || uncommitted.usage_bytes().1 as i64,
+    );
     let buffered = engine.clone();
-    metrics.gauge("memtable_bytes", "Committed rows that are not in segments", move || {
-        buffered.usage_bytes().2 as i64
-    });
+    metrics.gauge(
+        "memtable_bytes",
+        "Committed rows that are not in segments",
+        move || buffered.usage_bytes().2 as i64,
+    );
 }

@@ -176,6 +176,7 @@ impl Sessions {
     }
 
     /// How many sessions of the tenant have state.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for system.sessions"))]
     pub(crate) fn count(&self, tenant_id: TenantId) -> usize {
         let oldest = self.oldest_valid();
         let states = self.states.lock();

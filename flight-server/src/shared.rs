@@ -30,5 +30,8 @@ pub(crate) struct Shared {
 
 /// Where the engine finds a tenant of the control catalog.
 pub(crate) fn place(tenant: &quiver_catalog::Tenant) -> TenantPlace {
-    TenantPlace { id: tenant.id, directory: tenant.directory.clone() }
+    TenantPlace {
+        id: tenant.id,
+        directory: tenant.directory.clone(),
+    }
 }

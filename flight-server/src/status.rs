@@ -100,6 +100,7 @@ impl IntoStatus for FlightError {
 
 /// The error to put into a `DoGet` stream *before* the encoder: in every other variant arrow-flight
 /// would flatten the code to INTERNAL.
+#[cfg_attr(not(test), expect(dead_code, reason = "for encoders of arrow-flight"))]
 pub(crate) fn stream_error(error: impl IntoStatus, query_id: Option<Uuid>) -> FlightError {
     FlightError::Tonic(Box::new(error.into_status(query_id)))
 }

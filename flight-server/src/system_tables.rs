@@ -6,11 +6,13 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt64Array
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use quiver_catalog::{Tenant, User};
-use quiver_engine::{EngineError, Result, StatementContext, SystemTable, SystemTables};
+use quiver_engine::{
+    EngineError, Result, Statement, StatementContext, SystemTable, SystemTables, parse,
+};
 
 use crate::auth::TenantContext;
 use crate::queries::Queries;
-use crate::service::metadata::{SYSTEM_TABLE, VirtualTable};
+use crate::service::metadata::{SYSTEM_TABLE, VIEW, VirtualTable};
 use crate::shared::Shared;
 
 /// The server's tables as one caller may see them.
@@ -23,7 +25,11 @@ pub(crate) struct ServerTables {
 
 impl ServerTables {
     pub(crate) fn new(shared: Arc<Shared>, caller: &TenantContext) -> Self {
-        Self { shared, tenant: caller.tenant.clone(), user: caller.user.clone() }
+        Self {
+            shared,
+            tenant: caller.tenant.clone(),
+            user: caller.user.clone(),
+        }
     }
 
     /// All tenants for the node administrator, the own one for everybody else.
@@ -37,8 +43,12 @@ impl ServerTables {
     async fn tenants(&self) -> Result<RecordBatch> {
         let tenants = self.visible_tenants().await?;
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from_iter_values(tenants.iter().map(|tenant| tenant.id.0))),
-            Arc::new(StringArray::from_iter_values(tenants.iter().map(|tenant| &tenant.name))),
+            Arc::new(UInt64Array::from_iter_values(
+                tenants.iter().map(|tenant| tenant.id.0),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                tenants.iter().map(|tenant| &tenant.name),
+            )),
         ];
         Ok(RecordBatch::try_new(tenants_schema(), columns)?)
     }
@@ -51,8 +61,12 @@ impl ServerTables {
         }
         let admins: Vec<_> = rows.iter().map(|(_, user)| user.node_admin).collect();
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|(tenant, _)| tenant))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, user)| &user.name))),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|(tenant, _)| tenant),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|(_, user)| &user.name),
+            )),
             Arc::new(BooleanArray::from(admins)),
         ];
         Ok(RecordBatch::try_new(users_schema(), columns)?)
@@ -63,9 +77,18 @@ impl ServerTables {
 impl SystemTables for ServerTables {
     fn tables(&self) -> Vec<SystemTable> {
         vec![
-            SystemTable { name: "queries", schema: Queries::schema() },
-            SystemTable { name: "tenants", schema: tenants_schema() },
-            SystemTable { name: "users", schema: users_schema() },
+            SystemTable {
+                name: "queries",
+                schema: Queries::schema(),
+            },
+            SystemTable {
+                name: "tenants",
+                schema: tenants_schema(),
+            },
+            SystemTable {
+                name: "users",
+                schema: users_schema(),
+            },
         ]
     }
 
@@ -74,20 +97,46 @@ impl SystemTables for ServerTables {
             "queries" => self.shared.queries.rows(self.tenant.id),
             "tenants" => self.tenants().await,
             "users" => self.users().await,
-            _ => Err(EngineError::NotFound { what: format!("table system.{name}") }),
+            _ => Err(EngineError::NotFound {
+                what: format!("table system.{name}"),
+            }),
         }
     }
 }
 
 /// System tables as GetTables lists them.
-pub(crate) fn virtual_tables(context: &StatementContext) -> Vec<VirtualTable> {
+pub(crate) async fn virtual_tables(context: &StatementContext) -> Vec<VirtualTable> {
     let table = |table: SystemTable| VirtualTable {
         schema: "system".to_owned(),
         name: table.name.to_owned(),
         table_type: SYSTEM_TABLE,
         arrow_schema: table.schema,
     };
-    context.system_table_list().into_iter().map(table).collect()
+    let mut tables: Vec<_> = context.system_table_list().into_iter().map(table).collect();
+    for name in ["columns", "schemata", "tables", "views"] {
+        if let Some(arrow_schema) = information_schema(context, name).await {
+            tables.push(VirtualTable {
+                schema: "information_schema".to_owned(),
+                name: name.to_owned(),
+                table_type: VIEW,
+                arrow_schema,
+            });
+        }
+    }
+    tables
+}
+
+/// Columns of a view of `information_schema`, which DataFusion keeps.
+async fn information_schema(context: &StatementContext, name: &str) -> Option<SchemaRef> {
+    let parsed = parse(&format!("SELECT * FROM information_schema.{name}")).ok()?;
+    let Statement::Query(query) = &parsed.statement else {
+        return None;
+    };
+    context
+        .plan(query, 0, None)
+        .await
+        .ok()
+        .map(|plan| plan.schema)
 }
 
 fn tenants_schema() -> SchemaRef {

@@ -25,6 +25,7 @@ use crate::error::{EngineError, Result};
 use crate::idempotency::{KeyReservation, KeyScope, check_repetition};
 use crate::node::Node;
 use crate::record::IpcBatch;
+use crate::segment::check_rows;
 use crate::tenant::Tenant;
 use crate::transaction::Transaction;
 
@@ -84,7 +85,9 @@ impl Ingest {
             None => tenant.read_view(),
         };
         let repeats = request.idempotency_key.as_deref().and_then(|key| {
-            let table = view.catalog().table(&request.schema_name, &request.table_name)?;
+            let table = view
+                .catalog()
+                .table(&request.schema_name, &request.table_name)?;
             tenant.keys().committed(request.user_id, table.id, key)
         });
         let target = match &repeats {
@@ -92,12 +95,19 @@ impl Ingest {
             None => resolve_target(&tenant, view.catalog(), &request)?,
         };
         let adapter = Adapter::new(&request.incoming, &target.arrow_schema)?;
-        let digest = key.is_some().then(|| ContentDigest::new(&target.arrow_schema));
+        let digest = key
+            .is_some()
+            .then(|| ContentDigest::new(&target.arrow_schema));
         let stream_id = new_stream_id();
         let pin = tenant.pin(stream_id, node.wal.written_lsn());
         let reservation = node.reservation(&tenant);
-        let writer =
-            StreamWriter::new(target.table_id, target.arrow_schema, stream_id, reservation, pin);
+        let writer = StreamWriter::new(
+            target.table_id,
+            target.arrow_schema,
+            stream_id,
+            reservation,
+            pin,
+        );
         Ok(Self {
             node,
             tenant,
@@ -122,6 +132,7 @@ impl Ingest {
             return Ok(());
         }
         let batch = self.adapter.adapt(batch)?;
+        check_rows(&batch)?;
         if let Some(digest) = &mut self.digest {
             digest.update(&batch)?;
         }
@@ -151,7 +162,10 @@ impl Ingest {
         if let Some(record) = self.repeats {
             let digest = digest.unwrap_or_default();
             check_repetition(&record, &mode, row_count, &digest)?;
-            return Ok(IngestOutcome { row_count, duplicate: true });
+            return Ok(IngestOutcome {
+                row_count,
+                duplicate: true,
+            });
         }
         let table_id = self.writer.table_id();
         let key = self.key.map(|reservation| {
@@ -165,7 +179,10 @@ impl Ingest {
                 sequence: 0,
                 created_micros: self.node.now_micros(),
             };
-            SettledKey { reservation, record }
+            SettledKey {
+                reservation,
+                record,
+            }
         });
         let request = CommitRequest {
             commit_id: new_stream_id(),
@@ -179,14 +196,21 @@ impl Ingest {
                 commit(&self.node, &self.tenant, request).await?;
             }
         }
-        Ok(IngestOutcome { row_count, duplicate: false })
+        Ok(IngestOutcome {
+            row_count,
+            duplicate: false,
+        })
     }
 }
 
 async fn reserve_key(tenant: &Tenant, request: &IngestRequest) -> Result<Option<KeyReservation>> {
-    let Some(key) = &request.idempotency_key else { return Ok(None) };
+    let Some(key) = &request.idempotency_key else {
+        return Ok(None);
+    };
     if key.is_empty() || key.len() > 256 {
-        return Err(EngineError::invalid("an idempotency key has 1 to 256 bytes"));
+        return Err(EngineError::invalid(
+            "an idempotency key has 1 to 256 bytes",
+        ));
     }
     let scope = KeyScope {
         user_id: request.user_id,

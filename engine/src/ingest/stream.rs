@@ -8,9 +8,7 @@ use uuid::Uuid;
 
 use crate::error::{EngineError, Result};
 use crate::node::{Node, frame_bytes};
-use crate::record::{
-    CommittedStream, IpcBatch, KIND_ROWS, RowsPlace, decode_rows, encode_rows,
-};
+use crate::record::{CommittedStream, IpcBatch, KIND_ROWS, RowsPlace, decode_rows, encode_rows};
 use crate::tenant::{LogPin, Tenant};
 use crate::wal::{Frame, Lsn};
 use crate::write_buffer::{CommittedBytes, Reservation};
@@ -120,7 +118,10 @@ impl StreamWriter {
         own_bytes: bool,
     ) -> Result<()> {
         let bytes = ipc.body.len() as u64 + BATCH_HEAD_BYTES;
-        self.stream.reservation.grow(bytes, node.append_wait()).await?;
+        self.stream
+            .reservation
+            .grow(bytes, node.append_wait())
+            .await?;
         let place = RowsPlace {
             tenant_id: tenant.id().0,
             table_id: self.stream.table_id.0,
@@ -132,10 +133,14 @@ impl StreamWriter {
             true => batch,
             false => self.compact(batch, &parts)?,
         };
-        let frames = vec![Frame { kind: KIND_ROWS, parts }];
+        let frames = vec![Frame {
+            kind: KIND_ROWS,
+            parts,
+        }];
         let reservation = node.wal.reserve(frame_bytes(&frames)).await?;
         // A failed write poisons the log: the commit that follows reports it.
-        node.wal.append(reservation, frames, false, Box::new(|_| {}))?;
+        node.wal
+            .append(reservation, frames, false, Box::new(|_| {}))?;
         self.stream.row_count += batch.num_rows() as u64;
         self.stream.batches.push(batch);
         Ok(())

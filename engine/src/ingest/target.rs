@@ -11,6 +11,7 @@ use quiver_catalog::{
 use super::IngestRequest;
 use crate::canonical::canonical_schema;
 use crate::error::{EngineError, Result};
+use crate::segment::check_storable;
 use crate::tenant::Tenant;
 
 /// When the table is not there.
@@ -44,12 +45,20 @@ pub struct IngestMode {
 
 impl IngestMode {
     /// Adds to a table that must be there.
-    pub const APPEND: Self = Self { missing: TableMissing::Fail, exists: TableExists::Append };
+    pub const APPEND: Self = Self {
+        missing: TableMissing::Fail,
+        exists: TableExists::Append,
+    };
     /// Makes the table; it must not be there.
-    pub const CREATE: Self = Self { missing: TableMissing::Create, exists: TableExists::Fail };
+    pub const CREATE: Self = Self {
+        missing: TableMissing::Create,
+        exists: TableExists::Fail,
+    };
     /// Adds to the table, making it if needed.
-    pub const CREATE_APPEND: Self =
-        Self { missing: TableMissing::Create, exists: TableExists::Append };
+    pub const CREATE_APPEND: Self = Self {
+        missing: TableMissing::Create,
+        exists: TableExists::Append,
+    };
 }
 
 impl fmt::Display for IngestMode {
@@ -77,14 +86,20 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn existing(catalog: &CatalogVersion, table_id: TableId) -> Result<Self> {
-        let table = catalog.table_by_id(table_id).ok_or_else(|| EngineError::NotFound {
-            what: format!("table {table_id}"),
-        })?;
+        let table = catalog
+            .table_by_id(table_id)
+            .ok_or_else(|| EngineError::NotFound {
+                what: format!("table {table_id}"),
+            })?;
         Ok(Self::append(table))
     }
 
     fn append(table: &TableVersion) -> Self {
-        Self { table_id: table.id, arrow_schema: Arc::clone(&table.arrow_schema), changes: vec![] }
+        Self {
+            table_id: table.id,
+            arrow_schema: Arc::clone(&table.arrow_schema),
+            changes: vec![],
+        }
     }
 }
 
@@ -99,7 +114,10 @@ pub(crate) fn resolve_target(
         (Some(_), _, TableExists::Fail) => Err(EngineError::AlreadyExists { what: qualified }),
         (Some(table), _, TableExists::Append) => Ok(Target::append(table)),
         (Some(table), _, TableExists::Replace) => {
-            let drop = Change::DropTable { table_id: table.id, sequence: 0 };
+            let drop = Change::DropTable {
+                table_id: table.id,
+                sequence: 0,
+            };
             create(tenant, catalog, request, vec![drop])
         }
         (None, TableMissing::Create, _) => create(tenant, catalog, request, vec![]),
@@ -113,10 +131,13 @@ fn create(
     request: &IngestRequest,
     mut changes: Vec<Change>,
 ) -> Result<Target> {
-    let schema = catalog.schema(&request.schema_name).ok_or_else(|| EngineError::NotFound {
-        what: format!("schema {}", request.schema_name),
-    })?;
+    let schema = catalog
+        .schema(&request.schema_name)
+        .ok_or_else(|| EngineError::NotFound {
+            what: format!("schema {}", request.schema_name),
+        })?;
     let columns = assign_columns(&canonical_schema(&request.incoming)?)?;
+    check_storable(&columns)?;
     let arrow_schema = Arc::new(columns_to_schema(&columns));
     let table_id = TableId(tenant.catalog().reserve_ids(1));
     changes.push(Change::CreateTable(NewTable {
@@ -126,5 +147,9 @@ fn create(
         columns,
         sort_key: vec![],
     }));
-    Ok(Target { table_id, arrow_schema, changes })
+    Ok(Target {
+        table_id,
+        arrow_schema,
+        changes,
+    })
 }

@@ -60,9 +60,14 @@ impl IpcBatch {
             &mut IpcWriteContext::default(),
         )?;
         if !dictionaries.is_empty() {
-            return Err(EngineError::internal("a dictionary reached the log: canonical types have none"));
+            return Err(EngineError::internal(
+                "a dictionary reached the log: canonical types have none",
+            ));
         }
-        Ok(Self { header: encoded.ipc_message.into(), body: encoded.arrow_data.into() })
+        Ok(Self {
+            header: encoded.ipc_message.into(),
+            body: encoded.arrow_data.into(),
+        })
     }
 }
 
@@ -82,7 +87,11 @@ pub(crate) fn encode_rows(
     row_count: u64,
     ipc: IpcBatch,
 ) -> Vec<Bytes> {
-    let schema = if place.batch_index == 0 { encode_schema(schema) } else { vec![] };
+    let schema = if place.batch_index == 0 {
+        encode_schema(schema)
+    } else {
+        vec![]
+    };
     let header = RowsHeader {
         tenant_id: place.tenant_id,
         table_id: place.table_id,
@@ -162,7 +171,9 @@ fn decode_schema(message: &[u8]) -> Result<Schema> {
 }
 
 fn malformed() -> EngineError {
-    EngineError::Corruption { message: "a rows record in the WAL cannot be taken apart".to_owned() }
+    EngineError::Corruption {
+        message: "a rows record in the WAL cannot be taken apart".to_owned(),
+    }
 }
 
 impl RowsRecord {
@@ -184,6 +195,3 @@ impl RowsRecord {
         Ok(batch)
     }
 }
-
-#[cfg(test)]
-mod tests;

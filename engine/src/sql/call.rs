@@ -26,7 +26,9 @@ impl StatementContext {
                 }
                 self.flush_call().await
             }
-            _ => Err(EngineError::NotFound { what: format!("procedure {name}") }),
+            _ => Err(EngineError::NotFound {
+                what: format!("procedure {name}"),
+            }),
         }
     }
 
@@ -34,9 +36,18 @@ impl StatementContext {
     async fn flush_call(&self) -> Result<RecordBatch> {
         let outcome = self.engine.flush(&self.tenant).await?;
         let columns: [(&str, ArrayRef); 3] = [
-            ("snapshot_id", Arc::new(Int64Array::from(vec![outcome.snapshot_id.0]))),
-            ("segment_count", Arc::new(UInt64Array::from(vec![outcome.segment_count]))),
-            ("record_count", Arc::new(UInt64Array::from(vec![outcome.row_count]))),
+            (
+                "snapshot_id",
+                Arc::new(Int64Array::from(vec![outcome.snapshot_id.0])),
+            ),
+            (
+                "segment_count",
+                Arc::new(UInt64Array::from(vec![outcome.segment_count])),
+            ),
+            (
+                "record_count",
+                Arc::new(UInt64Array::from(vec![outcome.row_count])),
+            ),
         ];
         Ok(RecordBatch::try_from_iter(columns)?)
     }

@@ -65,19 +65,29 @@ impl StatementContext {
             Statement::Insert(insert) => self.insert(insert, parameters).await,
             Statement::CreateTable(create) => self.create_table(create, parameters).await,
             Statement::DropTable { names, if_exists } => self.drop_tables(names, *if_exists).await,
-            Statement::CreateSchema { name, if_not_exists } => {
-                self.create_schema(name, *if_not_exists).await
-            }
-            Statement::DropSchema { name, if_exists, cascade } => {
-                self.drop_schema(name, *if_exists, *cascade).await
-            }
-            Statement::CopyFrom { table, columns, path, options } => {
-                self.copy_from(table, columns, path, options).await
-            }
-            Statement::CopyTo { source, path, options } => {
-                self.copy_to(source, path, options).await
-            }
-            _ => Err(EngineError::internal("a statement without effect was executed for it")),
+            Statement::CreateSchema {
+                name,
+                if_not_exists,
+            } => self.create_schema(name, *if_not_exists).await,
+            Statement::DropSchema {
+                name,
+                if_exists,
+                cascade,
+            } => self.drop_schema(name, *if_exists, *cascade).await,
+            Statement::CopyFrom {
+                table,
+                columns,
+                path,
+                options,
+            } => self.copy_from(table, columns, path, options).await,
+            Statement::CopyTo {
+                source,
+                path,
+                options,
+            } => self.copy_to(source, path, options).await,
+            _ => Err(EngineError::internal(
+                "a statement without effect was executed for it",
+            )),
         }
     }
 

@@ -42,7 +42,13 @@ impl StatementContext {
         let rows = self.read_file(path, options, expected).await?;
         let incoming = Arc::clone(&rows.schema);
         let outcome = self
-            .ingest_rows(name.schema, name.table, IngestMode::APPEND, vec![rows], incoming)
+            .ingest_rows(
+                name.schema,
+                name.table,
+                IngestMode::APPEND,
+                vec![rows],
+                incoming,
+            )
             .await?;
         Ok(outcome.row_count)
     }
@@ -72,7 +78,10 @@ impl StatementContext {
             Ok(())
         });
         drop(spawn(reader));
-        Ok(QueryRows { schema, stream: ReceiverStream::new(receiver).boxed() })
+        Ok(QueryRows {
+            schema,
+            stream: ReceiverStream::new(receiver).boxed(),
+        })
     }
 
     /// Writes rows to a file; it appears under its name only when it is complete.
@@ -106,7 +115,9 @@ impl StatementContext {
             let _told = end.send(());
         }
         drop(end);
-        let written = writer.await.map_err(|error| EngineError::internal(error.to_string()))?;
+        let written = writer
+            .await
+            .map_err(|error| EngineError::internal(error.to_string()))?;
         copied?;
         written
     }
@@ -117,7 +128,11 @@ impl StatementContext {
             CopySource::Query(query) => query.to_string(),
             CopySource::Table { name, columns } => {
                 let columns: Vec<_> = columns.iter().map(ToString::to_string).collect();
-                let list = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+                let list = if columns.is_empty() {
+                    "*".to_owned()
+                } else {
+                    columns.join(", ")
+                };
                 format!("SELECT {list} FROM {name}")
             }
         };
@@ -168,7 +183,11 @@ fn file_options(options: &CopyOptions, stream: bool) -> Result<copy::CopyOptions
         delimiter: options.delimiter.unwrap_or(defaults.delimiter),
         null_value: options.null.clone().unwrap_or(defaults.null_value),
         quote: options.quote.unwrap_or(defaults.quote),
-        compression: options.compression.as_deref().map(compression).transpose()?,
+        compression: options
+            .compression
+            .as_deref()
+            .map(compression)
+            .transpose()?,
     })
 }
 

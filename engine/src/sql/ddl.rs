@@ -1,10 +1,12 @@
 //! `CREATE` and `DROP` of schemas and tables.
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Statement as AstStatement};
+use datafusion::sql::sqlparser::ast::{
+    Ident, ObjectName, ObjectNamePart, Statement as AstStatement,
+};
 use quiver_catalog::{
     CatalogVersion, Change, Column, NewTable, SchemaId, SortColumn, TableId, TableVersion,
     assign_columns,
@@ -18,6 +20,7 @@ use crate::canonical::canonical_schema;
 use crate::commit::CommitRequest;
 use crate::error::{EngineError, Result};
 use crate::ingest::{IngestMode, TableExists, TableMissing};
+use crate::segment::check_storable;
 
 impl StatementContext {
     pub(crate) async fn create_schema(
@@ -30,11 +33,17 @@ impl StatementContext {
         if self.catalog().await?.schema(&name).is_some() {
             return match if_not_exists {
                 true => Ok(0),
-                false => Err(EngineError::AlreadyExists { what: format!("schema {name}") }),
+                false => Err(EngineError::AlreadyExists {
+                    what: format!("schema {name}"),
+                }),
             };
         }
         let schema_id = SchemaId(self.tenant.catalog().reserve_ids(1));
-        self.apply(CommitRequest::of_changes(vec![Change::CreateSchema { schema_id, name }])).await?;
+        self.apply(CommitRequest::of_changes(vec![Change::CreateSchema {
+            schema_id,
+            name,
+        }]))
+        .await?;
         Ok(0)
     }
 
@@ -50,14 +59,19 @@ impl StatementContext {
         let Some(schema) = catalog.schema(&name) else {
             return missing(if_exists, format!("schema {name}"));
         };
-        let tables: Vec<_> = catalog.tables().filter(|table| table.schema_id == schema.id).collect();
+        let tables: Vec<_> = catalog
+            .tables()
+            .filter(|table| table.schema_id == schema.id)
+            .collect();
         if !tables.is_empty() && !cascade {
             return Err(EngineError::Precondition {
                 message: format!("schema {name} has tables: drop them first, or add CASCADE"),
             });
         }
         let mut changes: Vec<_> = tables.iter().map(|table| drop_of(table)).collect();
-        changes.push(Change::DropSchema { schema_id: schema.id });
+        changes.push(Change::DropSchema {
+            schema_id: schema.id,
+        });
         self.apply(CommitRequest::of_changes(changes)).await?;
         Ok(0)
     }
@@ -70,7 +84,10 @@ impl StatementContext {
             check_writable(&name.schema)?;
             match catalog.table(&name.schema, &name.table) {
                 Some(table) => changes.push(drop_of(table)),
-                None => drop(missing(if_exists, format!("table {}.{}", name.schema, name.table))?),
+                None => drop(missing(
+                    if_exists,
+                    format!("table {}.{}", name.schema, name.table),
+                )?),
             }
         }
         if !changes.is_empty() {
@@ -115,13 +132,22 @@ impl StatementContext {
         name: &TableName,
         schema: &Schema,
     ) -> Result<NewTable> {
-        let home = catalog.schema(&name.schema).ok_or_else(|| EngineError::NotFound {
-            what: format!("schema {}", name.schema),
-        })?;
+        let home = catalog
+            .schema(&name.schema)
+            .ok_or_else(|| EngineError::NotFound {
+                what: format!("schema {}", name.schema),
+            })?;
         let columns = assign_columns(schema)?;
+        check_storable(&columns)?;
         let sort_key = sort_key(create, &columns)?;
         let table_id = TableId(self.tenant.catalog().reserve_ids(1));
-        Ok(NewTable { table_id, schema_id: home.id, name: name.table.clone(), columns, sort_key })
+        Ok(NewTable {
+            table_id,
+            schema_id: home.id,
+            name: name.table.clone(),
+            columns,
+            sort_key,
+        })
     }
 
     /// Column types as DataFusion understands them.
@@ -133,7 +159,9 @@ impl StatementContext {
         .build();
         let session = self.new_session().await?;
         let statement = AstStatement::CreateTable(statement);
-        let plan = session.statement_to_plan(DfStatement::Statement(Box::new(statement))).await?;
+        let plan = session
+            .statement_to_plan(DfStatement::Statement(Box::new(statement)))
+            .await?;
         let inputs = plan.inputs();
         let input = inputs
             .first()
@@ -164,10 +192,18 @@ impl StatementContext {
         };
         let rows = run(&session, plan).await?;
         let incoming = std::sync::Arc::clone(&rows.schema);
-        let exists = if create.or_replace { TableExists::Replace } else { TableExists::Fail };
-        let mode = IngestMode { missing: TableMissing::Create, exists };
-        let outcome =
-            self.ingest_rows(name.schema, name.table, mode, vec![rows], incoming).await?;
+        let exists = if create.or_replace {
+            TableExists::Replace
+        } else {
+            TableExists::Fail
+        };
+        let mode = IngestMode {
+            missing: TableMissing::Create,
+            exists,
+        };
+        let outcome = self
+            .ingest_rows(name.schema, name.table, mode, vec![rows], incoming)
+            .await?;
         Ok(outcome.row_count)
     }
 }
@@ -179,7 +215,9 @@ fn refuse_unbuilt(create: &CreateTable) -> Result<()> {
         (!create.options.is_empty(), "WITH (…) on a table"),
     ];
     match unbuilt.iter().find(|(present, _)| *present) {
-        Some((_, what)) => Err(EngineError::Unsupported { what: (*what).to_owned() }),
+        Some((_, what)) => Err(EngineError::Unsupported {
+            what: (*what).to_owned(),
+        }),
         None => Ok(()),
     }
 }
@@ -188,9 +226,11 @@ fn sort_key(create: &CreateTable, columns: &[Column]) -> Result<Vec<SortColumn>>
     let find = |ident: &Ident| {
         let name = normalise(ident);
         let column = columns.iter().find(|column| column.name == name);
-        column.filter(|column| !column.data_type.is_nested()).ok_or_else(|| {
-            EngineError::invalid(format!("SORTED BY: there is no sortable column '{name}'"))
-        })
+        column
+            .filter(|column| !column.data_type.is_nested())
+            .ok_or_else(|| {
+                EngineError::invalid(format!("SORTED BY: there is no sortable column '{name}'"))
+            })
     };
     let key = |sort: &super::parser::SortBy| {
         Ok(SortColumn {
@@ -203,9 +243,16 @@ fn sort_key(create: &CreateTable, columns: &[Column]) -> Result<Vec<SortColumn>>
 }
 
 fn drop_of(table: &TableVersion) -> Change {
-    Change::DropTable { table_id: table.id, sequence: 0 }
+    Change::DropTable {
+        table_id: table.id,
+        sequence: 0,
+    }
 }
 
 fn missing(allowed: bool, what: String) -> Result<u64> {
-    if allowed { Ok(0) } else { Err(EngineError::NotFound { what }) }
+    if allowed {
+        Ok(0)
+    } else {
+        Err(EngineError::NotFound { what })
+    }
 }

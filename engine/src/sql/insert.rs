@@ -22,7 +22,9 @@ impl StatementContext {
         parameters: Option<&RecordBatch>,
     ) -> Result<u64> {
         let TableObject::TableName(name) = &insert.table else {
-            return Err(EngineError::Unsupported { what: "INSERT into anything but a table".to_owned() });
+            return Err(EngineError::Unsupported {
+                what: "INSERT into anything but a table".to_owned(),
+            });
         };
         let name = self.table_name(name)?;
         check_writable(&name.schema)?;
@@ -33,7 +35,9 @@ impl StatementContext {
             None => sources.push(run(&session, source.clone()).await?),
             Some(batch) => {
                 for row in 0..batch.num_rows() {
-                    let bound = source.clone().with_param_values(row_parameters(batch, row)?)?;
+                    let bound = source
+                        .clone()
+                        .with_param_values(row_parameters(batch, row)?)?;
                     sources.push(run(&session, bound).await?);
                 }
             }
@@ -42,8 +46,15 @@ impl StatementContext {
             Some(first) => Arc::clone(&first.schema),
             None => promised_schema(&source),
         };
-        let outcome =
-            self.ingest_rows(name.schema, name.table, IngestMode::APPEND, sources, incoming).await?;
+        let outcome = self
+            .ingest_rows(
+                name.schema,
+                name.table,
+                IngestMode::APPEND,
+                sources,
+                incoming,
+            )
+            .await?;
         Ok(outcome.row_count)
     }
 
@@ -54,10 +65,14 @@ impl StatementContext {
         insert: &Insert,
     ) -> Result<LogicalPlan> {
         let statement = AstStatement::Insert(insert.clone());
-        let plan = session.statement_to_plan(DfStatement::Statement(Box::new(statement))).await?;
+        let plan = session
+            .statement_to_plan(DfStatement::Statement(Box::new(statement)))
+            .await?;
         match plan {
             LogicalPlan::Dml(DmlStatement { input, .. }) => Ok(Arc::unwrap_or_clone(input)),
-            _ => Err(EngineError::internal("INSERT was not planned as a change of rows")),
+            _ => Err(EngineError::internal(
+                "INSERT was not planned as a change of rows",
+            )),
         }
     }
 }

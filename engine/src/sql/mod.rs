@@ -18,7 +18,7 @@ mod session;
 mod system_tables;
 
 pub use context::StatementContext;
-pub use parser::{AdminStatement, ParsedStatement, Statement, parse};
+pub use parser::{AdminStatement, ParseError, ParsedStatement, Statement, parse};
 pub use query::{QueryPlan, QueryRows};
 pub(crate) use session::QueryTemplate;
 pub use system_tables::{SystemTable, SystemTables};

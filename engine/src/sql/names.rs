@@ -20,14 +20,21 @@ impl StatementContext {
     pub(crate) fn table_name(&self, name: &ObjectName) -> Result<TableName> {
         let parts = parts(name)?;
         match parts.as_slice() {
-            [table] => {
-                Ok(TableName { schema: self.default_schema.clone(), table: table.clone() })
-            }
-            [schema, table] => Ok(TableName { schema: schema.clone(), table: table.clone() }),
-            [tenant, schema, table] if *tenant == self.tenant_name => {
-                Ok(TableName { schema: schema.clone(), table: table.clone() })
-            }
-            _ => Err(EngineError::NotFound { what: format!("table {}", parts.join(".")) }),
+            [table] => Ok(TableName {
+                schema: self.default_schema.clone(),
+                table: table.clone(),
+            }),
+            [schema, table] => Ok(TableName {
+                schema: schema.clone(),
+                table: table.clone(),
+            }),
+            [tenant, schema, table] if *tenant == self.tenant_name => Ok(TableName {
+                schema: schema.clone(),
+                table: table.clone(),
+            }),
+            _ => Err(EngineError::NotFound {
+                what: format!("table {}", parts.join(".")),
+            }),
         }
     }
 
@@ -37,7 +44,9 @@ impl StatementContext {
         match parts.as_slice() {
             [schema] => Ok(schema.clone()),
             [tenant, schema] if *tenant == self.tenant_name => Ok(schema.clone()),
-            _ => Err(EngineError::NotFound { what: format!("schema {}", parts.join(".")) }),
+            _ => Err(EngineError::NotFound {
+                what: format!("schema {}", parts.join(".")),
+            }),
         }
     }
 }
@@ -53,9 +62,9 @@ pub(crate) fn normalise(ident: &Ident) -> String {
 fn parts(name: &ObjectName) -> Result<Vec<String>> {
     let ident = |part: &ObjectNamePart| match part {
         ObjectNamePart::Identifier(ident) => Ok(normalise(ident)),
-        ObjectNamePart::Function(_) => {
-            Err(EngineError::invalid(format!("'{name}' is not a name of a schema or table")))
-        }
+        ObjectNamePart::Function(_) => Err(EngineError::invalid(format!(
+            "'{name}' is not a name of a schema or table"
+        ))),
     };
     name.0.iter().map(ident).collect()
 }

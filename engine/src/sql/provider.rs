@@ -42,7 +42,14 @@ impl TenantCatalogList {
         system: SystemSchema,
     ) -> Self {
         let system = Arc::new(system);
-        Self { name, catalog: Arc::new(TenantCatalogProvider { tenant, view, system }) }
+        Self {
+            name,
+            catalog: Arc::new(TenantCatalogProvider {
+                tenant,
+                view,
+                system,
+            }),
+        }
     }
 }
 
@@ -67,8 +74,12 @@ impl CatalogProviderList for TenantCatalogList {
 
 impl CatalogProvider for TenantCatalogProvider {
     fn schema_names(&self) -> Vec<String> {
-        let mut names: Vec<_> =
-            self.view.catalog().schemas().map(|schema| schema.name.clone()).collect();
+        let mut names: Vec<_> = self
+            .view
+            .catalog()
+            .schemas()
+            .map(|schema| schema.name.clone())
+            .collect();
         names.push(SystemSchema::NAME.to_owned());
         names
     }
@@ -95,7 +106,9 @@ impl SchemaProvider for TenantSchemaProvider {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let Some(table) = self.view.catalog().table(&self.name, name) else { return Ok(None) };
+        let Some(table) = self.view.catalog().table(&self.name, name) else {
+            return Ok(None);
+        };
         let reading = self.tenant.reading();
         Ok(Some(Arc::new(QuiverTable::new(
             Arc::clone(table),

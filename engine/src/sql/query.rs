@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
@@ -22,7 +23,9 @@ use crate::error::{EngineError, Result};
 /// What a query will return and needs.
 #[derive(Debug, Clone)]
 pub struct QueryPlan {
-    /// Schema of the rows; every execution delivers exactly this.
+    /// Schema of the rows while parameters are open.
+    pub open_schema: SchemaRef,
+    /// Schema of the rows with the parameters given; every execution delivers exactly this.
     pub schema: SchemaRef,
     /// Parameters `$1`, `$2` … in order; those whose type is open are `Utf8`.
     pub parameters: SchemaRef,
@@ -38,20 +41,36 @@ pub struct QueryRows {
 
 impl std::fmt::Debug for QueryRows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueryRows").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("QueryRows")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
     }
 }
 
 impl StatementContext {
-    /// Plans a query without executing it.
+    /// Plans a query without executing it, with a row of parameters where there is one already.
     ///
     /// # Errors
     /// `InvalidArgument` for SQL that has no meaning, `NotFound` for unknown tables.
-    pub async fn plan(&self, query: &DfStatement, placeholders: usize) -> Result<QueryPlan> {
+    pub async fn plan(
+        &self,
+        query: &DfStatement,
+        placeholders: usize,
+        values: Option<&RecordBatch>,
+    ) -> Result<QueryPlan> {
         let session = self.new_session().await?;
         let plan = read_only_plan(&session, query.clone()).await?;
         let parameters = parameter_schema(&plan, placeholders)?;
-        Ok(QueryPlan { schema: promised_schema(&plan), parameters })
+        let open_schema = promised_schema(&plan);
+        let schema = match values {
+            Some(values) => promised_schema(&plan.with_param_values(row_parameters(values, 0)?)?),
+            None => Arc::clone(&open_schema),
+        };
+        Ok(QueryPlan {
+            open_schema,
+            schema,
+            parameters,
+        })
     }
 
     /// Parameters of a statement that is executed for its effect.
@@ -101,7 +120,9 @@ pub(crate) async fn run(session: &SessionState, plan: LogicalPlan) -> Result<Que
     let physical = session.create_physical_plan(&plan).await?;
     let rows = execute_stream(physical, session.task_ctx())?;
     let promised = Arc::clone(&schema);
-    let stream = rows.map(move |batch| logical_rebatch(batch?, &promised)).boxed();
+    let stream = rows
+        .map(move |batch| logical_rebatch(batch?, &promised))
+        .boxed();
     Ok(QueryRows { schema, stream })
 }
 
@@ -111,8 +132,10 @@ pub(crate) async fn read_only_plan(
     statement: DfStatement,
 ) -> Result<LogicalPlan> {
     let plan = session.statement_to_plan(statement).await?;
-    let read_only =
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let read_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
     read_only.verify_plan(&plan)?;
     Ok(plan)
 }
@@ -122,11 +145,14 @@ pub(crate) async fn read_only_plan(
 pub(crate) fn promised_schema(plan: &LogicalPlan) -> SchemaRef {
     let schema = logical_schema(plan.schema().as_arrow());
     let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
-    Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        schema.fields().iter().map(nullable).collect::<Vec<_>>(),
+    ))
 }
 
 fn parameter_schema(plan: &LogicalPlan, placeholders: usize) -> Result<SchemaRef> {
-    let types: BTreeMap<String, Option<DataType>> = plan.get_parameter_types()?.into_iter().collect();
+    let types: BTreeMap<String, Option<DataType>> =
+        plan.get_parameter_types()?.into_iter().collect();
     let mut fields = open_parameters(placeholders);
     for (position, field) in fields.iter_mut().enumerate() {
         if let Some(Some(data_type)) = types.get(&format!("${}", position + 1)) {
@@ -137,15 +163,21 @@ fn parameter_schema(plan: &LogicalPlan, placeholders: usize) -> Result<SchemaRef
 }
 
 fn open_parameters(count: usize) -> Vec<Field> {
-    (1..=count).map(|n| Field::new(format!("${n}"), DataType::Utf8, true)).collect()
+    (1..=count)
+        .map(|n| Field::new(format!("${n}"), DataType::Utf8, true))
+        .collect()
 }
 
 /// Values of `$1`, `$2` … from one row, by position.
 pub(crate) fn row_parameters(batch: &RecordBatch, row: usize) -> Result<ParamValues> {
     if row >= batch.num_rows() {
-        return Err(EngineError::invalid("the statement has parameters: bind one row of values"));
+        return Err(EngineError::invalid(
+            "the statement has parameters: bind one row of values",
+        ));
     }
-    let value = |column| Ok(ScalarValue::try_from_array(column, row)?.into());
-    let values = batch.columns().iter().map(value).collect::<Result<_, DataFusionError>>()?;
+    let columns = batch.columns().iter();
+    let values: Vec<_> = columns
+        .map(|column| ScalarValue::try_from_array(column, row).map(ScalarAndMetadata::from))
+        .collect::<Result<_, DataFusionError>>()?;
     Ok(ParamValues::List(values))
 }

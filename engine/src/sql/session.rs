@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::error::Result as DataFusionResult;
+use datafusion::common::TableReference;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{
@@ -14,7 +15,7 @@ use datafusion::sql::sqlparser::ast::TableFactor;
 use super::context::StatementContext;
 use super::provider::TenantCatalogList;
 use super::system_tables::SystemSchema;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::read_view::ReadView;
 use crate::settings::EngineSettings;
 
@@ -43,7 +44,7 @@ impl QueryTemplate {
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features()
-            .with_relation_planners(vec![Arc::new(NoTableVersions)])
+            .with_relation_planners(vec![Arc::new(OwnTables)])
             .build();
         Self { state }
     }
@@ -77,19 +78,31 @@ impl StatementContext {
     }
 }
 
-/// Refuses `t AT (VERSION => n)`: DataFusion's planner would drop the version without a word and
-/// answer with current rows.
+/// Refuses `t AT (VERSION => n)`, which DataFusion's planner would drop without a word to answer with
+/// current rows, and names of other tenants, whose `information_schema` it would take for ours.
 #[derive(Debug)]
-struct NoTableVersions;
+struct OwnTables;
 
-impl RelationPlanner for NoTableVersions {
+impl RelationPlanner for OwnTables {
     fn plan_relation(
         &self,
         relation: TableFactor,
-        _context: &mut dyn RelationPlannerContext,
+        context: &mut dyn RelationPlannerContext,
     ) -> DataFusionResult<RelationPlanning> {
+        if let TableFactor::Table { name, .. } = &relation
+            && let TableReference::Full { catalog, .. } =
+                context.object_name_to_table_reference(name.clone())?
+            && *catalog != *context.context_provider().options().catalog.default_catalog
+        {
+            let error = EngineError::NotFound {
+                what: format!("table {name}"),
+            };
+            return Err(DataFusionError::External(Box::new(error)));
+        }
         match &relation {
-            TableFactor::Table { version: Some(_), .. } => {
+            TableFactor::Table {
+                version: Some(_), ..
+            } => {
                 datafusion::common::not_impl_err!("AT (VERSION | TIMESTAMP) on a table")
             }
             _ => Ok(RelationPlanning::Original(Box::new(relation))),

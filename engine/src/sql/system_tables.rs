@@ -74,13 +74,25 @@ impl SystemSchema {
 
     async fn snapshots(&self) -> Result<RecordBatch> {
         let snapshots = self.context.tenant.catalog().snapshots().await?;
-        let times: Vec<_> = snapshots.iter().map(|snapshot| snapshot.time_micros).collect();
-        batch("snapshots", vec![
-            Arc::new(Int64Array::from_iter_values(snapshots.iter().map(|s| s.id.0))),
-            Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
-            Arc::new(Int64Array::from_iter_values(snapshots.iter().map(|s| s.schema_version))),
-            Arc::new(StringArray::from_iter_values(snapshots.iter().map(|s| s.changes.as_str()))),
-        ])
+        let times: Vec<_> = snapshots
+            .iter()
+            .map(|snapshot| snapshot.time_micros)
+            .collect();
+        batch(
+            "snapshots",
+            vec![
+                Arc::new(Int64Array::from_iter_values(
+                    snapshots.iter().map(|s| s.id.0),
+                )),
+                Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
+                Arc::new(Int64Array::from_iter_values(
+                    snapshots.iter().map(|s| s.schema_version),
+                )),
+                Arc::new(StringArray::from_iter_values(
+                    snapshots.iter().map(|s| s.changes.as_str()),
+                )),
+            ],
+        )
     }
 
     fn segments(&self) -> Result<RecordBatch> {
@@ -90,34 +102,80 @@ impl SystemSchema {
             .flat_map(|table| table.segments.iter().map(move |segment| (*table, segment)))
             .collect();
         let strings = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
-        batch("segments", vec![
-            strings(rows.iter().map(|(table, _)| table.schema_name.as_str()).collect()),
-            strings(rows.iter().map(|(table, _)| table.name.as_str()).collect()),
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|(_, s)| s.id.0))),
-            strings(rows.iter().map(|(_, segment)| segment.path.as_str()).collect()),
-            Arc::new(UInt64Array::from_iter_values(rows.iter().map(|(_, s)| s.record_count))),
-            Arc::new(UInt64Array::from_iter_values(rows.iter().map(|(_, s)| s.file_size_bytes))),
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|(_, s)| s.begin_snapshot.0))),
-        ])
+        batch(
+            "segments",
+            vec![
+                strings(
+                    rows.iter()
+                        .map(|(table, _)| table.schema_name.as_str())
+                        .collect(),
+                ),
+                strings(rows.iter().map(|(table, _)| table.name.as_str()).collect()),
+                Arc::new(Int64Array::from_iter_values(
+                    rows.iter().map(|(_, s)| s.id.0),
+                )),
+                strings(
+                    rows.iter()
+                        .map(|(_, segment)| segment.path.as_str())
+                        .collect(),
+                ),
+                Arc::new(UInt64Array::from_iter_values(
+                    rows.iter().map(|(_, s)| s.record_count),
+                )),
+                Arc::new(UInt64Array::from_iter_values(
+                    rows.iter().map(|(_, s)| s.file_size_bytes),
+                )),
+                Arc::new(Int64Array::from_iter_values(
+                    rows.iter().map(|(_, s)| s.begin_snapshot.0),
+                )),
+            ],
+        )
     }
 
     fn tables(&self) -> Result<RecordBatch> {
         let tables: Vec<_> = self.view.catalog().tables().collect();
         let buffered: Vec<u64> = tables
             .iter()
-            .map(|table| self.view.buffered(table.id).iter().map(|b| b.num_rows() as u64).sum())
+            .map(|table| {
+                self.view
+                    .buffered(table.id)
+                    .iter()
+                    .map(|b| b.num_rows() as u64)
+                    .sum()
+            })
             .collect();
         let names = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
         let counts = |values: Vec<u64>| -> ArrayRef { Arc::new(UInt64Array::from(values)) };
-        batch("tables", vec![
-            names(tables.iter().map(|table| table.schema_name.as_str()).collect()),
-            names(tables.iter().map(|table| table.name.as_str()).collect()),
-            Arc::new(Int64Array::from_iter_values(tables.iter().map(|table| table.id.0))),
-            counts(tables.iter().zip(&buffered).map(|(t, rows)| t.record_count + rows).collect()),
-            counts(buffered.clone()),
-            counts(tables.iter().map(|table| table.segments.len() as u64).collect()),
-            counts(tables.iter().map(|table| table.file_size_bytes).collect()),
-        ])
+        batch(
+            "tables",
+            vec![
+                names(
+                    tables
+                        .iter()
+                        .map(|table| table.schema_name.as_str())
+                        .collect(),
+                ),
+                names(tables.iter().map(|table| table.name.as_str()).collect()),
+                Arc::new(Int64Array::from_iter_values(
+                    tables.iter().map(|table| table.id.0),
+                )),
+                counts(
+                    tables
+                        .iter()
+                        .zip(&buffered)
+                        .map(|(t, rows)| t.record_count + rows)
+                        .collect(),
+                ),
+                counts(buffered),
+                counts(
+                    tables
+                        .iter()
+                        .map(|table| table.segments.len() as u64)
+                        .collect(),
+                ),
+                counts(tables.iter().map(|table| table.file_size_bytes).collect()),
+            ],
+        )
     }
 
     /// The tenant's rows that are in the log and not in segments.
@@ -126,23 +184,40 @@ impl SystemSchema {
         let statuses = tenant.memtables().statuses();
         let names = statuses.iter().map(|(id, _, _)| tenant.table_name(*id));
         let frozen: Vec<_> = statuses.iter().map(|(_, frozen, _)| *frozen).collect();
-        let times: Vec<_> = statuses.iter().map(|(_, _, status)| status.first_at_micros).collect();
-        let lsns: Vec<_> = statuses.iter().map(|(_, _, status)| status.first_lsn).collect();
-        batch("wal", vec![
-            Arc::new(StringArray::from_iter_values(names)),
-            Arc::new(BooleanArray::from(frozen)),
-            Arc::new(UInt64Array::from_iter_values(statuses.iter().map(|(_, _, s)| s.row_count))),
-            Arc::new(UInt64Array::from_iter_values(statuses.iter().map(|(_, _, s)| s.bytes))),
-            Arc::new(UInt64Array::from(lsns)),
-            Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
-        ])
+        let times: Vec<_> = statuses
+            .iter()
+            .map(|(_, _, status)| status.first_at_micros)
+            .collect();
+        let lsns: Vec<_> = statuses
+            .iter()
+            .map(|(_, _, status)| status.first_lsn)
+            .collect();
+        batch(
+            "wal",
+            vec![
+                Arc::new(StringArray::from_iter_values(names)),
+                Arc::new(BooleanArray::from(frozen)),
+                Arc::new(UInt64Array::from_iter_values(
+                    statuses.iter().map(|(_, _, s)| s.row_count),
+                )),
+                Arc::new(UInt64Array::from_iter_values(
+                    statuses.iter().map(|(_, _, s)| s.bytes),
+                )),
+                Arc::new(UInt64Array::from(lsns)),
+                Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
+            ],
+        )
     }
 }
 
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        self.context.system_table_list().iter().map(|table| table.name.to_owned()).collect()
+        self.context
+            .system_table_list()
+            .iter()
+            .map(|table| table.name.to_owned())
+            .collect()
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
@@ -151,7 +226,10 @@ impl SchemaProvider for SystemSchema {
         }
         let external = |error| DataFusionError::External(Box::new(error));
         let rows = self.rows(name).await.map_err(external)?;
-        Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)))
+        Ok(Some(Arc::new(MemTable::try_new(
+            rows.schema(),
+            vec![vec![rows]],
+        )?)))
     }
 
     async fn table_type(&self, name: &str) -> DataFusionResult<Option<TableType>> {
@@ -159,12 +237,18 @@ impl SchemaProvider for SystemSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.context.system_table_list().iter().any(|table| table.name == name)
+        self.context
+            .system_table_list()
+            .iter()
+            .any(|table| table.name == name)
     }
 }
 
 fn batch(table: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-    let schema = own_tables().into_iter().find(|own| own.name == table).map(|own| own.schema);
+    let schema = own_tables()
+        .into_iter()
+        .find(|own| own.name == table)
+        .map(|own| own.schema);
     let schema = schema.ok_or_else(|| crate::EngineError::internal("an unlisted system table"))?;
     Ok(RecordBatch::try_new(schema, columns)?)
 }
@@ -173,42 +257,59 @@ fn own_tables() -> Vec<SystemTable> {
     use DataType::{Boolean, Int64, Timestamp, UInt64, Utf8};
     let time = || Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     vec![
-        table("snapshots", vec![
-            ("snapshot_id", Int64),
-            ("snapshot_time", time()),
-            ("schema_version", Int64),
-            ("changes_made", Utf8),
-        ]),
-        table("segments", vec![
-            ("schema_name", Utf8),
-            ("table_name", Utf8),
-            ("data_file_id", Int64),
-            ("path", Utf8),
-            ("record_count", UInt64),
-            ("file_size_bytes", UInt64),
-            ("begin_snapshot", Int64),
-        ]),
-        table("tables", vec![
-            ("schema_name", Utf8),
-            ("table_name", Utf8),
-            ("table_id", Int64),
-            ("record_count", UInt64),
-            ("buffered_record_count", UInt64),
-            ("segment_count", UInt64),
-            ("file_size_bytes", UInt64),
-        ]),
-        table("wal", vec![
-            ("table_name", Utf8),
-            ("frozen", Boolean),
-            ("record_count", UInt64),
-            ("memory_bytes", UInt64),
-            ("first_lsn", UInt64),
-            ("first_time", time()),
-        ]),
+        table(
+            "snapshots",
+            vec![
+                ("snapshot_id", Int64),
+                ("snapshot_time", time()),
+                ("schema_version", Int64),
+                ("changes_made", Utf8),
+            ],
+        ),
+        table(
+            "segments",
+            vec![
+                ("schema_name", Utf8),
+                ("table_name", Utf8),
+                ("data_file_id", Int64),
+                ("path", Utf8),
+                ("record_count", UInt64),
+                ("file_size_bytes", UInt64),
+                ("begin_snapshot", Int64),
+            ],
+        ),
+        table(
+            "tables",
+            vec![
+                ("schema_name", Utf8),
+                ("table_name", Utf8),
+                ("table_id", Int64),
+                ("record_count", UInt64),
+                ("buffered_record_count", UInt64),
+                ("segment_count", UInt64),
+                ("file_size_bytes", UInt64),
+            ],
+        ),
+        table(
+            "wal",
+            vec![
+                ("table_name", Utf8),
+                ("frozen", Boolean),
+                ("record_count", UInt64),
+                ("memory_bytes", UInt64),
+                ("first_lsn", UInt64),
+                ("first_time", time()),
+            ],
+        ),
     ]
 }
 
 fn table(name: &'static str, columns: Vec<(&str, DataType)>) -> SystemTable {
-    let fields = columns.into_iter().map(|(name, kind)| Field::new(name, kind, true));
-    SystemTable { name, schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())) }
+    let fields = columns
+        .into_iter()
+        .map(|(name, kind)| Field::new(name, kind, true));
+    SystemTable {
+        name,
+        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+    }
 }

@@ -140,6 +140,7 @@ impl WalCore {
     }
 
     /// Why the log takes no more, if it does not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "driven by the simulation"))]
     pub(super) fn failure(&self) -> Option<&WalError> {
         self.failure.as_ref()
     }

@@ -60,6 +60,7 @@ impl Replay {
         self,
         mut apply: impl FnMut(Lsn, u8, Bytes) -> Result<(), E>,
     ) -> Result<ReplayStats, E> {
+        #[expect(clippy::disallowed_methods, reason = "a duration for the log line")]
         let started = Instant::now();
         let mut stats = ReplayStats {
             cut_bytes: self.cut_bytes,

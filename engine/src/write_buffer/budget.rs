@@ -57,7 +57,10 @@ impl Budget {
 
     fn free_committed(&self, bytes: u64) {
         let mut used = self.used.lock();
-        assert!(used.committed_bytes >= bytes, "freed more committed bytes than were counted");
+        assert!(
+            used.committed_bytes >= bytes,
+            "freed more committed bytes than were counted"
+        );
         used.committed_bytes -= bytes;
         drop(used);
         self.freed.notify_waiters();
@@ -104,7 +107,10 @@ impl Budget {
 
     fn free_uncommitted(&self, bytes: u64) {
         let mut used = self.used.lock();
-        assert!(used.uncommitted_bytes >= bytes, "freed more bytes than were reserved");
+        assert!(
+            used.uncommitted_bytes >= bytes,
+            "freed more bytes than were reserved"
+        );
         used.uncommitted_bytes -= bytes;
         drop(used);
         self.freed.notify_waiters();
@@ -112,7 +118,10 @@ impl Budget {
 
     fn commit(&self, bytes: u64) {
         let mut used = self.used.lock();
-        assert!(used.uncommitted_bytes >= bytes, "committed more bytes than were reserved");
+        assert!(
+            used.uncommitted_bytes >= bytes,
+            "committed more bytes than were reserved"
+        );
         used.uncommitted_bytes -= bytes;
         used.committed_bytes += bytes;
     }
@@ -128,7 +137,10 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Nothing yet.
     pub(crate) fn new(node: &Arc<Budget>, tenant: &Arc<Budget>) -> Self {
-        Self { budgets: [Arc::clone(node), Arc::clone(tenant)], bytes: 0 }
+        Self {
+            budgets: [Arc::clone(node), Arc::clone(tenant)],
+            bytes: 0,
+        }
     }
 
     /// Takes `bytes` more, waiting up to `wait` for a flush.
@@ -146,22 +158,16 @@ impl Reservation {
         Ok(())
     }
 
-    /// Adds what `other` holds.
-    pub(crate) fn absorb(&mut self, mut other: Self) {
-        self.bytes += std::mem::take(&mut other.bytes);
-    }
-
     /// The rows are in a memtable now: their bytes are freed when it and all its views are gone.
     pub(crate) fn commit(mut self) -> CommittedBytes {
         let bytes = std::mem::take(&mut self.bytes);
         for budget in &self.budgets {
             budget.commit(bytes);
         }
-        CommittedBytes { budgets: [Arc::clone(&self.budgets[0]), Arc::clone(&self.budgets[1])], bytes }
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        CommittedBytes {
+            budgets: [Arc::clone(&self.budgets[0]), Arc::clone(&self.budgets[1])],
+            bytes,
+        }
     }
 }
 
@@ -185,7 +191,10 @@ impl CommittedBytes {
     pub(crate) fn recovered(node: &Arc<Budget>, tenant: &Arc<Budget>, bytes: u64) -> Self {
         node.add_committed(bytes);
         tenant.add_committed(bytes);
-        Self { budgets: [Arc::clone(node), Arc::clone(tenant)], bytes }
+        Self {
+            budgets: [Arc::clone(node), Arc::clone(tenant)],
+            bytes,
+        }
     }
 
     pub(crate) fn bytes(&self) -> u64 {

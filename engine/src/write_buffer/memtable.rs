@@ -44,7 +44,10 @@ pub(crate) struct MemtableStatus {
 
 impl Memtable {
     pub(crate) fn new(table_id: TableId) -> Self {
-        Self { table_id, rows: RwLock::default() }
+        Self {
+            table_id,
+            rows: RwLock::default(),
+        }
     }
 
     pub(crate) fn table_id(&self) -> TableId {
@@ -62,9 +65,16 @@ impl Memtable {
         now_micros: i64,
     ) {
         let mut rows = self.rows.write();
-        assert!(!rows.frozen, "insert into a frozen memtable of table {}", self.table_id);
+        assert!(
+            !rows.frozen,
+            "insert into a frozen memtable of table {}",
+            self.table_id
+        );
         let last = rows.entries.last().map_or(0, |entry| entry.sequence);
-        assert!(last <= sequence, "commit {sequence} published after commit {last}");
+        assert!(
+            last <= sequence,
+            "commit {sequence} published after commit {last}"
+        );
         rows.bytes.push(bytes);
         rows.first_lsn = Some(rows.first_lsn.map_or(first_lsn, |lsn| lsn.min(first_lsn)));
         rows.first_at_micros.get_or_insert(now_micros);
@@ -82,8 +92,13 @@ impl Memtable {
     /// The batches of all commits up to and including `sequence`.
     pub(crate) fn batches(&self, sequence: u64) -> Vec<RecordBatch> {
         let rows = self.rows.read();
-        let visible = rows.entries.partition_point(|entry| entry.sequence <= sequence);
-        rows.entries[..visible].iter().map(|entry| entry.batch.clone()).collect()
+        let visible = rows
+            .entries
+            .partition_point(|entry| entry.sequence <= sequence);
+        rows.entries[..visible]
+            .iter()
+            .map(|entry| entry.batch.clone())
+            .collect()
     }
 
     pub(crate) fn status(&self) -> MemtableStatus {

@@ -26,7 +26,9 @@ impl MemtableSet {
     /// A set in which `table_id` has an active memtable.
     pub(crate) fn with_active(&self, table_id: TableId) -> Self {
         let mut set = self.clone();
-        set.active.entry(table_id).or_insert_with(|| Arc::new(Memtable::new(table_id)));
+        set.active
+            .entry(table_id)
+            .or_insert_with(|| Arc::new(Memtable::new(table_id)));
         set
     }
 
@@ -44,7 +46,10 @@ impl MemtableSet {
 
     /// All frozen memtables, by table, oldest first.
     pub(crate) fn all_frozen(&self) -> Vec<Arc<Memtable>> {
-        self.frozen.values().flat_map(|generations| generations.iter().map(Arc::clone)).collect()
+        self.frozen
+            .values()
+            .flat_map(|generations| generations.iter().map(Arc::clone))
+            .collect()
     }
 
     /// A set without `flushed` memtables.
@@ -53,8 +58,11 @@ impl MemtableSet {
         let mut set = self.clone();
         set.frozen.clear();
         for (table_id, generations) in &self.frozen {
-            let kept: Vec<_> =
-                generations.iter().filter(|memtable| !gone(memtable)).map(Arc::clone).collect();
+            let kept: Vec<_> = generations
+                .iter()
+                .filter(|memtable| !gone(memtable))
+                .map(Arc::clone)
+                .collect();
             if !kept.is_empty() {
                 set.frozen.insert(*table_id, kept.into());
             }
@@ -72,22 +80,31 @@ impl MemtableSet {
 
     /// Rows of `table_id` that a view at `sequence` sees, oldest first.
     pub(crate) fn batches(&self, table_id: TableId, sequence: u64) -> Vec<RecordBatch> {
-        self.of_table(table_id).flat_map(|memtable| memtable.batches(sequence)).collect()
+        self.of_table(table_id)
+            .flat_map(|memtable| memtable.batches(sequence))
+            .collect()
     }
 
     /// Status of every memtable.
     pub(crate) fn statuses(&self) -> Vec<(TableId, bool, MemtableStatus)> {
-        let frozen = self.frozen.values().flat_map(|g| g.iter()).map(|m| (m, true));
+        let frozen = self
+            .frozen
+            .values()
+            .flat_map(|g| g.iter())
+            .map(|m| (m, true));
         let active = self.active.values().map(|m| (m, false));
-        frozen.chain(active).map(|(m, frozen)| (m.table_id(), frozen, m.status())).collect()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.frozen.is_empty() && self.active.is_empty()
+        frozen
+            .chain(active)
+            .map(|(m, frozen)| (m.table_id(), frozen, m.status()))
+            .collect()
     }
 
     fn of_table(&self, table_id: TableId) -> impl Iterator<Item = &Arc<Memtable>> {
-        let frozen = self.frozen.get(&table_id).into_iter().flat_map(|g| g.iter());
+        let frozen = self
+            .frozen
+            .get(&table_id)
+            .into_iter()
+            .flat_map(|g| g.iter());
         frozen.chain(self.active.get(&table_id))
     }
 }

@@ -5,5 +5,5 @@ mod memtable;
 mod memtable_set;
 
 pub(crate) use budget::{Budget, CommittedBytes, Reservation};
-pub(crate) use memtable::{Memtable, MemtableStatus};
+pub(crate) use memtable::Memtable;
 pub(crate) use memtable_set::MemtableSet;

@@ -20,6 +20,7 @@ pub(crate) struct TenantContext {
     /// Whether the session was made for this call, because no credential named one.
     pub(crate) session_is_new: bool,
     /// When the session's newest token ends, in microseconds since 1970-01-01 UTC.
+    #[cfg_attr(not(test), expect(dead_code, reason = "transactions will end with it"))]
     pub(crate) token_expires_at_micros: i64,
     /// A token to be returned in the response header `authorization`: of a new session, or a
     /// renewal.

@@ -18,14 +18,26 @@ use crate::sessions::SessionNames;
 use crate::status::{Classify, Failure};
 
 const TYPES: [(&str, &str); 9] = [
-    ("CreatePreparedStatement", "Prepares a statement; answers its handle and schemas"),
+    (
+        "CreatePreparedStatement",
+        "Prepares a statement; answers its handle and schemas",
+    ),
     ("ClosePreparedStatement", "Closes a prepared statement"),
     ("BeginTransaction", "Begins a transaction; answers its id"),
     ("EndTransaction", "Commits a transaction or rolls it back"),
-    ("CancelFlightInfo", "Queries are cancelled by dropping their stream; answers NOT_CANCELLABLE"),
-    ("SetSessionOptions", "Sets session options `catalog` and `schema`"),
+    (
+        "CancelFlightInfo",
+        "Queries are cancelled by dropping their stream; answers NOT_CANCELLABLE",
+    ),
+    (
+        "SetSessionOptions",
+        "Sets session options `catalog` and `schema`",
+    ),
     ("GetSessionOptions", "Answers the session options in force"),
-    ("CloseSession", "Closes the session and rolls back what it left open"),
+    (
+        "CloseSession",
+        "Closes the session and rolls back what it left open",
+    ),
     ("CancelQuery", "As CancelFlightInfo"),
 ];
 
@@ -65,10 +77,13 @@ impl Call {
                     EndTransaction::Commit => true,
                     EndTransaction::Rollback => false,
                     EndTransaction::Unspecified => {
-                        return Err(Failure::invalid("EndTransaction says neither COMMIT nor ROLLBACK"));
+                        return Err(Failure::invalid(
+                            "EndTransaction says neither COMMIT nor ROLLBACK",
+                        ));
                     }
                 };
-                self.end_transaction(&request.transaction_id, commit).await?;
+                self.end_transaction(&request.transaction_id, commit)
+                    .await?;
                 Ok(None)
             }
             "CancelQuery" | "CancelFlightInfo" => {
@@ -91,7 +106,10 @@ impl Call {
             "SetSessionOptions" => {
                 let request: SetSessionOptionsRequest = decode(&action.body)?;
                 let result = sessions.set(&self.caller, &request, &self.session_names());
-                Ok(result.map_err(|error| error.failure())?.encode_to_vec().into())
+                Ok(result
+                    .map_err(|error| error.failure())?
+                    .encode_to_vec()
+                    .into())
             }
             "GetSessionOptions" => {
                 let _request: GetSessionOptionsRequest = decode(&action.body)?;
@@ -101,7 +119,10 @@ impl Call {
                 let _request: CloseSessionRequest = decode(&action.body)?;
                 let closed_more = self.close_session_transactions().await;
                 let result = sessions.close(&self.caller, closed_more);
-                Ok(result.map_err(|error| error.failure())?.encode_to_vec().into())
+                Ok(result
+                    .map_err(|error| error.failure())?
+                    .encode_to_vec()
+                    .into())
             }
         }
     }
@@ -130,10 +151,16 @@ impl Call {
         let request = SetSessionOptionsRequest {
             session_options: [(option.to_owned(), value)].into_iter().collect(),
         };
-        let result = self.shared.sessions.set(&self.caller, &request, &self.session_names());
+        let result = self
+            .shared
+            .sessions
+            .set(&self.caller, &request, &self.session_names());
         match result.map_err(|error| error.failure())?.errors.is_empty() {
             true => Ok(()),
-            false => Err(Failure::new(ErrorKind::NotFound, format!("{option} of SET not found"))),
+            false => Err(Failure::new(
+                ErrorKind::NotFound,
+                format!("{option} of SET not found"),
+            )),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The node administrator manages tenants and all users; everybody else may change his own password.
 
-use quiver_catalog::{ErrorKind, NewUser, Tenant};
+use quiver_catalog::{ErrorKind, NewUser, Tenant, User};
 use quiver_engine::AdminStatement;
 
 use super::call::Call;
@@ -13,8 +13,13 @@ impl Call {
     /// Executes a statement about tenants or users.
     pub(crate) async fn administer(&self, statement: &AdminStatement) -> Result<(), Failure> {
         match statement {
-            AdminStatement::AlterUser { name, tenant, password } if self.is_self(name, tenant) => {
-                self.set_password(&self.caller.tenant.clone(), name, password.expose()).await
+            AdminStatement::AlterUser {
+                name,
+                tenant,
+                password,
+            } if self.is_self(name, tenant) => {
+                self.set_password(&self.caller.tenant.clone(), name, password.expose())
+                    .await
             }
             statement => {
                 self.require_administrator()?;
@@ -25,12 +30,22 @@ impl Call {
 
     async fn administer_node(&self, statement: &AdminStatement) -> Result<(), Failure> {
         match statement {
-            AdminStatement::CreateTenant { name, if_not_exists } => {
+            AdminStatement::CreateTenant {
+                name,
+                if_not_exists,
+            } => {
                 let created = self.shared.control.create_tenant(name).await;
                 allow(created.map(drop), *if_not_exists, ErrorKind::AlreadyExists)
             }
-            AdminStatement::DropTenant { name, if_exists } => self.drop_tenant(name, *if_exists).await,
-            AdminStatement::CreateUser { name, tenant, password, if_not_exists } => {
+            AdminStatement::DropTenant { name, if_exists } => {
+                self.drop_tenant(name, *if_exists).await
+            }
+            AdminStatement::CreateUser {
+                name,
+                tenant,
+                password,
+                if_not_exists,
+            } => {
                 let tenant = self.tenant_named(tenant.as_deref()).await?;
                 let user = NewUser {
                     tenant_id: tenant.id,
@@ -41,30 +56,54 @@ impl Call {
                 let created = self.shared.control.create_user(user).await;
                 allow(created.map(drop), *if_not_exists, ErrorKind::AlreadyExists)
             }
-            AdminStatement::AlterUser { name, tenant, password } => {
+            AdminStatement::AlterUser {
+                name,
+                tenant,
+                password,
+            } => {
                 let tenant = self.tenant_named(tenant.as_deref()).await?;
                 self.set_password(&tenant, name, password.expose()).await
             }
-            AdminStatement::DropUser { name, tenant, if_exists } => {
+            AdminStatement::DropUser {
+                name,
+                tenant,
+                if_exists,
+            } => {
                 let tenant = self.tenant_named(tenant.as_deref()).await?;
-                if tenant.id == self.caller.tenant.id && *name == self.caller.user.name {
-                    return Err(Failure::new(ErrorKind::Precondition, "you cannot drop yourself"));
+                let own = tenant.id == self.caller.tenant.id;
+                if own && name.eq_ignore_ascii_case(&self.caller.user.name) {
+                    return Err(Failure::new(
+                        ErrorKind::Precondition,
+                        "you cannot drop yourself",
+                    ));
                 }
-                let dropped = self.shared.control.drop_user(tenant.id, name).await;
-                self.shared.auth.forget_passwords();
-                allow(dropped.map(drop), *if_exists, ErrorKind::NotFound)
+                match self.user_named(&tenant, name).await {
+                    Err(failure) if *if_exists && failure.kind == ErrorKind::NotFound => Ok(()),
+                    Err(failure) => Err(failure),
+                    Ok(user) => {
+                        let dropped = self.shared.control.drop_user(user.id).await;
+                        self.shared.auth.forget_passwords();
+                        dropped.map(drop).map_err(|error| error.failure())
+                    }
+                }
             }
         }
     }
 
-    async fn set_password(&self, tenant: &Tenant, name: &str, password: &str) -> Result<(), Failure> {
-        let changed = self.shared.control.set_password(tenant.id, name, password).await;
+    async fn set_password(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        password: &str,
+    ) -> Result<(), Failure> {
+        let user = self.user_named(tenant, name).await?;
+        let changed = self.shared.control.set_password(user.id, password).await;
         self.shared.auth.forget_passwords();
-        changed.map(drop).map_err(|error| error.failure())
+        changed.map_err(|error| error.failure())
     }
 
     async fn drop_tenant(&self, name: &str, if_exists: bool) -> Result<(), Failure> {
-        if name == self.caller.tenant.name {
+        if name.eq_ignore_ascii_case(&self.caller.tenant.name) {
             let message = "the tenant you are logged in to cannot be dropped";
             return Err(Failure::new(ErrorKind::Precondition, message));
         }
@@ -81,15 +120,25 @@ impl Call {
     }
 
     async fn tenant_named(&self, name: Option<&str>) -> Result<Tenant, Failure> {
-        let Some(name) = name else { return Ok(self.caller.tenant.clone()) };
+        let Some(name) = name else {
+            return Ok(self.caller.tenant.clone());
+        };
         let tenant = self.shared.control.tenant_by_name(name).await;
         let tenant = tenant.map_err(|error| error.failure())?;
         tenant.ok_or_else(|| Failure::new(ErrorKind::NotFound, format!("tenant {name} not found")))
     }
 
+    async fn user_named(&self, tenant: &Tenant, name: &str) -> Result<User, Failure> {
+        let user = self.shared.control.user_by_name(tenant.id, name).await;
+        let user = user.map_err(|error| error.failure())?;
+        user.ok_or_else(|| Failure::new(ErrorKind::NotFound, format!("user {name} not found")))
+    }
+
     fn is_self(&self, name: &str, tenant: &Option<String>) -> bool {
-        let own = tenant.as_deref().is_none_or(|tenant| tenant == self.caller.tenant.name);
-        own && name == self.caller.user.name
+        let own = tenant
+            .as_deref()
+            .is_none_or(|tenant| tenant == self.caller.tenant.name);
+        own && name.eq_ignore_ascii_case(&self.caller.user.name)
     }
 
     fn require_administrator(&self) -> Result<(), Failure> {

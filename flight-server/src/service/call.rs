@@ -23,11 +23,15 @@ pub(crate) struct Call {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) query_id: Uuid,
     headers: HeaderMap,
+    span: tracing::Span,
 }
 
 impl Call {
     /// Lets the caller in and opens the tenant; before this nothing is done for anyone.
-    pub(crate) async fn begin(shared: &Arc<Shared>, metadata: &MetadataMap) -> Result<Self, Status> {
+    pub(crate) async fn begin(
+        shared: &Arc<Shared>,
+        metadata: &MetadataMap,
+    ) -> Result<Self, Status> {
         let query_id = random::uuid();
         let headers: HeaderMap = metadata.as_ref().clone();
         let caller = shared
@@ -40,7 +44,25 @@ impl Call {
             .tenant(&place(&caller.tenant))
             .await
             .map_err(|error| error.into_status(Some(query_id)))?;
-        Ok(Self { shared: Arc::clone(shared), caller, tenant, query_id, headers })
+        let span = tracing::info_span!(
+            "flight.call",
+            request_id = %query_id,
+            tenant_id = caller.tenant.id.0,
+            user_id = caller.user.id.0
+        );
+        Ok(Self {
+            shared: Arc::clone(shared),
+            caller,
+            tenant,
+            query_id,
+            headers,
+            span,
+        })
+    }
+
+    /// The span that the call's log lines belong to.
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.span
     }
 
     /// The error answer of this call.
@@ -59,7 +81,9 @@ impl Call {
     /// The single value of a request header.
     pub(crate) fn header(&self, name: &'static str) -> Result<Option<String>, Failure> {
         let mut values = self.headers.get_all(name).iter();
-        let Some(value) = values.next() else { return Ok(None) };
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
         if values.any(|other| other != value) {
             return Err(Failure::invalid(format!(
                 "header {name} came with several values; clear it before you set it again"
@@ -67,7 +91,9 @@ impl Call {
         }
         match value.to_str() {
             Ok(text) => Ok(Some(text.to_owned())),
-            Err(_) => Err(Failure::invalid(format!("header {name} is not plain ASCII text"))),
+            Err(_) => Err(Failure::invalid(format!(
+                "header {name} is not plain ASCII text"
+            ))),
         }
     }
 
@@ -76,7 +102,9 @@ impl Call {
         match self.header(name)?.as_deref() {
             None | Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
-            Some(_) => Err(Failure::invalid(format!("header {name} is either true or false"))),
+            Some(_) => Err(Failure::invalid(format!(
+                "header {name} is either true or false"
+            ))),
         }
     }
 
@@ -110,6 +138,9 @@ impl Call {
 
     /// A handle of another tenant or user is no handle at all.
     pub(crate) fn not_found(what: &str) -> Failure {
-        Failure::new(ErrorKind::NotFound, format!("no such {what}; ask for a new one"))
+        Failure::new(
+            ErrorKind::NotFound,
+            format!("no such {what}; ask for a new one"),
+        )
     }
 }

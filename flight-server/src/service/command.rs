@@ -24,9 +24,9 @@ impl Request {
         match descriptor.r#type() {
             DescriptorType::Path => Ok(Self::Path(descriptor.path.clone())),
             DescriptorType::Cmd => Self::of_bytes(&descriptor.cmd),
-            DescriptorType::Unknown => {
-                Err(Failure::invalid("the descriptor has neither a path nor a command"))
-            }
+            DescriptorType::Unknown => Err(Failure::invalid(
+                "the descriptor has neither a path nor a command",
+            )),
         }
     }
 
@@ -35,13 +35,19 @@ impl Request {
         if let Ok(any) = Any::decode(bytes)
             && any.type_url.starts_with("type.googleapis.com/")
         {
-            let name = any.type_url.rsplit('.').next().unwrap_or_default().to_owned();
+            let name = any
+                .type_url
+                .rsplit('.')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             let command = Command::try_from(any)
                 .map_err(|_| Failure::invalid(format!("the {name} message cannot be decoded")))?;
             return match command {
-                Command::Unknown(any) => {
-                    Err(Failure::invalid(format!("the command {} is unknown", any.type_url)))
-                }
+                Command::Unknown(any) => Err(Failure::invalid(format!(
+                    "the command {} is unknown",
+                    any.type_url
+                ))),
                 command => Ok(Self::Command(Box::new(command))),
             };
         }
@@ -49,7 +55,9 @@ impl Request {
             Ok(sql) if !sql.chars().any(|c| c.is_control() && !c.is_whitespace()) => {
                 Ok(Self::Sql(sql.to_owned()))
             }
-            _ => Err(Failure::invalid("the command is neither a Flight SQL message nor SQL text")),
+            _ => Err(Failure::invalid(
+                "the command is neither a Flight SQL message nor SQL text",
+            )),
         }
     }
 }
@@ -59,6 +67,8 @@ pub(crate) fn table_of_path(path: &[String]) -> Result<(Option<&str>, &str), Fai
     match path {
         [table] => Ok((None, table)),
         [schema, table] => Ok((Some(schema), table)),
-        _ => Err(Failure::invalid("a path is a table, or a schema and a table")),
+        _ => Err(Failure::invalid(
+            "a path is a table, or a schema and a table",
+        )),
     }
 }

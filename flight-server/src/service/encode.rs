@@ -102,7 +102,12 @@ struct Joined {
 
 impl Joined {
     fn new(schema: SchemaRef) -> Self {
-        Self { schema, batches: vec![], rows: 0, bytes: 0 }
+        Self {
+            schema,
+            batches: vec![],
+            rows: 0,
+            bytes: 0,
+        }
     }
 
     fn push(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>, EngineError> {
@@ -141,7 +146,8 @@ fn cut(batch: &RecordBatch) -> Vec<RecordBatch> {
 fn own_bytes(batch: &RecordBatch) -> usize {
     let bytes = |array: &Arc<dyn Array>| {
         let data = array.to_data();
-        data.get_slice_memory_size().unwrap_or_else(|_| data.get_array_memory_size())
+        data.get_slice_memory_size()
+            .unwrap_or_else(|_| data.get_array_memory_size())
     };
     batch.columns().iter().map(bytes).sum()
 }
@@ -172,13 +178,20 @@ impl Encoder {
             &mut self.tracker,
             &self.options,
         );
-        FlightData { data_header: encoded.ipc_message.into(), ..Default::default() }
+        FlightData {
+            data_header: encoded.ipc_message.into(),
+            ..Default::default()
+        }
     }
 
     fn batch(&mut self, batch: &RecordBatch) -> Result<FlightData, EngineError> {
         let (dictionaries, encoded) =
-            self.generator.encode(batch, &mut self.tracker, &self.options, &mut self.context)?;
-        debug_assert!(dictionaries.is_empty(), "promised schemas have no dictionaries");
+            self.generator
+                .encode(batch, &mut self.tracker, &self.options, &mut self.context)?;
+        debug_assert!(
+            dictionaries.is_empty(),
+            "promised schemas have no dictionaries"
+        );
         Ok(FlightData {
             data_header: encoded.ipc_message.into(),
             data_body: encoded.arrow_data.into(),
@@ -190,5 +203,8 @@ impl Encoder {
 /// One batch as a whole answer.
 pub(crate) fn single_batch(batch: RecordBatch) -> QueryRows {
     let schema = batch.schema();
-    QueryRows { schema, stream: futures::stream::iter([Ok(batch)]).boxed() }
+    QueryRows {
+        schema,
+        stream: futures::stream::iter([Ok(batch)]).boxed(),
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
+use quiver_catalog::ErrorKind;
 use quiver_engine::{ParsedStatement, Statement, StatementContext, Transaction, parse};
 
 use super::call::Call;
@@ -39,12 +40,14 @@ pub(crate) struct Execution<'a> {
     pub(crate) parameters: Option<RecordBatch>,
     /// The protocol transaction that the client named.
     pub(crate) transaction_handle: Option<&'a [u8]>,
+    /// The result schema that was promised when it was prepared.
+    pub(crate) promised: Option<SchemaRef>,
 }
 
 impl Call {
     /// Parses SQL text.
     pub(crate) fn parse(&self, sql: &str) -> Result<ParsedStatement, Failure> {
-        parse(sql).map_err(|error| error.failure())
+        parse(sql).map_err(|error| quiver_engine::EngineError::from(error).failure())
     }
 
     /// The surroundings of a statement that names `transaction_handle`.
@@ -58,7 +61,9 @@ impl Call {
     /// Notes a statement as running.
     pub(crate) fn running(&self, text: &str) -> RunningQuery {
         let caller = &self.caller;
-        self.shared.queries.start(self.query_id, caller.tenant.id, &caller.user.name, text)
+        self.shared
+            .queries
+            .start(self.query_id, caller.tenant.id, &caller.user.name, text)
     }
 
     /// Schema of the rows a statement returns; empty when it returns none.
@@ -69,8 +74,9 @@ impl Call {
     ) -> Result<SchemaRef, Failure> {
         match &parsed.statement {
             Statement::Query(query) => {
-                let plan = context.plan(query, parsed.placeholders).await;
-                plan.map(|plan| plan.schema).map_err(|error| error.failure())
+                let plan = context.plan(query, parsed.placeholders, None).await;
+                plan.map(|plan| plan.schema)
+                    .map_err(|error| error.failure())
             }
             _ => Ok(Arc::new(Schema::empty())),
         }
@@ -78,19 +84,36 @@ impl Call {
 
     /// Executes a statement: queries are planned and kept, everything else takes effect now.
     pub(crate) async fn execute(&self, execution: Execution<'_>) -> Result<Executed, Failure> {
-        let Execution { parsed, context, parameters, transaction_handle } = execution;
+        let Execution {
+            parsed,
+            context,
+            parameters,
+            transaction_handle,
+            promised,
+        } = execution;
         match &parsed.statement {
             Statement::Query(query) => {
-                let plan = context.plan(query, parsed.placeholders).await;
-                let plan = plan.map_err(|error| error.failure())?;
                 require_parameters(parsed, parameters.as_ref())?;
+                let plan = context
+                    .plan(query, parsed.placeholders, parameters.as_ref())
+                    .await;
+                let plan = plan.map_err(|error| error.failure())?;
+                if promised.is_some_and(|promised| promised != plan.open_schema) {
+                    return Err(Failure::new(
+                        ErrorKind::Precondition,
+                        "a table of the prepared statement was changed: prepare it again",
+                    ));
+                }
                 let source = RowSource::Query {
                     query: Arc::new(query.as_ref().clone()),
                     parameters,
                 };
                 self.keep_rows(parsed, &context, source, plan.schema)
             }
-            Statement::Call { procedure, arguments } => {
+            Statement::Call {
+                procedure,
+                arguments,
+            } => {
                 let running = self.running(&parsed.redacted);
                 let rows = context.call(procedure, arguments).await;
                 let rows = rows.map_err(|error| error.failure())?;
@@ -119,7 +142,9 @@ impl Call {
             Statement::Begin => self.sql_begin(transaction_handle).map(|()| 0)?,
             Statement::Commit => self.sql_end(true).await.map(|()| 0)?,
             Statement::Rollback => self.sql_end(false).await.map(|()| 0)?,
-            Statement::Set { name, value } => self.set_option(name, Some(value)).await.map(|()| 0)?,
+            Statement::Set { name, value } => {
+                self.set_option(name, Some(value)).await.map(|()| 0)?
+            }
             Statement::Reset { name } => self.set_option(name, None).await.map(|()| 0)?,
             Statement::Admin(admin) => self.administer(admin).await.map(|()| 0)?,
             statement => {
@@ -129,7 +154,10 @@ impl Call {
             }
         };
         running.add_rows(row_count);
-        if matches!(parsed.statement, Statement::Insert(_) | Statement::CopyFrom { .. }) {
+        if matches!(
+            parsed.statement,
+            Statement::Insert(_) | Statement::CopyFrom { .. }
+        ) {
             self.shared.metrics.ingest_rows.inc_by(row_count);
         }
         running.finish();
@@ -152,9 +180,16 @@ impl Call {
             schema: Arc::clone(&schema),
             text: parsed.redacted.clone(),
             default_schema: context.default_schema.clone(),
-            transaction_id: context.transaction.as_ref().map(|transaction: &Arc<Transaction>| transaction.id()),
+            transaction_id: context
+                .transaction
+                .as_ref()
+                .map(|transaction: &Arc<Transaction>| transaction.id()),
         })?;
-        Ok(Executed::Rows { ticket, schema, row_count })
+        Ok(Executed::Rows {
+            ticket,
+            schema,
+            row_count,
+        })
     }
 }
 

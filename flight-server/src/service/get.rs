@@ -24,7 +24,8 @@ impl Call {
                     self.get_statement(&ticket.statement_handle).await
                 }
                 Command::CommandStatementQuery(query) => {
-                    self.get_sql(&query.query, query.transaction_id.as_deref()).await
+                    self.get_sql(&query.query, query.transaction_id.as_deref())
+                        .await
                 }
                 command => self.get_metadata(&command).await,
             },
@@ -34,13 +35,20 @@ impl Call {
     }
 
     async fn get_statement(&self, handle: &[u8]) -> Result<Messages<FlightData>, Failure> {
-        let StatementRecord { source, schema, text, default_schema, transaction_id } =
-            self.statement(handle)?;
+        let StatementRecord {
+            source,
+            schema,
+            text,
+            default_schema,
+            transaction_id,
+        } = self.statement(handle)?;
         let running = self.running(&text);
         let rows = match source {
             RowSource::Rows(rows) => single_batch(rows),
             RowSource::Query { query, parameters } => {
-                let transaction = transaction_id.map(|id| self.transaction_by_id(id)).transpose()?;
+                let transaction = transaction_id
+                    .map(|id| self.transaction_by_id(id))
+                    .transpose()?;
                 let context = self.context_in(default_schema, transaction);
                 let rows = context.rows(&query, parameters.as_ref()).await;
                 let rows = rows.map_err(|error| error.failure())?;
@@ -64,18 +72,23 @@ impl Call {
     ) -> Result<Messages<FlightData>, Failure> {
         let parsed = self.parse(sql)?;
         let Statement::Query(query) = &parsed.statement else {
-            return Err(Failure::invalid("DoGet runs queries only: use GetFlightInfo or DoPut"));
+            return Err(Failure::invalid(
+                "DoGet runs queries only: use GetFlightInfo or DoPut",
+            ));
         };
         let context = self.statement_context(transaction_handle)?;
         let running = self.running(&parsed.redacted);
-        let rows = context.rows(query, None).await.map_err(|error| error.failure())?;
+        let rows = context
+            .rows(query, None)
+            .await
+            .map_err(|error| error.failure())?;
         Ok(self.stream(rows, running))
     }
 
     async fn get_metadata(&self, command: &Command) -> Result<Messages<FlightData>, Failure> {
         let context = self.context(self.transaction_of(None)?);
         let catalog = context.catalog().await.map_err(|error| error.failure())?;
-        let extra = virtual_tables(&context);
+        let extra = virtual_tables(&context).await;
         let source = metadata::Source {
             tenant: &context.tenant_name,
             version: &catalog,
@@ -93,6 +106,8 @@ impl Call {
         running: crate::queries::RunningQuery,
     ) -> Messages<FlightData> {
         let messages = encode_rows(self, rows, running);
-        messages.map(|message: Result<FlightData, Status>| message).boxed()
+        messages
+            .map(|message: Result<FlightData, Status>| message)
+            .boxed()
     }
 }

@@ -26,10 +26,12 @@ impl Call {
             Request::Sql(sql) => self.execute_sql(&sql, None).await?,
             Request::Command(command) => match *command {
                 Command::CommandStatementQuery(query) => {
-                    self.execute_sql(&query.query, query.transaction_id.as_deref()).await?
+                    self.execute_sql(&query.query, query.transaction_id.as_deref())
+                        .await?
                 }
                 Command::CommandPreparedStatementQuery(query) => {
-                    self.execute_prepared(&query.prepared_statement_handle).await?
+                    self.execute_prepared(&query.prepared_statement_handle)
+                        .await?
                 }
                 command => return self.metadata_info(descriptor, command),
             },
@@ -44,8 +46,14 @@ impl Call {
     ) -> Result<Executed, Failure> {
         let parsed = self.parse(sql)?;
         let context = self.statement_context(transaction_handle)?;
-        self.execute(Execution { parsed: &parsed, context, parameters: None, transaction_handle })
-            .await
+        let execution = Execution {
+            parsed: &parsed,
+            context,
+            parameters: None,
+            transaction_handle,
+            promised: None,
+        };
+        self.execute(execution).await
     }
 
     fn info_of(
@@ -54,10 +62,23 @@ impl Call {
         executed: Executed,
     ) -> Result<FlightInfo, Failure> {
         match executed {
-            Executed::Rows { ticket, schema, row_count } => {
-                let ticket = TicketStatementQuery { statement_handle: ticket }.as_any();
+            Executed::Rows {
+                ticket,
+                schema,
+                row_count,
+            } => {
+                let ticket = TicketStatementQuery {
+                    statement_handle: ticket,
+                }
+                .as_any();
                 let total = row_count.map_or(-1, |rows| rows as i64);
-                flight_info(descriptor, &schema, Some(ticket.encode_to_vec().into()), total)
+                let schema = metadata::with_sql_types(&schema);
+                flight_info(
+                    descriptor,
+                    &schema,
+                    Some(ticket.encode_to_vec().into()),
+                    total,
+                )
             }
             Executed::Done { row_count } => {
                 flight_info(descriptor, &Schema::empty(), None, row_count as i64)
@@ -71,19 +92,24 @@ impl Call {
         descriptor: FlightDescriptor,
         command: Command,
     ) -> Result<FlightInfo, Failure> {
-        let schema = metadata::schema(&command).ok_or_else(|| unexpected("GetFlightInfo", &command))?;
+        let schema =
+            metadata::schema(&command).ok_or_else(|| unexpected("GetFlightInfo", &command))?;
         let ticket = command.into_any().encode_to_vec();
         flight_info(descriptor, &schema, Some(ticket.into()), -1)
     }
 
     /// Answers GetSchema: never with side effects.
-    pub(crate) async fn schema(&self, descriptor: FlightDescriptor) -> Result<SchemaResult, Failure> {
+    pub(crate) async fn schema(
+        &self,
+        descriptor: FlightDescriptor,
+    ) -> Result<SchemaResult, Failure> {
         let schema = match Request::of_descriptor(&descriptor)? {
             Request::Path(path) => self.sql_schema(&self.select_path(&path)?, None).await?,
             Request::Sql(sql) => self.sql_schema(&sql, None).await?,
             Request::Command(command) => match *command {
                 Command::CommandStatementQuery(query) => {
-                    self.sql_schema(&query.query, query.transaction_id.as_deref()).await?
+                    self.sql_schema(&query.query, query.transaction_id.as_deref())
+                        .await?
                 }
                 Command::CommandPreparedStatementQuery(query) => {
                     self.prepared_schema(&query.prepared_statement_handle)?
@@ -123,7 +149,12 @@ impl Call {
         let catalog = context.catalog().await.map_err(|error| error.failure())?;
         let info = |table: &quiver_catalog::TableVersion| {
             let path = vec![table.schema_name.clone(), table.name.clone()];
-            flight_info(FlightDescriptor::new_path(path), &table.arrow_schema, None, -1)
+            flight_info(
+                FlightDescriptor::new_path(path),
+                &table.arrow_schema,
+                None,
+                -1,
+            )
         };
         catalog.tables().map(|table| info(table)).collect()
     }
@@ -131,8 +162,16 @@ impl Call {
 
 /// A command where it makes no sense.
 pub(crate) fn unexpected(call: &str, command: &Command) -> Failure {
-    let name = command.type_url().rsplit('.').next().unwrap_or_default().to_owned();
-    Failure::new(quiver_catalog::ErrorKind::Unsupported, format!("{call} of {name} is not supported"))
+    let name = command
+        .type_url()
+        .rsplit('.')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    Failure::new(
+        quiver_catalog::ErrorKind::Unsupported,
+        format!("{call} of {name} is not supported"),
+    )
 }
 
 fn flight_info(

@@ -1,5 +1,7 @@
 //! Uploads: Flight messages to record batches to one commit.
 
+use std::panic::AssertUnwindSafe;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::FlightData;
@@ -7,8 +9,8 @@ use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::CommandStatementIngest;
 use arrow_flight::sql::{TableExistsOption, TableNotExistOption};
-use arrow_ipc::root_as_message;
-use futures::StreamExt;
+use arrow_ipc::{MessageHeader, root_as_message};
+use futures::{FutureExt, StreamExt};
 use quiver_catalog::ErrorKind;
 use quiver_engine::{IngestMode, IngestRequest, IpcBatch, TableExists, TableMissing};
 use tonic::{Code, Status};
@@ -39,19 +41,28 @@ impl IngestTarget {
             return Err(Failure::invalid("the ingest names no table"));
         }
         let default = || call.shared.sessions.options(&call.caller).schema;
-        let schema_name =
-            schema.filter(|name| !name.is_empty()).map_or_else(default, ToOwned::to_owned);
+        let schema_name = schema
+            .filter(|name| !name.is_empty())
+            .map_or_else(default, ToOwned::to_owned);
         if ["system", "information_schema"].contains(&schema_name.as_str()) {
             return Err(Failure::new(
                 ErrorKind::PermissionDenied,
                 format!("schema {schema_name} shows state and cannot be changed"),
             ));
         }
-        Ok(Self { schema_name, table_name: table.to_owned(), mode, transaction_handle })
+        Ok(Self {
+            schema_name,
+            table_name: table.to_owned(),
+            mode,
+            transaction_handle,
+        })
     }
 
     /// Reads `CommandStatementIngest`.
-    pub(crate) fn of_command(call: &Call, command: CommandStatementIngest) -> Result<Self, Failure> {
+    pub(crate) fn of_command(
+        call: &Call,
+        command: CommandStatementIngest,
+    ) -> Result<Self, Failure> {
         if command.temporary {
             let message = "temporary tables are not supported: ingest into an ordinary one";
             return Err(Failure::new(ErrorKind::Unsupported, message));
@@ -62,11 +73,23 @@ impl IngestTarget {
             .is_some_and(|catalog| !catalog.is_empty() && catalog != call.caller.tenant.name);
         if foreign {
             let catalog = command.catalog.unwrap_or_default();
-            return Err(Failure::new(ErrorKind::NotFound, format!("catalog {catalog} not found")));
+            return Err(Failure::new(
+                ErrorKind::NotFound,
+                format!("catalog {catalog} not found"),
+            ));
         }
         let mode = mode_of(&command)?;
-        let handle = command.transaction_id.as_ref().map(|handle| handle.to_vec());
-        Self::new(call, command.schema.as_deref(), &command.table, mode, handle)
+        let handle = command
+            .transaction_id
+            .as_ref()
+            .map(|handle| handle.to_vec());
+        Self::new(
+            call,
+            command.schema.as_deref(),
+            &command.table,
+            mode,
+            handle,
+        )
     }
 }
 
@@ -74,7 +97,10 @@ fn mode_of(command: &CommandStatementIngest) -> Result<IngestMode, Failure> {
     let unspecified = || {
         Failure::invalid("the ingest does not say what to do about a missing or an existing table")
     };
-    let options = command.table_definition_options.as_ref().ok_or_else(unspecified)?;
+    let options = command
+        .table_definition_options
+        .as_ref()
+        .ok_or_else(unspecified)?;
     let missing = match options.if_not_exist() {
         TableNotExistOption::Create => TableMissing::Create,
         TableNotExistOption::Fail => TableMissing::Fail,
@@ -112,9 +138,15 @@ impl UploadStream {
             std::future::ready(!skip)
         });
         let messages = with_data.map(|message: Result<FlightData, Status>| {
-            message.map_err(|status| FlightError::Tonic(Box::new(status)))
+            let message = message.map_err(|status| FlightError::Tonic(Box::new(status)))?;
+            check_message(&message).map_err(FlightError::DecodeError)?;
+            Ok(message)
         });
-        Self { decoder: FlightDataDecoder::new(messages), end, has_dictionaries: false }
+        Self {
+            decoder: FlightDataDecoder::new(messages),
+            end,
+            has_dictionaries: false,
+        }
     }
 
     /// Schema of the upload, once its first message was read.
@@ -131,12 +163,17 @@ impl UploadStream {
                 None => return Err(Failure::invalid("the upload has no schema")),
             }
         }
-        self.schema().ok_or_else(|| Failure::internal("the schema was read and is gone"))
+        self.schema()
+            .ok_or_else(|| Failure::internal("the schema was read and is gone"))
     }
 
     /// The next message: a batch, or `Some(None)` for a schema or dictionary.
     async fn next_message(&mut self, call: &Call) -> Result<Option<Option<Received>>, Failure> {
-        let Some(decoded) = self.decoder.next().await else { return Ok(None) };
+        // Messages are checked before they are decoded; should the decoder panic on one that looked
+        // right, the client still gets an answer.
+        let next = AssertUnwindSafe(self.decoder.next()).catch_unwind().await;
+        let next = next.map_err(|_| Failure::invalid("the upload holds a corrupt IPC message"))?;
+        let Some(decoded) = next else { return Ok(None) };
         let decoded = decoded.map_err(|error| match error {
             FlightError::Tonic(status) => call.upload_failure(&status),
             error => Failure::invalid(format!("the upload holds a corrupt IPC message: {error}")),
@@ -150,7 +187,10 @@ impl UploadStream {
             }
             DecodedPayload::RecordBatch(batch) => {
                 let plain = !self.has_dictionaries && is_uncompressed(&raw.data_header);
-                let ipc = plain.then(|| IpcBatch { header: raw.data_header, body: raw.data_body });
+                let ipc = plain.then(|| IpcBatch {
+                    header: raw.data_header,
+                    body: raw.data_body,
+                });
                 Some(Received { batch, ipc })
             }
         }))
@@ -176,6 +216,39 @@ impl UploadStream {
         }
         let message = "the upload was cut off before its end: nothing of it was committed";
         Err(Failure::new(ErrorKind::Cancelled, message))
+    }
+}
+
+/// Refuses messages that the decoder would skip or panic on: unknown kinds, and buffers that lie
+/// outside of the body.
+fn check_message(message: &FlightData) -> Result<(), String> {
+    let header = root_as_message(&message.data_header).map_err(|error| error.to_string())?;
+    let batch = match header.header_type() {
+        MessageHeader::Schema => return Ok(()),
+        MessageHeader::RecordBatch => header.header_as_record_batch(),
+        MessageHeader::DictionaryBatch => header
+            .header_as_dictionary_batch()
+            .and_then(|dictionary| dictionary.data()),
+        _ => return Err("its header is neither a schema nor a batch".to_owned()),
+    };
+    let batch = batch.ok_or("its batch has no header")?;
+    let body_bytes = message.data_body.len() as i64;
+    let inside = |offset: i64, length: i64| {
+        offset >= 0
+            && length >= 0
+            && offset
+                .checked_add(length)
+                .is_some_and(|end| end <= body_bytes)
+    };
+    let buffers = batch.buffers().into_iter().flatten();
+    match buffers
+        .into_iter()
+        .all(|buffer| inside(buffer.offset(), buffer.length()))
+    {
+        true => Ok(()),
+        false => Err(format!(
+            "a buffer lies outside of its {body_bytes} bytes of body"
+        )),
     }
 }
 
@@ -210,8 +283,13 @@ impl Call {
         let mut ingest = begun.map_err(|error| error.failure())?;
         let mut bytes = 0;
         while let Some(Received { batch, ipc }) = upload.next(self).await? {
-            bytes += ipc.as_ref().map_or_else(|| batch.get_array_memory_size(), |ipc| ipc.body.len());
-            ingest.push(batch, ipc).await.map_err(|error| error.failure())?;
+            bytes += ipc
+                .as_ref()
+                .map_or_else(|| batch.get_array_memory_size(), |ipc| ipc.body.len());
+            ingest
+                .push(batch, ipc)
+                .await
+                .map_err(|error| error.failure())?;
         }
         upload.check_end()?;
         let outcome = ingest.commit().await.map_err(|error| error.failure())?;

@@ -28,7 +28,8 @@ use arrow_flight::{
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use quiver_catalog::ErrorKind;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::Instrument;
 
 pub(crate) use prepared::PreparedStatements;
 pub(crate) use statement::StatementRecords;
@@ -54,13 +55,30 @@ impl QuiverFlightService {
         Self { shared }
     }
 
-    async fn call<T>(&self, request: &Request<T>) -> Result<Call, Status> {
-        Call::begin(&self.shared, request.metadata()).await
+    async fn call<T>(&self, method: &'static str, request: &Request<T>) -> Result<Call, Status> {
+        let call = Call::begin(&self.shared, request.metadata()).await;
+        if let Err(status) = &call {
+            let code = status.code().description();
+            tracing::info!(method, code, "call refused");
+            self.shared.metrics.request(method, code);
+        }
+        call
     }
 
-    fn count<T>(&self, method: &'static str, answer: Answer<T>) -> Answer<T> {
-        let code = answer.as_ref().err().map_or("OK", |status| status.code().description());
+    /// Counts and logs the end of a call. SQL and names stay out of the log.
+    fn end<T>(&self, method: &'static str, call: &Call, answer: Answer<T>) -> Answer<T> {
+        let code = answer
+            .as_ref()
+            .err()
+            .map_or("OK", |status| status.code().description());
         self.shared.metrics.request(method, code);
+        if answer
+            .as_ref()
+            .is_err_and(|status| status.code() == Code::ResourceExhausted)
+        {
+            self.shared.metrics.reject("memory");
+        }
+        tracing::info!(parent: call.span(), method, code, "call");
         answer
     }
 }
@@ -80,89 +98,157 @@ impl FlightService for QuiverFlightService {
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Answer<Self::HandshakeStream> {
         let headers = request.metadata().as_ref().clone();
-        let answer = self.shared.auth.answer_handshake(&headers, request.into_inner()).await;
-        self.count("Handshake", answer)
+        let answer = self
+            .shared
+            .auth
+            .answer_handshake(&headers, request.into_inner())
+            .await;
+        let code = answer
+            .as_ref()
+            .err()
+            .map_or("OK", |status| status.code().description());
+        self.shared.metrics.request("Handshake", code);
+        answer
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Answer<Self::ListFlightsStream> {
-        let call = self.call(&request).await?;
-        let answer = call.list_flights().await.map_err(|failure| call.fail(failure));
+        let call = self.call("ListFlights", &request).await?;
+        let answer = call
+            .list_flights()
+            .instrument(call.span().clone())
+            .await
+            .map_err(|failure| call.fail(failure));
         let answer = answer.map(|infos| {
             let infos = infos.into_iter().map(Ok);
             call.respond(futures::stream::iter(infos).boxed())
         });
-        self.count("ListFlights", answer)
+        self.end("ListFlights", &call, answer)
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<FlightInfo> {
-        let call = self.call(&request).await?;
-        let answer = call.flight_info(request.into_inner()).await;
-        self.count("GetFlightInfo", answer.map(|info| call.respond(info)).map_err(|f| call.fail(f)))
+        let call = self.call("GetFlightInfo", &request).await?;
+        let answer = call
+            .flight_info(request.into_inner())
+            .instrument(call.span().clone())
+            .await;
+        self.end(
+            "GetFlightInfo",
+            &call,
+            answer
+                .map(|info| call.respond(info))
+                .map_err(|f| call.fail(f)),
+        )
     }
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<PollInfo> {
-        let call = self.call(&request).await?;
-        let answer = call.flight_info(request.into_inner()).await.map(|info| {
-            let info = PollInfo { info: Some(info), progress: Some(1.0), ..Default::default() };
-            call.respond(info)
-        });
-        self.count("PollFlightInfo", answer.map_err(|failure| call.fail(failure)))
+        let call = self.call("PollFlightInfo", &request).await?;
+        let answer = call
+            .flight_info(request.into_inner())
+            .instrument(call.span().clone())
+            .await
+            .map(|info| {
+                let info = PollInfo {
+                    info: Some(info),
+                    progress: Some(1.0),
+                    ..Default::default()
+                };
+                call.respond(info)
+            });
+        self.end(
+            "PollFlightInfo",
+            &call,
+            answer.map_err(|failure| call.fail(failure)),
+        )
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Answer<SchemaResult> {
-        let call = self.call(&request).await?;
-        let answer = call.schema(request.into_inner()).await;
-        self.count("GetSchema", answer.map(|s| call.respond(s)).map_err(|f| call.fail(f)))
+        let call = self.call("GetSchema", &request).await?;
+        let answer = call
+            .schema(request.into_inner())
+            .instrument(call.span().clone())
+            .await;
+        self.end(
+            "GetSchema",
+            &call,
+            answer.map(|s| call.respond(s)).map_err(|f| call.fail(f)),
+        )
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Answer<Self::DoGetStream> {
-        let call = self.call(&request).await?;
-        let answer = call.get(request.into_inner()).await;
-        self.count("DoGet", answer.map(|rows| call.respond(rows)).map_err(|f| call.fail(f)))
+        let call = self.call("DoGet", &request).await?;
+        let answer = call
+            .get(request.into_inner())
+            .instrument(call.span().clone())
+            .await;
+        self.end(
+            "DoGet",
+            &call,
+            answer
+                .map(|rows| call.respond(rows))
+                .map_err(|f| call.fail(f)),
+        )
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Answer<Self::DoPutStream> {
-        let call = self.call(&request).await?;
-        let end = request.extensions().get::<RequestEnd>().cloned().unwrap_or_default();
-        let answer = call.put(request.into_inner(), end).await;
-        let answer = answer.map_err(|failure| call.fail(failure)).and_then(|outcome| {
-            let mut response =
-                call.respond(futures::stream::iter([Ok(outcome.result)]).boxed());
+        let call = self.call("DoPut", &request).await?;
+        let end = request
+            .extensions()
+            .get::<RequestEnd>()
+            .cloned()
+            .unwrap_or_default();
+        let answer = call
+            .put(request.into_inner(), end)
+            .instrument(call.span().clone())
+            .await;
+        let answer = answer.map_err(|failure| call.fail(failure)).map(|outcome| {
+            let mut response = call.respond(futures::stream::iter([Ok(outcome.result)]).boxed());
             if outcome.duplicate {
                 let yes = tonic::metadata::AsciiMetadataValue::from_static("true");
-                response.metadata_mut().insert(quiver_proto::headers::DUPLICATE, yes);
+                response
+                    .metadata_mut()
+                    .insert(quiver_proto::headers::DUPLICATE, yes);
             }
-            Ok(response)
+            response
         });
-        self.count("DoPut", answer)
+        self.end("DoPut", &call, answer)
     }
 
     async fn do_action(&self, request: Request<Action>) -> Answer<Self::DoActionStream> {
-        let call = self.call(&request).await?;
-        let answer = call.action(request.into_inner()).await.map_err(|failure| call.fail(failure));
+        let call = self.call("DoAction", &request).await?;
+        let answer = call
+            .action(request.into_inner())
+            .instrument(call.span().clone())
+            .await
+            .map_err(|failure| call.fail(failure));
         let answer = answer.map(|body| {
-            let results = body.into_iter().map(|body| Ok(arrow_flight::Result { body }));
+            let results = body
+                .into_iter()
+                .map(|body| Ok(arrow_flight::Result { body }));
             call.respond(futures::stream::iter(results).boxed())
         });
-        self.count("DoAction", answer)
+        self.end("DoAction", &call, answer)
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Answer<Self::ListActionsStream> {
-        let call = self.call(&request).await?;
+        let call = self.call("ListActions", &request).await?;
         let types = action::action_types().into_iter().map(Ok);
         let answer = Ok(call.respond(futures::stream::iter(types).boxed()));
-        self.count("ListActions", answer)
+        self.end("ListActions", &call, answer)
     }
 
     async fn do_exchange(
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Answer<Self::DoExchangeStream> {
-        let call = self.call(&request).await?;
+        let call = self.call("DoExchange", &request).await?;
         let failure = Failure::new(
             ErrorKind::Unsupported,
             "DoExchange is not supported: use DoPut and DoGet",
         );
-        self.count("DoExchange", Err(failure.into_status(Some(call.query_id))))
+        self.end(
+            "DoExchange",
+            &call,
+            Err(failure.into_status(Some(call.query_id))),
+        )
     }
 }

@@ -43,7 +43,9 @@ pub(crate) struct PreparedStatements {
 impl PreparedStatements {
     /// Forgets statements that were not used since `oldest_micros`.
     pub(crate) fn expire(&self, oldest_micros: i64) {
-        self.open.lock().retain(|_, prepared| prepared.used_micros >= oldest_micros);
+        self.open
+            .lock()
+            .retain(|_, prepared| prepared.used_micros >= oldest_micros);
     }
 }
 
@@ -58,16 +60,24 @@ impl Call {
         let context = self.statement_context(transaction.as_deref())?;
         let (schema, parameters) = match &parsed.statement {
             Statement::Query(query) => {
-                let plan = context.plan(query, parsed.placeholders).await;
+                let plan = context.plan(query, parsed.placeholders, None).await;
                 let plan = plan.map_err(|error| error.failure())?;
                 (plan.schema, plan.parameters)
             }
             statement => {
-                let parameters = context.update_parameters(statement, parsed.placeholders).await;
-                (Arc::new(Schema::empty()), parameters.map_err(|error| error.failure())?)
+                let parameters = context
+                    .update_parameters(statement, parsed.placeholders)
+                    .await;
+                (
+                    Arc::new(Schema::empty()),
+                    parameters.map_err(|error| error.failure())?,
+                )
             }
         };
-        let is_update = !matches!(parsed.statement, Statement::Query(_) | Statement::Call { .. });
+        let is_update = !matches!(
+            parsed.statement,
+            Statement::Query(_) | Statement::Call { .. }
+        );
         let prepared = Prepared {
             tenant_id: self.caller.tenant.id,
             parsed: Arc::new(parsed),
@@ -97,7 +107,10 @@ impl Call {
     fn keep_prepared(&self, prepared: Prepared) -> Result<Bytes, Failure> {
         let id = random::uuid();
         let mut open = self.shared.prepared.open.lock();
-        let own = open.values().filter(|p| p.tenant_id == prepared.tenant_id).count();
+        let own = open
+            .values()
+            .filter(|p| p.tenant_id == prepared.tenant_id)
+            .count();
         if own >= PER_TENANT_MAX {
             return Err(Failure::new(
                 ErrorKind::Overloaded,
@@ -111,7 +124,11 @@ impl Call {
     /// `ClosePreparedStatement`; fine also when it is gone already.
     pub(crate) fn close_prepared(&self, handle: &[u8]) -> Result<(), Failure> {
         let claims = self.verify(handle, Purpose::Prepared, "prepared statement")?;
-        self.shared.prepared.open.lock().remove(&Uuid::from_bytes(claims.id));
+        self.shared
+            .prepared
+            .open
+            .lock()
+            .remove(&Uuid::from_bytes(claims.id));
         Ok(())
     }
 
@@ -161,12 +178,14 @@ impl Call {
         values: Option<RecordBatch>,
     ) -> Result<u64, Failure> {
         let prepared = self.prepared(handle)?;
-        let values = values.filter(|values| values.num_columns() > 0).or(prepared.bound.clone());
+        let values = values
+            .filter(|values| values.num_columns() > 0)
+            .or(prepared.bound.clone());
         match self.run_prepared(prepared, values).await? {
             Executed::Done { row_count } => Ok(row_count),
-            Executed::Rows { .. } => {
-                Err(Failure::invalid("the statement returns rows: execute it as a query"))
-            }
+            Executed::Rows { .. } => Err(Failure::invalid(
+                "the statement returns rows: execute it as a query",
+            )),
         }
     }
 
@@ -183,6 +202,7 @@ impl Call {
             context,
             parameters,
             transaction_handle,
+            promised: Some(prepared.schema),
         };
         self.execute(execution).await
     }

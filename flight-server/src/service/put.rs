@@ -7,6 +7,7 @@ use arrow_flight::{FlightData, PutResult};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use prost::Message;
+use quiver_catalog::ErrorKind;
 use quiver_engine::{IngestMode, TableExists, TableMissing};
 use quiver_proto::headers;
 use tonic::{Status, Streaming};
@@ -29,8 +30,15 @@ pub(crate) struct PutOutcome {
 
 impl PutOutcome {
     pub(crate) fn of_rows(row_count: u64, duplicate: bool) -> Self {
-        let update = DoPutUpdateResult { record_count: row_count as i64 };
-        Self { result: PutResult { app_metadata: update.encode_to_vec().into() }, duplicate }
+        let update = DoPutUpdateResult {
+            record_count: row_count as i64,
+        };
+        Self {
+            result: PutResult {
+                app_metadata: update.encode_to_vec().into(),
+            },
+            duplicate,
+        }
     }
 }
 
@@ -44,6 +52,7 @@ impl Call {
         mut messages: Streaming<FlightData>,
         end: RequestEnd,
     ) -> Result<PutOutcome, Failure> {
+        self.refuse_unbuilt_headers()?;
         let first = match messages.next().await {
             Some(Ok(first)) => first,
             Some(Err(status)) => return Err(self.upload_failure(&status)),
@@ -53,9 +62,10 @@ impl Call {
                 ));
             }
         };
-        let descriptor = first.flight_descriptor.clone().ok_or_else(|| {
-            Failure::invalid("the first message of an upload needs a descriptor")
-        })?;
+        let descriptor = first
+            .flight_descriptor
+            .clone()
+            .ok_or_else(|| Failure::invalid("the first message of an upload needs a descriptor"))?;
         let upload: Upload = futures::stream::iter([Ok(first)]).chain(messages).boxed();
         let upload = UploadStream::new(upload, end);
         match Request::of_descriptor(&descriptor)? {
@@ -65,6 +75,27 @@ impl Call {
         }
     }
 
+    /// Being silent about these would give less than the client relies on.
+    fn refuse_unbuilt_headers(&self) -> Result<(), Failure> {
+        for name in [
+            headers::PRODUCER,
+            headers::PRODUCER_EPOCH,
+            headers::PRODUCER_SEQUENCE,
+            headers::ACK,
+        ] {
+            if self.header(name)?.is_some() {
+                return Err(Failure::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "header {name} is not supported yet; use {}",
+                        headers::IDEMPOTENCY_KEY
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     async fn put_command(
         &self,
         command: Command,
@@ -72,14 +103,18 @@ impl Call {
     ) -> Result<PutOutcome, Failure> {
         match command {
             Command::CommandStatementIngest(command) => {
-                self.put_ingest(IngestTarget::of_command(self, command)?, upload).await
+                self.put_ingest(IngestTarget::of_command(self, command)?, upload)
+                    .await
             }
             Command::CommandStatementUpdate(update) => {
-                self.put_sql(&update.query, update.transaction_id.as_deref(), upload).await
+                self.put_sql(&update.query, update.transaction_id.as_deref(), upload)
+                    .await
             }
             Command::CommandPreparedStatementUpdate(update) => {
                 let values = self.parameters(upload).await?;
-                let rows = self.update_prepared(&update.prepared_statement_handle, values).await?;
+                let rows = self
+                    .update_prepared(&update.prepared_statement_handle, values)
+                    .await?;
                 Ok(PutOutcome::of_rows(rows, false))
             }
             Command::CommandPreparedStatementQuery(query) => {
@@ -93,7 +128,10 @@ impl Call {
                     prepared_statement_handle: Some(handle),
                 };
                 let app_metadata = result.encode_to_vec().into();
-                Ok(PutOutcome { result: PutResult { app_metadata }, duplicate: false })
+                Ok(PutOutcome {
+                    result: PutResult { app_metadata },
+                    duplicate: false,
+                })
             }
             command => Err(unexpected("DoPut", &command)),
         }
@@ -106,7 +144,10 @@ impl Call {
             true => TableMissing::Create,
             false => TableMissing::Fail,
         };
-        let mode = IngestMode { missing, exists: TableExists::Append };
+        let mode = IngestMode {
+            missing,
+            exists: TableExists::Append,
+        };
         let target = IngestTarget::new(self, schema, table, mode, None)?;
         self.put_ingest(target, upload).await
     }
@@ -121,14 +162,22 @@ impl Call {
         let parsed = self.parse(sql)?;
         let parameters = self.parameters(upload).await?;
         let context = self.statement_context(transaction_handle)?;
-        let execution = Execution { parsed: &parsed, context, parameters, transaction_handle };
+        let execution = Execution {
+            parsed: &parsed,
+            context,
+            parameters,
+            transaction_handle,
+            promised: None,
+        };
         match self.execute(execution).await? {
             Executed::Done { row_count } => Ok(PutOutcome::of_rows(row_count, false)),
             // The result of a CALL; a query's rows are not fetched this way.
-            Executed::Rows { row_count: Some(_), .. } => Ok(PutOutcome::of_rows(0, false)),
-            Executed::Rows { .. } => {
-                Err(Failure::invalid("the statement returns rows: use GetFlightInfo and DoGet"))
-            }
+            Executed::Rows {
+                row_count: Some(_), ..
+            } => Ok(PutOutcome::of_rows(0, false)),
+            Executed::Rows { .. } => Err(Failure::invalid(
+                "the statement returns rows: use GetFlightInfo and DoGet",
+            )),
         }
     }
 
@@ -139,11 +188,14 @@ impl Call {
             batches.push(received.batch);
         }
         upload.check_end()?;
-        let Some(schema) = upload.schema() else { return Ok(None) };
+        let Some(schema) = upload.schema() else {
+            return Ok(None);
+        };
         if schema.fields().is_empty() {
             return Ok(None);
         }
         let rows = concat_batches(&schema, &batches);
-        rows.map(Some).map_err(|error| Failure::invalid(error.to_string()))
+        rows.map(Some)
+            .map_err(|error| Failure::invalid(error.to_string()))
     }
 }

@@ -92,13 +92,18 @@ impl Call {
         let claims = self.verify(handle, Purpose::Statement, "ticket")?;
         let now = self.shared.clock.now_micros();
         let expired = || {
-            Failure::new(ErrorKind::Precondition, "the ticket has expired; execute the statement again")
+            Failure::new(
+                ErrorKind::Precondition,
+                "the ticket has expired; execute the statement again",
+            )
         };
         if claims.expires_at_micros <= now {
             return Err(expired());
         }
         let records = self.shared.statements.kept.lock();
-        let kept = records.get(&Uuid::from_bytes(claims.id)).ok_or_else(expired)?;
+        let kept = records
+            .get(&Uuid::from_bytes(claims.id))
+            .ok_or_else(expired)?;
         let own = kept.tenant_id == self.caller.tenant.id && kept.user_id == self.caller.user.id;
         assert!(own, "a verified ticket belongs to its caller");
         Ok(kept.record.clone())

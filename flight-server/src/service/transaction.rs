@@ -37,6 +37,7 @@ impl Call {
     pub(crate) async fn end_transaction(&self, handle: &[u8], commit: bool) -> Result<(), Failure> {
         let claims = self.verify(handle, Purpose::Transaction, "transaction")?;
         let transaction = self.tenant.transaction(Uuid::from_bytes(claims.id));
+        self.tenant.forget_expired(Uuid::from_bytes(claims.id));
         match (transaction, commit) {
             (Some(transaction), true) => {
                 transaction.commit().await.map_err(|error| error.failure())
@@ -59,7 +60,8 @@ impl Call {
         match handle.filter(|handle| !handle.is_empty()) {
             Some(handle) => {
                 let claims = self.verify(handle, Purpose::Transaction, "transaction")?;
-                self.transaction_by_id(Uuid::from_bytes(claims.id)).map(Some)
+                self.transaction_by_id(Uuid::from_bytes(claims.id))
+                    .map(Some)
             }
             None => self.sql_transaction(),
         }
@@ -74,7 +76,12 @@ impl Call {
         if handle.is_some_and(|handle| !handle.is_empty()) {
             return self.transaction_of(handle);
         }
-        let Some(session_id) = self.caller.presented_session() else { return Ok(None) };
+        let Some(session_id) = self.caller.presented_session() else {
+            return Ok(None);
+        };
+        if self.tenant.has_expired_transaction(session_id) {
+            return Err(Self::transaction_over());
+        }
         let mut open = self.tenant.session_transactions(session_id);
         match open.len() {
             0 | 1 => Ok(open.pop()),
@@ -87,7 +94,9 @@ impl Call {
 
     /// An open transaction of this tenant.
     pub(crate) fn transaction_by_id(&self, id: Uuid) -> Result<Arc<Transaction>, Failure> {
-        self.tenant.transaction(id).ok_or_else(Self::transaction_over)
+        self.tenant
+            .transaction(id)
+            .ok_or_else(Self::transaction_over)
     }
 
     fn transaction_over() -> Failure {
@@ -96,8 +105,16 @@ impl Call {
     }
 
     fn sql_transaction(&self) -> Result<Option<Arc<Transaction>>, Failure> {
-        let Some(session_id) = self.caller.presented_session() else { return Ok(None) };
-        let id = self.shared.sql_transactions.by_session.lock().get(&session_id).copied();
+        let Some(session_id) = self.caller.presented_session() else {
+            return Ok(None);
+        };
+        let id = self
+            .shared
+            .sql_transactions
+            .by_session
+            .lock()
+            .get(&session_id)
+            .copied();
         id.map(|id| self.transaction_by_id(id)).transpose()
     }
 
@@ -114,15 +131,24 @@ impl Call {
             return Err(Failure::new(ErrorKind::Precondition, message));
         };
         let id = self.new_transaction()?.id();
-        self.shared.sql_transactions.by_session.lock().insert(session_id, id);
+        self.shared
+            .sql_transactions
+            .by_session
+            .lock()
+            .insert(session_id, id);
         Ok(())
     }
 
     /// SQL `COMMIT` and `ROLLBACK`.
     pub(crate) async fn sql_end(&self, commit: bool) -> Result<(), Failure> {
         let session = self.caller.presented_session();
-        let id = session
-            .and_then(|session| self.shared.sql_transactions.by_session.lock().remove(&session));
+        let id = session.and_then(|session| {
+            self.shared
+                .sql_transactions
+                .by_session
+                .lock()
+                .remove(&session)
+        });
         let Some(id) = id else {
             let message = "no transaction was begun by SQL in this session";
             return Err(Failure::new(ErrorKind::Precondition, message));
@@ -140,8 +166,15 @@ impl Call {
 
     /// Rolls back what the session left open; whether there was anything.
     pub(crate) async fn close_session_transactions(&self) -> bool {
-        let Some(session_id) = self.caller.presented_session() else { return false };
-        self.shared.sql_transactions.by_session.lock().remove(&session_id);
+        let Some(session_id) = self.caller.presented_session() else {
+            return false;
+        };
+        self.shared
+            .sql_transactions
+            .by_session
+            .lock()
+            .remove(&session_id);
+        self.tenant.forget_session(session_id);
         let open = self.tenant.session_transactions(session_id);
         for transaction in &open {
             transaction.rollback().await;

@@ -24,10 +24,13 @@ mod tokens;
 mod tests;
 
 pub use error::ParseError;
+#[cfg(test)]
 pub(crate) use redact::redact;
+#[cfg(test)]
+pub(crate) use statement::PartitionTransform;
 pub use statement::{AdminStatement, ParsedStatement, Statement};
 pub(crate) use statement::{
-    CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable, PartitionTransform, SortBy,
+    CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable, SortBy,
 };
 
 /// Parses exactly one statement; a trailing semicolon and comments are fine.

@@ -50,6 +50,7 @@ pub(super) fn tokenize(sql: &str) -> Result<Tokens, ParseError> {
     keep_one_statement(&mut tokens)?;
     check_shape(&tokens)?;
     let placeholders = number_placeholders(&mut tokens)?;
+    let tokens = cast_doubles(tokens);
     Ok(Tokens {
         tokens,
         placeholders,
@@ -369,6 +370,30 @@ fn number_placeholders(tokens: &mut [TokenWithSpan]) -> Result<usize, ParseError
         });
     }
     Ok(placeholders)
+}
+
+/// Literals with an exponent are doubles; the planner, told that `1.5` is a decimal, would make
+/// decimals of these too and fail on `1e300`.
+fn cast_doubles(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut cast = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        match &token.token {
+            Token::Number(text, _) if text.contains(['e', 'E']) => {
+                let parts = [
+                    Token::make_keyword("CAST"),
+                    Token::LParen,
+                    Token::SingleQuotedString(text.clone()),
+                    Token::make_keyword("AS"),
+                    Token::make_keyword("DOUBLE"),
+                    Token::RParen,
+                ];
+                let span = token.span;
+                cast.extend(parts.map(|token| TokenWithSpan { token, span }));
+            }
+            _ => cast.push(token),
+        }
+    }
+    cast
 }
 
 fn placeholder_number(name: &str) -> Result<usize, ParseError> {

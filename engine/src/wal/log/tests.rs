@@ -59,6 +59,7 @@ fn replayed(replay: Replay) -> Vec<(Lsn, u8, Bytes)> {
 
 /// Waits for something that another thread does.
 async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    #[expect(clippy::disallowed_methods, reason = "bounds a wait in a test")]
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < WAIT, "{what} did not happen");

@@ -1,6 +1,8 @@
 //! Random and hostile texts: an answer, in time, and never a panic.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -275,6 +275,7 @@ fn placeholders_without_a_number() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn syntax_errors_name_the_place() {
     for (sql, message) in [
         (
