@@ -1,8 +1,8 @@
 //! Commits: one commit point each.
 //!
 //! Rows alone are committed by a record in the WAL. A commit that also changes the catalog logs its
-//! rows as *prepared* and is decided by the catalog transaction that stores its commit id. Everything
-//! that can be refused is refused before the commit point; after it nothing may fail.
+//! rows as *prepared* and is decided by the catalog transaction that stores its commit id.
+//! Everything that can be refused is refused before the commit point; after it nothing may fail.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(crate) struct CommitRequest {
 impl CommitRequest {
     /// A commit of catalog changes alone.
     pub(crate) fn of_changes(changes: Vec<Change>) -> Self {
-        let commit_id = crate::ingest::new_stream_id();
+        let commit_id = crate::ids::new_id();
         Self {
             commit_id,
             changes,

@@ -319,7 +319,7 @@ async fn open_wal(settings: &EngineSettings) -> Result<(Wal, crate::wal::Replay)
     };
     let repair = settings.wal_repair;
     crate::task::blocking(move || {
-        let seed = crate::ingest::new_stream_id().as_u64_pair().0;
+        let seed = crate::ids::new_id().as_u64_pair().0;
         Ok(Wal::open(wal_settings, Arc::new(LocalFs), seed, repair)?)
     })
     .await

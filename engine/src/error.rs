@@ -116,8 +116,8 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// The kind that decides the gRPC code. `DataFusion` errors are looked into by the server, which
-    /// knows how to clean their texts.
+    /// The kind that decides the gRPC code. `DataFusion` errors are looked into by the server,
+    /// which knows how to clean their texts.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::InvalidArgument { .. } | Self::Arrow(_) => ErrorKind::InvalidArgument,

@@ -1,9 +1,9 @@
 //! Flush: memtables become segments.
 //!
 //! All tables of a tenant are frozen at one cut in the sequence and registered in one catalog
-//! transaction together with the flushed sequences and the idempotency keys up to the cut. So tables
-//! tied by a multi-table commit appear to outside readers together, and replay never applies a row
-//! that a segment holds.
+//! transaction together with the flushed sequences and the idempotency keys up to the cut. So
+//! tables tied by a multi-table commit appear to outside readers together, and replay never applies
+//! a row that a segment holds.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::ingest::new_stream_id;
+use crate::ids::new_id;
 use crate::node::Node;
 use crate::segment::{SegmentOptions, write_segment};
 use crate::task::blocking;
@@ -101,7 +101,7 @@ async fn write_table(
     let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     blocking(move || {
         let options = SegmentOptions::default();
-        let id = new_stream_id();
+        let id = new_id();
         let segment = write_segment(
             &directory,
             &table.columns,

@@ -1,8 +1,8 @@
 //! Idempotency keys of a tenant: at most one ingest per key takes effect.
 //!
 //! A key is reserved before the first row is logged; a second arrival waits for the first one's
-//! outcome. It counts only once committed: a failed ingest leaves its key free. Committed keys travel
-//! in the commit's WAL record and are checkpointed in the catalog with the segments.
+//! outcome. It counts only once committed: a failed ingest leaves its key free. Committed keys
+//! travel in the commit's WAL record and are checkpointed in the catalog with the segments.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! How rows become durable and are read back.
 //!
 //! The engine takes a tenant and gives streams. It knows the write-ahead log, memtables, segments,
-//! transactions and SQL over one tenant; it knows nothing of Flight, HTTP, users' passwords or rights.
+//! transactions and SQL over one tenant; it knows nothing of Flight, HTTP, users' passwords or
+//! rights.
 
 mod canonical;
 mod commit;
@@ -10,6 +11,7 @@ mod engine;
 mod error;
 mod flush;
 mod idempotency;
+mod ids;
 mod ingest;
 mod node;
 mod read_view;

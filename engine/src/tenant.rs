@@ -42,8 +42,8 @@ pub struct Tenant {
     directory: PathBuf,
     catalog: TenantCatalog,
     published: RwLock<Published>,
-    /// Row commits hold it shared from sequencing to publishing; commits that touch the catalog hold
-    /// it alone, so that their rows are published in sequence order as well.
+    /// Row commits hold it shared from sequencing to publishing; commits that touch the catalog
+    /// hold it alone, so that their rows are published in sequence order as well.
     gate: Arc<AsyncRwLock<()>>,
     /// One catalog transaction at a time; held until its outcome is published.
     committer: AsyncMutex<()>,
@@ -53,8 +53,8 @@ pub struct Tenant {
     budget: Arc<Budget>,
     keys: IdempotencyKeys,
     transactions: Mutex<BTreeMap<Uuid, Arc<Transaction>>>,
-    /// Transactions that expired, by id, with their session: until their client has ended them, it must
-    /// not write on as if it had none.
+    /// Transactions that expired, by id, with their session: until their client has ended them, it
+    /// must not write on as if it had none.
     expired: Mutex<BTreeMap<Uuid, Uuid>>,
     /// Lowest LSN that each open stream may have written at.
     pins: Arc<Mutex<BTreeMap<Uuid, Lsn>>>,
@@ -253,8 +253,8 @@ impl Tenant {
         Arc::clone(&self.published.read().memtables)
     }
 
-    /// Makes the rows of commit `sequence` visible, with the catalog version that belongs to it if it
-    /// changed the catalog. All at once: no read view sees a part.
+    /// Makes the rows of commit `sequence` visible, with the catalog version that belongs to it if
+    /// it changed the catalog. All at once: no read view sees a part.
     pub(crate) fn publish(
         &self,
         sequence: u64,

@@ -1,7 +1,7 @@
 //! Open transactions: staged changes and rows of one client, one commit in the end.
 //!
-//! A transaction reads the state of its first statement plus what it staged itself. Its rows live in
-//! its own buffers, never in shared memtables, so no flush can register them.
+//! A transaction reads the state of its first statement plus what it staged itself. Its rows live
+//! in its own buffers, never in shared memtables, so no flush can register them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::commit::{CommitRequest, SettledKey, as_conflict, commit};
 use crate::error::{EngineError, Result};
-use crate::ingest::{StagedStream, new_stream_id};
+use crate::ids::new_id;
+use crate::ingest::StagedStream;
 use crate::node::Node;
 use crate::read_view::ReadView;
 use crate::tenant::Tenant;
@@ -84,7 +85,7 @@ impl Transaction {
         session_id: Uuid,
     ) -> Result<Arc<Self>> {
         let transaction = Arc::new(Self {
-            id: new_stream_id(),
+            id: new_id(),
             user_id,
             session_id,
             node: Arc::clone(node),
@@ -200,8 +201,8 @@ impl Transaction {
             .store(self.node.now_micros(), Ordering::Relaxed);
     }
 
-    /// Ends the transaction if it wrote something and was idle too long; one that wrote nothing only
-    /// gives its read view back, because a client may hold it open for as long as it lives.
+    /// Ends the transaction if it wrote something and was idle too long; one that wrote nothing
+    /// only gives its read view back, because a client may hold it open for as long as it lives.
     pub(crate) async fn expire(&self, timeout_micros: i64) {
         let idle = self.node.now_micros() - self.last_used_micros.load(Ordering::Relaxed);
         let wrote = {

@@ -312,8 +312,8 @@ async fn rows_beyond_the_budget_are_refused_and_leave_nothing() {
     node.close().await;
 }
 
-/// Writers append numbered pairs to two tables in one transaction each, while others flush and read:
-/// every reader sees both tables at the same state, never less than was acknowledged before.
+/// Writers append numbered pairs to two tables in one transaction each, while others flush and
+/// read: every reader sees both tables at the same state, never less than was acknowledged before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn readers_never_see_half_a_commit_or_a_doubled_row() {
     let directory = tempfile::tempdir().unwrap();

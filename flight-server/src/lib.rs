@@ -1,7 +1,7 @@
 //! The `quiver` server: Flight SQL and HTTP in front of the engine.
 //!
-//! Turns calls into (tenant, statement or stream of record batches), asks [`quiver_engine`] to do the
-//! work, and turns what comes back into the wire's terms. Holds no storage logic.
+//! Turns calls into (tenant, statement or stream of record batches), asks [`quiver_engine`] to do
+//! the work, and turns what comes back into the wire's terms. Holds no storage logic.
 
 mod auth;
 mod banner;

@@ -6,7 +6,7 @@ Prints one line per violation, `path:line: what is wrong`, and exits with 1 if t
 - only flight-server/src/status.rs makes a `tonic::Status`: one place maps errors to codes;
 - the wall clock, global randomness and bare task spawning stay in the files that wrap them;
 - names of lints are silenced by `#[expect(…, reason = "…")]`, never by `#[allow(…)]`;
-- no line is longer than 100 characters, comments included (rustfmt leaves those alone).
+- no line is longer than 110 characters (rustfmt aims at 100 but leaves comments and strings alone).
 
 Comments and string literals are blanked before searching, so that prose may name what code may not.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 100
-LINE_CHARS_MAX = 100
+LINE_CHARS_MAX = 110
 
 # What is blanked before searching: comments, string and character literals (lifetimes stay).
 QUOTED = re.compile(
@@ -107,7 +107,8 @@ def check_file(path: Path) -> list[str]:
     for number, line in enumerate(lines, start=1):
         if len(line) > LINE_CHARS_MAX and "://" not in line:
             found.append(f"{name}:{number}: {len(line)} characters, more than {LINE_CHARS_MAX}")
-    for function, number, length in functions(code):
+    is_test = "/tests/" in name or name.endswith("tests.rs")
+    for function, number, length in ([] if is_test else functions(code)):
         if length > FUNCTION_LINES_MAX:
             found.append(f"{name}:{number}: fn {function} has {length} lines: split it")
     found += check_confined(name, code)

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use quiver_catalog::{Change, IdempotencyRecord, UserId};
-use uuid::Uuid;
 
 pub(crate) use stream::StagedStream;
 use stream::StreamWriter;
@@ -23,6 +22,7 @@ use crate::canonical::{Adapter, ContentDigest};
 use crate::commit::{CommitRequest, SettledKey, commit};
 use crate::error::{EngineError, Result};
 use crate::idempotency::{KeyReservation, KeyScope, check_repetition};
+use crate::ids::new_id;
 use crate::node::Node;
 use crate::record::IpcBatch;
 use crate::segment::check_rows;
@@ -98,7 +98,7 @@ impl Ingest {
         let digest = key
             .is_some()
             .then(|| ContentDigest::new(&target.arrow_schema));
-        let stream_id = new_stream_id();
+        let stream_id = new_id();
         let pin = tenant.pin(stream_id, node.wal.written_lsn());
         let reservation = node.reservation(&tenant);
         let writer = StreamWriter::new(
@@ -185,7 +185,7 @@ impl Ingest {
             }
         });
         let request = CommitRequest {
-            commit_id: new_stream_id(),
+            commit_id: new_id(),
             changes: self.changes,
             streams: vec![self.writer.finish()],
             keys: key.into_iter().collect(),
@@ -218,10 +218,4 @@ async fn reserve_key(tenant: &Tenant, request: &IngestRequest) -> Result<Option<
         key: key.clone(),
     };
     Ok(Some(tenant.keys().reserve(scope).await))
-}
-
-/// Ids of streams, commits and segments: never used twice, also across restarts.
-#[expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
-pub(crate) fn new_stream_id() -> Uuid {
-    Uuid::new_v4()
 }

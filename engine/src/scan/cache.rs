@@ -14,8 +14,8 @@ const ENTRIES_MAX: usize = 1024;
 
 /// Typed statistics of the segment lists that are in use, shared by all scans of an engine.
 ///
-/// An entry belongs to one list of segments, not to a table: table versions that share the list share
-/// the entry, and it goes when the last of them is gone.
+/// An entry belongs to one list of segments, not to a table: table versions that share the list
+/// share the entry, and it goes when the last of them is gone.
 #[derive(Debug, Default)]
 pub(crate) struct ScanCache {
     entries: Mutex<Entries>,
@@ -24,8 +24,8 @@ pub(crate) struct ScanCache {
 #[derive(Debug, Default)]
 struct Entries {
     by_list: HashMap<usize, Entry>,
-    /// By table, what the statistics of its next version are grown from: a flush adds a segment, and
-    /// the bounds of the others need not be read again.
+    /// By table, what the statistics of its next version are grown from: a flush adds a segment,
+    /// and the bounds of the others need not be read again.
     latest: HashMap<Uuid, Arc<SegmentStatistics>>,
     uses: u64,
 }

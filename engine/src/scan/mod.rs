@@ -1,8 +1,8 @@
 //! Reading a table: pruned segments united with the rows that are still in memory.
 //!
-//! [`QuiverTable`] is what `DataFusion` sees of a table. It returns exactly the rows of the read view it
-//! was made from, whatever is flushed or dropped meanwhile. It knows nothing of SQL, tenants' rights
-//! or transactions: whoever builds it decides what is visible.
+//! [`QuiverTable`] is what `DataFusion` sees of a table. It returns exactly the rows of the read
+//! view it was made from, whatever is flushed or dropped meanwhile. It knows nothing of SQL,
+//! tenants' rights or transactions: whoever builds it decides what is visible.
 
 mod buffered;
 mod cache;

@@ -15,8 +15,8 @@ use super::statistics::SegmentStatistics;
 
 /// Literals of an `IN` list that still counts as selective.
 const SELECTIVE_LIST_MAX: usize = 16;
-/// Stored bytes per row from which a column is taken to have many different values: columns with few
-/// are stored as a fraction of a byte per row.
+/// Stored bytes per row from which a column is taken to have many different values: columns with
+/// few are stored as a fraction of a byte per row.
 const MANY_VALUES_BYTES_PER_ROW: f64 = 2.0;
 /// How many times larger than the filter columns the others must be.
 const OTHERS_FACTOR: u64 = 2;

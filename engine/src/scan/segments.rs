@@ -83,8 +83,8 @@ impl SegmentScan<'_> {
             ))))
     }
 
-    /// The files, spread so that the partitions get about equally many bytes. Within a partition they
-    /// stay in the order in which they were written.
+    /// The files, spread so that the partitions get about equally many bytes. Within a partition
+    /// they stay in the order in which they were written.
     fn groups(&self, kept: &UInt64Array, partitions: usize) -> Result<Vec<FileGroup>> {
         let mut places: Vec<usize> = kept.values().iter().map(|at| *at as usize).collect();
         let bytes = |at: usize| self.table.segments[at].file_size_bytes;

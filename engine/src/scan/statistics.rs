@@ -1,7 +1,7 @@
 //! What the catalog knows of a table's segments, as typed arrays with one row per segment.
 //!
-//! Bounds here hold in `DataFusion`'s order of values: where a segment may contain NaN its bounds are
-//! unknown (NaN sorts above every number), and a bound of zero covers both zeros.
+//! Bounds here hold in `DataFusion`'s order of values: where a segment may contain NaN its bounds
+//! are unknown (NaN sorts above every number), and a bound of zero covers both zeros.
 
 use std::sync::{Arc, OnceLock};
 
@@ -34,8 +34,8 @@ pub(crate) struct ColumnBounds {
 }
 
 impl SegmentStatistics {
-    /// Statistics of the segments of `table`; what an `earlier` version of it has found out about the
-    /// first of them is taken over.
+    /// Statistics of the segments of `table`; what an `earlier` version of it has found out about
+    /// the first of them is taken over.
     pub(crate) fn new(table: &TableVersion, earlier: Option<&Self>) -> Self {
         let rows = table.segments.iter().map(|segment| segment.record_count);
         let new = Self {
@@ -89,8 +89,8 @@ impl SegmentStatistics {
         Some(cell.get_or_init(|| Arc::new(ColumnBounds::new(column, &table.segments))))
     }
 
-    /// Statistics of the segments at the places `kept`, over the whole schema of `table`; only columns
-    /// that are `wanted` are filled in.
+    /// Statistics of the segments at the places `kept`, over the whole schema of `table`; only
+    /// columns that are `wanted` are filled in.
     pub(crate) fn summary(
         &self,
         table: &TableVersion,

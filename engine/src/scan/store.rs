@@ -1,7 +1,7 @@
 //! The only place a tenant's queries can read bytes from.
 //!
-//! A [`TenantRegistry`] resolves exactly one URL, that of its tenant's segments, and a [`TenantStore`]
-//! only reads below one directory. Whatever a statement names (`file://`, `http://`, another tenant's
+//! A [`TenantRegistry`] resolves exactly one URL, that of its tenant's segments, and a
+//! [`TenantStore`] only reads below one directory. Whatever a statement names (`file://`, `http://`, another tenant's
 //! URL) is unknown here, and nothing can be written, listed or deleted.
 
 use std::fmt;

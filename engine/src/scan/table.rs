@@ -36,8 +36,8 @@ pub(crate) struct QuiverTable {
 }
 
 impl QuiverTable {
-    /// A provider over the segments of `table` and the `buffered` rows, which have the table's schema
-    /// and are in none of these segments. Segment paths are resolved under `store_url`.
+    /// A provider over the segments of `table` and the `buffered` rows, which have the table's
+    /// schema and are in none of these segments. Segment paths are resolved under `store_url`.
     pub(crate) fn new(
         table: Arc<TableVersion>,
         buffered: Vec<RecordBatch>,

@@ -1,7 +1,7 @@
 //! Bounds as the text `DuckLake` keeps: written into the catalog, read back for pruning.
 //!
-//! A text written here, read back here, still bounds: the minimum is never above the true one and the
-//! maximum never below. Where no such text exists (years beyond four digits, types without an
+//! A text written here, read back here, still bounds: the minimum is never above the true one and
+//! the maximum never below. Where no such text exists (years beyond four digits, types without an
 //! order) there is none, which readers take for "unknown".
 
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Segments: the immutable Parquet files that hold a table's flushed rows.
 //!
-//! [`write_segment`] sorts, writes and syncs one file and returns what the catalog has to know about
-//! it. A file it wrote is durable, readable by any Parquet reader under the table's `DuckLake` column
-//! ids, and described by statistics that bound its rows. It knows nothing of catalogs, commits or
-//! snapshots: a file no catalog names is garbage and is swept.
+//! [`write_segment`] sorts, writes and syncs one file and returns what the catalog has to know
+//! about it. A file it wrote is durable, readable by any Parquet reader under the table's
+//! `DuckLake` column ids, and described by statistics that bound its rows. It knows nothing of
+//! catalogs, commits or snapshots: a file no catalog names is garbage and is swept.
 
 mod bound_text;
 mod directory;

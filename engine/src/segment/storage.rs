@@ -1,8 +1,8 @@
 //! How a table's columns are laid out in Parquet.
 //!
 //! Almost every canonical type has a Parquet type of its own. The exceptions are settled here:
-//! timestamps in seconds are kept in milliseconds (Parquet has no seconds, and a plain integer would
-//! be read as one by everybody else), UUIDs are marked as such, and intervals cannot be kept.
+//! timestamps in seconds are kept in milliseconds (Parquet has no seconds, and a plain integer
+//! would be read as one by everybody else), UUIDs are marked as such, and intervals cannot be kept.
 
 use std::sync::Arc;
 

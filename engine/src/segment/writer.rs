@@ -25,15 +25,15 @@ use crate::error::{EngineError, Result};
 const TRAILER_BYTES: u64 = 8;
 
 /// Writes `batches`, which have the schema of `columns`, as `<segment_id>.parquet` into `directory`
-/// (made if missing), ordered by `sort_key`. When it returns, the file and its directory entries are
-/// durable; when it fails, the file is gone or is an orphan that no catalog names.
+/// (made if missing), ordered by `sort_key`. When it returns, the file and its directory entries
+/// are durable; when it fails, the file is gone or is an orphan that no catalog names.
 ///
-/// Besides the batches it holds one encoded row group, and with a sort key a copy of the key columns
-/// and four bytes per row. Blocking: call it from `spawn_blocking`.
+/// Besides the batches it holds one encoded row group, and with a sort key a copy of the key
+/// columns and four bytes per row. Blocking: call it from `spawn_blocking`.
 ///
 /// # Errors
-/// `Unsupported` for columns no segment can hold, `Arrow` for values out of the stored range, `Io` and
-/// `Parquet` when writing fails, `Internal` when what was written is not what was given.
+/// `Unsupported` for columns no segment can hold, `Arrow` for values out of the stored range, `Io`
+/// and `Parquet` when writing fails, `Internal` when what was written is not what was given.
 pub(crate) fn write_segment(
     directory: &Path,
     columns: &[Column],

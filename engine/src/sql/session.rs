@@ -78,8 +78,9 @@ impl StatementContext {
     }
 }
 
-/// Refuses `t AT (VERSION => n)`, which DataFusion's planner would drop without a word to answer with
-/// current rows, and names of other tenants, whose `information_schema` it would take for ours.
+/// Refuses `t AT (VERSION => n)`, which DataFusion's planner would drop without a word to answer
+/// with current rows, and names of other tenants, whose `information_schema` it would take for
+/// ours.
 #[derive(Debug)]
 struct OwnTables;
 

@@ -165,7 +165,8 @@ impl Wal {
     }
 
     /// Becomes `Some` when a write or sync has failed: the process must then stop, for only a new
-    /// start can tell what is on disk. Wait with `wait_for(Option::is_some)`: it may be set already.
+    /// start can tell what is on disk. Wait with `wait_for(Option::is_some)`: it may be set
+    /// already.
     #[cfg_attr(not(test), expect(dead_code, reason = "the server polls the status"))]
     pub(crate) fn poisoned(&self) -> watch::Receiver<Option<WalError>> {
         self.shared.failure_seen.subscribe()

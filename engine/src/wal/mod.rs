@@ -16,7 +16,7 @@
 //! | number | 16..24 | counts up with every file |
 //! | salt | 24..32 | random, new with each use of a recycled file |
 //! | first LSN | 32..40 | of the first frame |
-//! | predecessor's number, salt, bytes | 40..64 | where the frames before the first LSN are; the number is 0 in the first file |
+//! | predecessor's number, salt, bytes | 40..64 | the file before this one; 0 in the first |
 //!
 //! | frame | bytes | |
 //! |---|---|---|
@@ -41,8 +41,8 @@
 //!   every frame before it is durable: a bad frame in a file that has a successor is damage.
 //! * In the last file, frames after the bad one may have survived (un-synced writes persist in any
 //!   order). If one of them carries a durable LSN at or above the bad frame's, that one was durable
-//!   once: damage. If not, it was never reported durable: the log is cut there. An idle log writes a
-//!   mark, so that its last frames are covered as well.
+//!   once: damage. If not, it was never reported durable: the log is cut there. An idle log writes
+//!   a mark, so that its last frames are covered as well.
 //! * A recovered file is never appended to. Its tail is written again and synced (after a failed
 //!   sync the page cache may show what the disk does not have), then a new file is opened.
 //!
@@ -51,8 +51,8 @@
 //! A released file loses its name durably before its bytes may change: rename to `.spare`, sync
 //! the folder, one file after the other from the oldest on, so that the files present are always
 //! one unbroken chain. A spare gets its new header, is synced, and only then is renamed to
-//! `.wal` and the folder synced. After a crash in between it is a spare, whose content nobody reads;
-//! and a `.wal` file without a valid header is damage.
+//! `.wal` and the folder synced. After a crash in between it is a spare, whose content nobody
+//! reads; and a `.wal` file without a valid header is damage.
 //!
 //! # Parts
 //!

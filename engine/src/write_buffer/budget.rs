@@ -1,9 +1,9 @@
 //! The byte budget of rows that are not in segments yet.
 //!
 //! Two kinds of bytes count against one limit: *uncommitted* rows of open streams and transactions,
-//! and *committed* rows in memtables. Only committed bytes can be freed by a flush, so an append that
-//! would have to wait for other uncommitted rows is refused at once: ten streams that each hold half
-//! of what they need must not wait for each other forever.
+//! and *committed* rows in memtables. Only committed bytes can be freed by a flush, so an append
+//! that would have to wait for other uncommitted rows is refused at once: ten streams that each
+//! hold half of what they need must not wait for each other forever.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! One generation of one table's unflushed rows.
 //!
-//! Rows are appended in commit order, each batch with the sequence of its commit, so a read view sees
-//! a prefix: every batch whose sequence it has reached. A frozen memtable takes no more rows.
+//! Rows are appended in commit order, each batch with the sequence of its commit, so a read view
+//! sees a prefix: every batch whose sequence it has reached. A frozen memtable takes no more rows.
 
 use arrow::record_batch::RecordBatch;
 use parking_lot::RwLock;

@@ -1,6 +1,7 @@
 //! Statements about tenants and users.
 //!
-//! The node administrator manages tenants and all users; everybody else may change his own password.
+//! The node administrator manages tenants and all users; everybody else may change his own
+//! password.
 
 use quiver_catalog::{ErrorKind, NewUser, Tenant, User};
 use quiver_engine::AdminStatement;

@@ -1,8 +1,8 @@
 //! From rows to Flight messages.
 //!
-//! Batches are first brought to messages of 1 to 4 MiB: small ones are joined, large ones cut by what
-//! their own rows take (arrays that share a buffer would otherwise be counted again and again).
-//! Encoding runs in a task of its own, a few messages ahead of the network.
+//! Batches are first brought to messages of 1 to 4 MiB: small ones are joined, large ones cut by
+//! what their own rows take (arrays that share a buffer would otherwise be counted again and
+//! again). Encoding runs in a task of its own, a few messages ahead of the network.
 
 use std::sync::Arc;
 
@@ -30,8 +30,8 @@ const MESSAGE_ROWS_MAX: usize = 1 << 16;
 /// Messages that wait for the network.
 const QUEUED_MESSAGES: usize = 4;
 
-/// Streams the rows of a query as Flight messages, the schema first. Dropping the stream cancels the
-/// query.
+/// Streams the rows of a query as Flight messages, the schema first. Dropping the stream cancels
+/// the query.
 pub(crate) fn encode_rows(
     call: &Call,
     rows: QueryRows,

@@ -51,8 +51,8 @@ impl Call {
         }
     }
 
-    /// The transaction that a statement belongs to: the one it names, or the one its session began in
-    /// SQL.
+    /// The transaction that a statement belongs to: the one it names, or the one its session began
+    /// in SQL.
     pub(crate) fn transaction_of(
         &self,
         handle: Option<&[u8]>,
@@ -67,8 +67,8 @@ impl Call {
         }
     }
 
-    /// The transaction that an ingest belongs to. Drivers send no id with it, so without one it joins
-    /// the session's single open transaction.
+    /// The transaction that an ingest belongs to. Drivers send no id with it, so without one it
+    /// joins the session's single open transaction.
     pub(crate) fn transaction_of_ingest(
         &self,
         handle: Option<&[u8]>,

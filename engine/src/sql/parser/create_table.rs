@@ -1,8 +1,8 @@
 //! `CREATE TABLE name (columns) [clauses] [AS query]`.
 //!
 //! The clauses sqlparser would misread, `PARTITIONED BY` (as column definitions) and its kin, are
-//! lifted out of the token stream first, so that they may stand anywhere after the name, also behind
-//! the query. What is left is a name, columns and a query.
+//! lifted out of the token stream first, so that they may stand anywhere after the name, also
+//! behind the query. What is left is a name, columns and a query.
 
 use datafusion::sql::sqlparser::ast::{
     ColumnDef, ColumnOption, Expr, Ident, TableConstraint, Value,

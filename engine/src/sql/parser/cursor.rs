@@ -1,7 +1,7 @@
 //! Reads our own statements from the token stream that DFParser reads the others from.
 //!
-//! Errors name the place and what was expected there. They repeat the text only in short, and not at
-//! all in statements that hold a password.
+//! Errors name the place and what was expected there. They repeat the text only in short, and not
+//! at all in statements that hold a password.
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParser, DFParserBuilder};

@@ -1,8 +1,8 @@
 //! Queries and INSERT: parsed by DFParser, then searched for what must not run.
 //!
-//! DataFusion's planner passes over some clauses in silence, which would answer with wrong rows, and
-//! a query can hold a write. Both are refused here by name, wherever a query stands. Table versions
-//! pass: the planner's extension takes or refuses each of them.
+//! DataFusion's planner passes over some clauses in silence, which would answer with wrong rows,
+//! and a query can hold a write. Both are refused here by name, wherever a query stands. Table
+//! versions pass: the planner's extension takes or refuses each of them.
 
 use std::ops::ControlFlow;
 

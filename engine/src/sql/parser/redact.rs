@@ -124,8 +124,8 @@ fn is_assignment(token: &Token) -> bool {
         .any(|word| is_word(token, word))
 }
 
-/// Whether the token cannot hold a secret: words and punctuation. A quoted word with blanks in it may
-/// have swallowed a part of the statement.
+/// Whether the token cannot hold a secret: words and punctuation. A quoted word with blanks in it
+/// may have swallowed a part of the statement.
 fn is_structure(token: &Token) -> bool {
     if let Token::Word(word) = token {
         return word

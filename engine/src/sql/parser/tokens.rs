@@ -1,8 +1,8 @@
 //! From text to the tokens of exactly one statement, and the limits that make them safe to parse.
 //!
-//! sqlparser's trees are recursive and its parser goes back and tries again, so a short hostile text
-//! could overflow the stack or keep a core busy. What bounds a tree's depth is checked here, before
-//! anything is built. Blanks and comments are dropped; `?` gets its number.
+//! sqlparser's trees are recursive and its parser goes back and tries again, so a short hostile
+//! text could overflow the stack or keep a core busy. What bounds a tree's depth is checked here,
+//! before anything is built. Blanks and comments are dropped; `?` gets its number.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -22,7 +22,8 @@ pub(super) const DEPTH_MAX: usize = 512;
 const SET_OPERATION_LEVELS: usize = 4;
 /// Levels one subquery counts as.
 const SUBQUERY_LEVELS: usize = 12;
-/// Most levels of `((SELECT`, where sqlparser tries each of two readings: the work doubles with each.
+/// Most levels of `((SELECT`, where sqlparser tries each of two readings: the work doubles with
+/// each.
 const DOUBLED_MAX: usize = 10;
 /// Most repetitions of one word: sqlparser descends unguarded into some, such as `INTERVAL`.
 const WORD_REPEATS_MAX: usize = 8;
@@ -87,8 +88,8 @@ fn keep_one_statement(tokens: &mut Vec<TokenWithSpan>) -> Result<(), ParseError>
 
 /// One open bracket, or the statement itself: an upper bound of the depth of its tree.
 ///
-/// `AND` and `OR` bind weaker than other operators, so that the operators between two of them do not
-/// add up: `a = 1 OR b = 2 OR …` is as deep as it has `OR`s.
+/// `AND` and `OR` bind weaker than other operators, so that the operators between two of them do
+/// not add up: `a = 1 OR b = 2 OR …` is as deep as it has `OR`s.
 struct Level {
     /// The token that closes it.
     close: Option<Token>,
