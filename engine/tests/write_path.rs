@@ -349,8 +349,8 @@ async fn readers_never_see_half_a_commit_or_a_doubled_row() {
     let reader = async {
         loop {
             let before = acknowledged.load(Ordering::SeqCst);
-            let sql = "SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM b), \
-                       (SELECT count(*) FROM a JOIN b ON a.id = b.id)";
+            let sql = "SELECT (SELECT count(*) FROM a) AS a, (SELECT count(*) FROM b) AS b, \
+                       (SELECT count(*) FROM a JOIN b ON a.id = b.id) AS both";
             let batch = node.query(sql).await.unwrap();
             let value = |column: usize| {
                 let column = batch.column(column).as_any();
