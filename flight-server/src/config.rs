@@ -93,7 +93,7 @@ pub(crate) struct AuthSettings {
 pub(crate) struct WalSettings {
     /// Size of one log file, in bytes. Default 128 MiB.
     pub(crate) file_bytes: u64,
-    /// Size of all live log files at which writes wait for flushes, in bytes. Default 2 GiB.
+    /// Size of all live log files at which writes wait for flushes, in bytes. Default 8 GiB.
     pub(crate) bytes_max: u64,
     /// Rows waiting to be appended, in bytes; beyond it writers wait. Default 256 MiB.
     pub(crate) queue_bytes_max: u64,
@@ -106,11 +106,11 @@ pub(crate) struct WalSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WriteBufferSettings {
-    /// All memtables together, in bytes; beyond it writes are refused. Default 1 GiB.
+    /// All memtables together, in bytes; beyond it writes are refused. Default 4 GiB.
     pub(crate) bytes_max: u64,
-    /// Memtables of one tenant, in bytes; beyond it its writes are refused. Default 512 MiB.
+    /// Memtables of one tenant, in bytes; beyond it its writes are refused. Default 3 GiB.
     pub(crate) tenant_bytes_max: u64,
-    /// Size at which a table's memtable is flushed to a segment, in bytes. Default 64 MiB.
+    /// Size at which the memtables of a tenant are flushed to segments, in bytes. Default 256 MiB.
     pub(crate) flush_bytes: u64,
     /// Age at which a memtable is flushed whatever its size, in ms. Default 30 000.
     pub(crate) flush_interval_ms: u64,
@@ -208,7 +208,7 @@ impl Default for WalSettings {
     fn default() -> Self {
         Self {
             file_bytes: 128 * MIB,
-            bytes_max: 2048 * MIB,
+            bytes_max: 8192 * MIB,
             queue_bytes_max: 256 * MIB,
             repair: false,
         }
@@ -218,9 +218,9 @@ impl Default for WalSettings {
 impl Default for WriteBufferSettings {
     fn default() -> Self {
         Self {
-            bytes_max: 1024 * MIB,
-            tenant_bytes_max: 512 * MIB,
-            flush_bytes: 64 * MIB,
+            bytes_max: 4096 * MIB,
+            tenant_bytes_max: 3072 * MIB,
+            flush_bytes: 256 * MIB,
             flush_interval_ms: 30_000,
         }
     }

@@ -134,9 +134,9 @@ fn mistakes_are_told_in_one_line_with_key_place_and_remedy() {
              needs both",
         ),
         (
-            "[write_buffer]\ntenant_bytes_max = 2_000_000_000",
-            "setting write_buffer.tenant_bytes_max is 2000000000, but it must be from 1048576 \
-             to 1073741824",
+            "[write_buffer]\ntenant_bytes_max = 5_000_000_000",
+            "setting write_buffer.tenant_bytes_max is 5000000000, but it must be from 1048576 \
+             to 4294967296",
         ),
         (
             "[server]\nhttp_addr = '127.0.0.1:50051'",
