@@ -1,6 +1,7 @@
 # Quiver: the commands a newcomer needs. `make` alone lists them.
 #
 # CARGO_TARGET_DIR  where cargo builds (default ./target)
+# RELEASE_RUSTFLAGS how `make run` and `make bench` compile: for this very processor unless told otherwise
 # QUIVER_VENV       the Python environment of the tests (default ./.venv, made when missing)
 # CI=true           nothing may be skipped
 
@@ -10,6 +11,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+RELEASE_RUSTFLAGS ?= -C target-cpu=native
 export QUIVER_VENV ?= $(CURDIR)/.venv
 
 .PHONY: help run test check audit bench clean-venv
@@ -17,8 +19,8 @@ export QUIVER_VENV ?= $(CURDIR)/.venv
 help: ## lists the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-run: ## builds for release and serves ./data for development on this machine only
-	cargo build --release --package quiver-flight-server --bin quiver
+run: ## builds for release (over half an hour the first time) and serves ./data to this machine only
+	RUSTFLAGS="$(RELEASE_RUSTFLAGS)" cargo build --release --package quiver-flight-server --bin quiver
 	exec $(TARGET)/release/quiver serve --dev --data-dir ./data
 
 test: ## Rust tests, then the black-box tests and every client example against a real server

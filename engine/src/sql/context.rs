@@ -61,6 +61,20 @@ impl StatementContext {
         statement: &Statement,
         parameters: Option<&RecordBatch>,
     ) -> Result<u64> {
+        let (context, statement, parameters) =
+            (self.clone(), statement.clone(), parameters.cloned());
+        let update = async move {
+            let update = context.take_effect(&statement, parameters.as_ref());
+            Box::pin(update).await
+        };
+        self.engine.query_runtime().run(update).await
+    }
+
+    async fn take_effect(
+        &self,
+        statement: &Statement,
+        parameters: Option<&RecordBatch>,
+    ) -> Result<u64> {
         match statement {
             Statement::Insert(insert) => self.insert(insert, parameters).await,
             Statement::CreateTable(create) => self.create_table(create, parameters).await,

@@ -1,7 +1,6 @@
 //! Queries: planned against one read view, streamed with the schema that was promised.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -14,11 +13,12 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as DfStatement;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 
 use super::context::StatementContext;
 use crate::canonical::{logical_rebatch, logical_schema};
 use crate::error::{EngineError, Result};
+use crate::query_runtime::{Pumped, pump};
 
 /// What a query will return and needs.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct QueryRows {
     /// As promised by [`QueryPlan::schema`].
     pub schema: SchemaRef,
     /// The rows.
-    pub stream: Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>,
+    pub stream: Pumped<RecordBatch>,
 }
 
 impl std::fmt::Debug for QueryRows {
@@ -58,19 +58,25 @@ impl StatementContext {
         placeholders: usize,
         values: Option<&RecordBatch>,
     ) -> Result<QueryPlan> {
-        let session = self.new_session().await?;
-        let plan = read_only_plan(&session, query.clone()).await?;
-        let parameters = parameter_schema(&plan, placeholders)?;
-        let open_schema = promised_schema(&plan);
-        let schema = match values {
-            Some(values) => promised_schema(&plan.with_param_values(row_parameters(values, 0)?)?),
-            None => Arc::clone(&open_schema),
+        let (context, query, values) = (self.clone(), query.clone(), values.cloned());
+        let plan = async move {
+            let session = context.new_session().await?;
+            let plan = read_only_plan(&session, query).await?;
+            let parameters = parameter_schema(&plan, placeholders)?;
+            let open_schema = promised_schema(&plan);
+            let schema = match values {
+                Some(values) => {
+                    promised_schema(&plan.with_param_values(row_parameters(&values, 0)?)?)
+                }
+                None => Arc::clone(&open_schema),
+            };
+            Ok(QueryPlan {
+                open_schema,
+                schema,
+                parameters,
+            })
         };
-        Ok(QueryPlan {
-            open_schema,
-            schema,
-            parameters,
-        })
+        self.engine.query_runtime().run(plan).await
     }
 
     /// Parameters of a statement that is executed for its effect.
@@ -87,9 +93,13 @@ impl StatementContext {
         }
         match statement {
             super::Statement::Insert(insert) => {
-                let session = self.new_session().await?;
-                let plan = self.insert_plan(&session, insert).await?;
-                parameter_schema(&plan, placeholders)
+                let (context, insert) = (self.clone(), insert.clone());
+                let plan = async move {
+                    let session = context.new_session().await?;
+                    let plan = context.insert_plan(&session, &insert).await?;
+                    parameter_schema(&plan, placeholders)
+                };
+                self.engine.query_runtime().run(plan).await
             }
             _ => Ok(Arc::new(Schema::new(open_parameters(placeholders)))),
         }
@@ -104,25 +114,27 @@ impl StatementContext {
         query: &DfStatement,
         parameters: Option<&RecordBatch>,
     ) -> Result<QueryRows> {
-        let session = self.new_session().await?;
-        let plan = read_only_plan(&session, query.clone()).await?;
-        let plan = match parameters {
-            Some(batch) => plan.with_param_values(row_parameters(batch, 0)?)?,
-            None => plan,
+        let (context, query, parameters) = (self.clone(), query.clone(), parameters.cloned());
+        let rows = async move {
+            let session = context.new_session().await?;
+            let plan = read_only_plan(&session, query).await?;
+            let plan = match parameters {
+                Some(batch) => plan.with_param_values(row_parameters(&batch, 0)?)?,
+                None => plan,
+            };
+            run(&session, plan).await
         };
-        run(&session, plan).await
+        self.engine.query_runtime().run(rows).await
     }
 }
 
-/// Executes a logical plan.
+/// Executes a logical plan. To be called on the query runtime, where the rows are then made.
 pub(crate) async fn run(session: &SessionState, plan: LogicalPlan) -> Result<QueryRows> {
     let schema = promised_schema(&plan);
     let physical = session.create_physical_plan(&plan).await?;
     let rows = execute_stream(physical, session.task_ctx())?;
     let promised = Arc::clone(&schema);
-    let stream = rows
-        .map(move |batch| logical_rebatch(batch?, &promised))
-        .boxed();
+    let stream = pump(rows.map(move |batch| logical_rebatch(batch?, &promised)));
     Ok(QueryRows { schema, stream })
 }
 

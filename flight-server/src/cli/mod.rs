@@ -55,8 +55,10 @@ enum Command {
     User(admin::UserArgs),
 }
 
-/// Threads beyond those that queries can keep busy: signals, health and other calls need some.
-const SPARE_THREADS: usize = 4;
+/// Queries have threads of their own; on one core, decoding an upload must not hold up a login.
+const THREADS_MIN: usize = 2;
+/// SQL text is parsed by recursion, to a bounded depth.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 /// How long tasks that were left over may take to notice the end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -85,7 +87,8 @@ pub fn run() -> ExitCode {
 fn execute(command: Command) -> Result<(), CliError> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores * 2 + SPARE_THREADS)
+        .worker_threads(cores.max(THREADS_MIN))
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|source| CliError::Io {

@@ -23,7 +23,7 @@ pub struct ParsedStatement {
 }
 
 /// A statement the engine knows how to execute.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     /// `SELECT`, `VALUES`, `WITH`, `SHOW`, `DESCRIBE`, `EXPLAIN` of a query: no side effects
     /// anywhere inside, planned by DataFusion as it is.

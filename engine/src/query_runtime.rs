@@ -1,0 +1,114 @@
+//! The threads that plan and execute queries, apart from those of the network.
+//!
+//! A query that computes for long without yielding delays other queries; logins, health, acknowledgements
+//! and cancelling go on. Dropping what is returned here cancels the work at its next yield.
+
+use std::future::Future;
+use std::num::NonZero;
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use crate::error::{EngineError, Result};
+use crate::task::spawn;
+
+/// Deeply nested SQL is planned by recursion.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+/// Some for each core: the operating system shares the cores out among queries that do not yield.
+const THREADS_PER_CORE: usize = 2;
+/// Batches between an executing query and the one who reads it.
+const BATCHES_AHEAD: usize = 2;
+
+/// Items that a task of its own prepares.
+pub(crate) type Pumped<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
+
+/// A runtime that can be dropped anywhere.
+#[derive(Debug)]
+pub(crate) struct QueryRuntime {
+    /// Taken when dropped.
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
+
+impl QueryRuntime {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// `Unavailable` when the operating system gives none.
+    pub(crate) fn start() -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(cores * THREADS_PER_CORE)
+            .thread_name("quiver-query")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(|error| EngineError::Unavailable {
+                message: format!("cannot start the threads of queries: {error}"),
+            })?;
+        let handle = runtime.handle().clone();
+        Ok(Self {
+            runtime: Some(runtime),
+            handle,
+        })
+    }
+
+    /// Does `work` on these threads, in the caller's span.
+    ///
+    /// # Errors
+    /// Those of `work`; `Internal` when it panicked.
+    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let task = AbortOnDropHandle::new(self.handle.spawn(work.in_current_span()));
+        match task.await {
+            Ok(result) => result,
+            Err(error) => Err(EngineError::internal(format!("a query failed: {error}"))),
+        }
+    }
+}
+
+impl Drop for QueryRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting is not allowed where this may be dropped, and nothing that runs here needs an end.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Moves a stream into a task on the current runtime, which runs a few items ahead of the reader.
+pub(crate) fn pump<S, T>(mut source: S) -> Pumped<T>
+where
+    S: Stream<Item = Result<T>> + Send + Unpin + 'static,
+    T: Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let task = AbortOnDropHandle::new(spawn(async move {
+        while let Some(item) = source.next().await {
+            if sender.send(item).await.is_err() {
+                return;
+            }
+        }
+    }));
+    let state = (receiver, Some(task));
+    futures::stream::unfold(state, |(mut receiver, mut task)| async move {
+        if let Some(item) = receiver.recv().await {
+            return Some((item, (receiver, task)));
+        }
+        // The end of the channel is the end of the rows only if the task came to its own.
+        let error = task.take()?.await.err()?;
+        let error = EngineError::internal(format!("a query failed: {error}"));
+        Some((Err(error), (receiver, None)))
+    })
+    .boxed()
+}
+
+#[cfg(test)]
+mod tests;
