@@ -10,6 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::change::{Change, Commit};
+use crate::connections::Role;
 use crate::diff::Diff;
 use crate::error::{CatalogError, Result, storage};
 use crate::ids::{SnapshotId, TableId, random_uuid};
@@ -39,8 +40,8 @@ pub(crate) async fn commit(catalog: &TenantCatalog, commit: Commit) -> Result<Ar
     let mut committer = catalog.committer().lock().await;
     settle(catalog, &mut committer).await?;
     let plan = plan(&catalog.state(), commit, catalog.now_micros())?;
-    let mut connection = catalog.writer(&mut committer).await?;
-    let mut transaction = sqlite::begin(&mut connection).await?;
+    let mut lent = catalog.lend(Role::Write).await?;
+    let mut transaction = sqlite::begin(lent.get()?).await?;
     write::write(&mut transaction, catalog, &plan).await?;
 
     let Plan { state, token, .. } = plan;
@@ -52,12 +53,12 @@ pub(crate) async fn commit(catalog: &TenantCatalog, commit: Commit) -> Result<Ar
     match transaction.commit().await {
         Ok(()) => {
             committer.doubt = None;
-            committer.connection = Some(connection);
+            lent.keep();
             catalog.publish(state);
             Ok(version)
         }
         Err(source) => {
-            drop(connection);
+            drop(lent);
             tracing::warn!(error = %source, "catalog commit failed, reading back what happened");
             if settle(catalog, &mut committer).await? {
                 return Ok(version);
@@ -77,16 +78,16 @@ pub(crate) async fn settle(catalog: &TenantCatalog, committer: &mut Committer) -
         return Ok(false);
     };
     let (token, state) = (doubt.token, doubt.state.clone());
-    // Never the old connection. The lock is waited for: the abandoned COMMIT may still be running.
-    committer.connection = None;
-    let mut connection = catalog.writer(committer).await?;
-    let mut transaction = sqlite::begin(&mut connection).await?;
+    // A new connection: that of the doubtful commit was not given back. The lock is waited for:
+    // the abandoned COMMIT may still be running.
+    let mut lent = catalog.lend(Role::Write).await?;
+    let mut transaction = sqlite::begin(lent.get()?).await?;
     let found = private::get_meta(&mut transaction, private::COMMIT_TOKEN).await?;
     transaction
         .rollback()
         .await
         .map_err(storage("end a catalog transaction"))?;
-    committer.connection = Some(connection);
+    lent.keep();
     committer.doubt = None;
     let happened = found.as_deref() == Some(token.to_string().as_str());
     if happened {

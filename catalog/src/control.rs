@@ -136,8 +136,9 @@ impl ControlCatalog {
         Ok(self.directory.read().tenant_by_id(id).cloned())
     }
 
-    /// The tenants that were dropped: rows of theirs in the log are to be skipped.
-    pub fn dropped_tenants(&self) -> Vec<TenantId> {
+    /// The tenants that were ever dropped, by id: rows of theirs in the log are to be skipped, and
+    /// what a crash left of their folders is to be removed.
+    pub fn dropped_tenants(&self) -> Vec<Tenant> {
         self.directory.read().dropped_tenants()
     }
 
@@ -291,12 +292,12 @@ impl ControlCatalog {
         Ok(())
     }
 
-    /// Closes the database file.
+    /// Closes the database file; a later call opens it again.
     ///
     /// # Errors
     /// `Unavailable` if it cannot be closed; everything is durable anyway.
-    pub async fn close(self) -> Result<()> {
-        match self.connection.into_inner() {
+    pub async fn close(&self) -> Result<()> {
+        match self.connection.lock().await.take() {
             Some(connection) => connection
                 .close()
                 .await

@@ -153,6 +153,9 @@ pub enum CatalogError {
         #[source]
         source: password_hash::Error,
     },
+    /// The catalog was closed before.
+    #[error("the catalog is closed: its tenant was dropped or the server is stopping")]
+    Closed,
     /// A background computation was stopped because the process is ending.
     #[error("cannot {action}: the process is shutting down")]
     Stopping {
@@ -180,7 +183,7 @@ impl CatalogError {
             Self::Corruption { .. } => ErrorKind::Corruption,
             Self::Storage { source, .. } => storage_kind(source),
             Self::PasswordHash { .. } => ErrorKind::Internal,
-            Self::Io { .. } | Self::Stopping { .. } => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::Closed | Self::Stopping { .. } => ErrorKind::Unavailable,
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sqlx::{SqliteConnection, raw_sql};
 
 use crate::clock::Clock;
+use crate::connections::{Connections, Owner, Role};
 use crate::ddl::{DUCKLAKE_TABLES, DUCKLAKE_VERSION, QUIVER_FORMAT, QUIVER_TABLES};
 use crate::error::{CatalogError, Result, storage};
 use crate::ids::{TableId, random_uuid};
@@ -16,26 +17,38 @@ use crate::tenant_catalog::{CatalogOptions, State};
 use crate::{load, private, sqlite, time_text};
 
 pub(crate) struct Opened {
-    pub(crate) connection: SqliteConnection,
     pub(crate) epoch: u64,
     pub(crate) next_catalog_id: i64,
     pub(crate) state: State,
 }
 
-pub(crate) async fn open(options: &CatalogOptions, clock: &dyn Clock) -> Result<Opened> {
+/// Opens the catalog that `connections` knows as `number`; its connection stays there.
+pub(crate) async fn open(
+    options: &CatalogOptions,
+    clock: &dyn Clock,
+    connections: &Connections,
+    number: u64,
+) -> Result<Opened> {
     let data_path = data_path_text(&options.data_path)?;
     let is_new = !options.path.exists();
     if is_new && !options.create {
         return Err(CatalogError::not_found("catalog", &options.path.display()));
     }
-    let mut connection = sqlite::connect(&options.path, options.create).await?;
-    let epoch = prepare(&mut connection, options, &data_path, clock).await?;
+    let owner = Owner {
+        catalog: number,
+        role: Role::Write,
+    };
+    let mut lent = connections
+        .lend(owner, &options.path, options.create)
+        .await?;
+    let connection = lent.get()?;
+    let epoch = prepare(connection, options, &data_path, clock).await?;
     if is_new {
         sync_parent(&options.path).await?;
     }
-    let loaded = load::current(&mut connection, &options.path).await?;
-    let tombstones = private::dropped(&mut connection).await?;
-    let last_sequence = private::last_sequence(&mut connection).await?;
+    let loaded = load::current(connection, &options.path).await?;
+    let tombstones = private::dropped(connection).await?;
+    let last_sequence = private::last_sequence(connection).await?;
     // A table that came and went within one commit left a tombstone but no snapshot.
     let highest_dropped = tombstones.keys().map(|id| id.0).max().unwrap_or(0);
     let next_catalog_id = loaded.next_catalog_id.max(highest_dropped + 1);
@@ -45,8 +58,8 @@ pub(crate) async fn open(options: &CatalogOptions, clock: &dyn Clock) -> Result<
         last_sequence,
         dropped: Arc::new(tombstones),
     };
+    lent.keep();
     Ok(Opened {
-        connection,
         epoch,
         next_catalog_id,
         state,

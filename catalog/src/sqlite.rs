@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Connection, QueryBuilder, Sqlite, SqliteConnection, T
 use crate::error::{CatalogError, Result, storage};
 
 /// How long a statement waits for another process that holds the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Rows per multi-row insert; full ones are prepared once per connection.
 pub(crate) const INSERT_ROWS: usize = 100;
 

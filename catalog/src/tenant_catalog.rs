@@ -1,5 +1,8 @@
 //! A tenant's catalog: the database file, the current version in memory, and the one committer.
 //!
+//! Its database connections are lent by [`Connections`], which closes those that nobody uses when
+//! there are too many; whatever needs the database opens it again.
+//!
 //! Guarantees: a commit is durable before it is visible; commits happen one after the other; after
 //! an unknown outcome (a failed or cancelled COMMIT) the next call finds out what happened before
 //! it does anything else. Reads of the current version never touch the database.
@@ -7,10 +10,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::RwLock;
-use sqlx::{Connection, SqliteConnection};
 use tokio::sync::Mutex;
 use tracing::instrument;
 use uuid::Uuid;
@@ -18,7 +20,8 @@ use uuid::Uuid;
 use crate::change::{Commit, IdempotencyRecord};
 use crate::clock::Clock;
 use crate::commit::Doubt;
-use crate::error::{Result, storage};
+use crate::connections::{Connections, Lent, Owner, Role};
+use crate::error::{CatalogError, Result, storage};
 use crate::ids::{SegmentId, SnapshotId, TableId};
 use crate::prune::ColumnPredicate;
 use crate::snapshots::SnapshotInfo;
@@ -41,11 +44,16 @@ pub struct CatalogOptions {
 pub struct TenantCatalog {
     path: PathBuf,
     clock: Arc<dyn Clock>,
+    connections: Connections,
+    /// Under which `connections` knows this catalog.
+    number: u64,
+    /// Set by [`TenantCatalog::close`], under both of the locks below.
+    is_closed: AtomicBool,
     epoch: u64,
     next_catalog_id: AtomicI64,
     state: RwLock<State>,
     committer: Mutex<Committer>,
-    reader: Mutex<Option<SqliteConnection>>,
+    reader: Mutex<()>,
 }
 
 /// What is true as of the last commit.
@@ -60,31 +68,42 @@ pub(crate) struct State {
 /// The right to write.
 #[derive(Debug, Default)]
 pub(crate) struct Committer {
-    /// Absent after a failure: a connection in an unknown state is never used again.
-    pub(crate) connection: Option<SqliteConnection>,
     pub(crate) doubt: Option<Doubt>,
 }
 
 impl TenantCatalog {
+    /// Opens a catalog by itself, with connections of its own. See [`Self::open_in`].
+    ///
+    /// # Errors
+    /// As [`Self::open_in`].
+    pub async fn open(options: CatalogOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_in(options, clock, &Connections::new(2)).await
+    }
+
     /// Opens a catalog, or makes one, and counts up its epoch.
     ///
     /// # Errors
     /// `NotFound` if there is none and none is to be made; `Unsupported` and `Corruption` if it
     /// cannot be used; `Unavailable` if the file system refuses.
     #[instrument(name = "catalog.open", skip_all, fields(path = %options.path.display()))]
-    pub async fn open(options: CatalogOptions, clock: Arc<dyn Clock>) -> Result<Self> {
-        let opened = open::open(&options, clock.as_ref()).await?;
+    pub async fn open_in(
+        options: CatalogOptions,
+        clock: Arc<dyn Clock>,
+        connections: &Connections,
+    ) -> Result<Self> {
+        let number = connections.register();
+        let opened = open::open(&options, clock.as_ref(), connections, number).await?;
         Ok(Self {
             path: options.path,
             clock,
             epoch: opened.epoch,
             next_catalog_id: AtomicI64::new(opened.next_catalog_id),
             state: RwLock::new(opened.state),
-            committer: Mutex::new(Committer {
-                connection: Some(opened.connection),
-                doubt: None,
-            }),
-            reader: Mutex::new(None),
+            connections: connections.clone(),
+            number,
+            is_closed: AtomicBool::new(false),
+            committer: Mutex::default(),
+            reader: Mutex::default(),
         })
     }
 
@@ -137,10 +156,10 @@ impl TenantCatalog {
         // The writer's connection: a commit whose outcome is unknown may still be on its way.
         let mut committer = self.committer.lock().await;
         commit::settle(self, &mut committer).await?;
-        let mut connection = self.writer(&mut committer).await?;
-        let found = private::committed_sequence(&mut connection, commit_id).await;
-        committer.connection = Some(connection);
-        found
+        let mut lent = self.lend(Role::Write).await?;
+        let found = private::committed_sequence(lent.get()?, commit_id).await?;
+        lent.keep();
+        Ok(found)
     }
 
     /// All remembered ingests, oldest first.
@@ -148,8 +167,12 @@ impl TenantCatalog {
     /// # Errors
     /// `Unavailable` if the database cannot be read.
     pub async fn idempotency(&self) -> Result<Vec<IdempotencyRecord>> {
-        let mut reader = self.reader.lock().await;
-        private::idempotency(self.reader(&mut reader).await?).await
+        // The writer's connection: whoever opens a catalog asks this first, and needs no other.
+        let _committer = self.committer.lock().await;
+        let mut lent = self.lend(Role::Write).await?;
+        let records = private::idempotency(lent.get()?).await?;
+        lent.keep();
+        Ok(records)
     }
 
     /// Forgets ingests that are older than a time, and the oldest beyond a number. Returns how
@@ -160,10 +183,11 @@ impl TenantCatalog {
     pub async fn prune_idempotency(&self, older_than_micros: i64, keep_max: u64) -> Result<u64> {
         let mut committer = self.committer.lock().await;
         commit::settle(self, &mut committer).await?;
-        let mut connection = self.writer(&mut committer).await?;
-        let pruned = private::prune_idempotency(&mut connection, older_than_micros, keep_max).await;
-        committer.connection = Some(connection);
-        pruned
+        let mut lent = self.lend(Role::Write).await?;
+        let connection = lent.get()?;
+        let pruned = private::prune_idempotency(connection, older_than_micros, keep_max).await?;
+        lent.keep();
+        Ok(pruned)
     }
 
     /// Forgets drops and commit ids up to a sequence: no log holds older rows any more.
@@ -173,9 +197,9 @@ impl TenantCatalog {
     pub async fn forget_up_to(&self, sequence: u64) -> Result<()> {
         let mut committer = self.committer.lock().await;
         commit::settle(self, &mut committer).await?;
-        let mut connection = self.writer(&mut committer).await?;
-        private::forget_up_to(&mut connection, sequence).await?;
-        committer.connection = Some(connection);
+        let mut lent = self.lend(Role::Write).await?;
+        private::forget_up_to(lent.get()?, sequence).await?;
+        lent.keep();
         let mut state = self.state.write();
         Arc::make_mut(&mut state.dropped).retain(|_, dropped| *dropped > sequence);
         Ok(())
@@ -186,8 +210,11 @@ impl TenantCatalog {
     /// # Errors
     /// `Unavailable` if the database cannot be read.
     pub async fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
-        let mut reader = self.reader.lock().await;
-        snapshots::list(self.reader(&mut reader).await?).await
+        let _reader = self.reader.lock().await;
+        let mut lent = self.lend(Role::Read).await?;
+        let snapshots = snapshots::list(lent.get()?).await?;
+        lent.keep();
+        Ok(snapshots)
     }
 
     /// The catalog as it was at a snapshot.
@@ -195,8 +222,11 @@ impl TenantCatalog {
     /// # Errors
     /// `NotFound` if the snapshot never existed or has expired.
     pub async fn at_snapshot(&self, snapshot_id: SnapshotId) -> Result<CatalogVersion> {
-        let mut reader = self.reader.lock().await;
-        load::at_snapshot(self.reader(&mut reader).await?, &self.path, snapshot_id).await
+        let _reader = self.reader.lock().await;
+        let mut lent = self.lend(Role::Read).await?;
+        let version = load::at_snapshot(lent.get()?, &self.path, snapshot_id).await?;
+        lent.keep();
+        Ok(version)
     }
 
     /// The segments of a table at a snapshot that may hold rows for which all predicates are true,
@@ -212,44 +242,61 @@ impl TenantCatalog {
         predicates: &[ColumnPredicate],
     ) -> Result<Vec<SegmentId>> {
         let version = self.at_snapshot(snapshot_id).await?;
-        let mut reader = self.reader.lock().await;
-        let reader = self.reader(&mut reader).await?;
-        prune::prune_segments(reader, &version, table_id, predicates).await
+        let _reader = self.reader.lock().await;
+        let mut lent = self.lend(Role::Read).await?;
+        let kept = prune::prune_segments(lent.get()?, &version, table_id, predicates).await?;
+        lent.keep();
+        Ok(kept)
     }
 
-    /// Closes the database file.
+    /// Finds out what became of a commit whose outcome is unknown; returns whether it happened
+    /// after all. `false` when no commit is in doubt.
     ///
     /// # Errors
-    /// `Unavailable` if the database cannot be closed; everything committed is durable anyway.
-    pub async fn close(self) -> Result<()> {
-        let reader = self.reader.into_inner();
-        let writer = self.committer.into_inner().connection;
-        for connection in [reader, writer].into_iter().flatten() {
-            connection
-                .close()
-                .await
-                .map_err(storage("close the catalog database"))?;
-        }
+    /// `Unavailable` if the database cannot be read: the commit stays in doubt.
+    pub async fn settle(&self) -> Result<bool> {
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await
+    }
+
+    /// Waits until no other program writes to the database, so that a commit that follows at once
+    /// is short.
+    ///
+    /// # Errors
+    /// `Unavailable` if one still does after the time that a statement waits.
+    pub async fn wait_until_writable(&self) -> Result<()> {
+        let _committer = self.committer.lock().await;
+        let mut lent = self.lend(Role::Write).await?;
+        let transaction = sqlite::begin(lent.get()?).await?;
+        transaction
+            .rollback()
+            .await
+            .map_err(storage("end a catalog transaction"))?;
+        lent.keep();
         Ok(())
     }
 
-    /// Takes the connection for writing out of the committer; whoever fails or is cancelled does
-    /// not put it back, and the next one opens a new one.
-    pub(crate) async fn writer(&self, committer: &mut Committer) -> Result<SqliteConnection> {
-        match committer.connection.take() {
-            Some(connection) => Ok(connection),
-            None => sqlite::connect(&self.path, false).await,
-        }
+    /// Waits for running calls and closes the database file; later calls that need it fail.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be closed; everything committed is durable anyway.
+    pub async fn close(&self) -> Result<()> {
+        let _committer = self.committer.lock().await;
+        let _reader = self.reader.lock().await;
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.connections.close(self.number).await
     }
 
-    async fn reader<'a>(
-        &self,
-        reader: &'a mut Option<SqliteConnection>,
-    ) -> Result<&'a mut SqliteConnection> {
-        if reader.is_none() {
-            *reader = Some(sqlite::connect(&self.path, false).await?);
+    /// A connection, to be given back if all went well. The lock of its role is held.
+    pub(crate) async fn lend(&self, role: Role) -> Result<Lent> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(CatalogError::Closed);
         }
-        Ok(reader.as_mut().expect("it was opened above"))
+        let owner = Owner {
+            catalog: self.number,
+            role,
+        };
+        self.connections.lend(owner, &self.path, false).await
     }
 
     pub(crate) fn committer(&self) -> &Mutex<Committer> {
@@ -273,5 +320,11 @@ impl TenantCatalog {
         self.next_catalog_id
             .fetch_max(used_id + 1, Ordering::Relaxed)
             .max(used_id + 1)
+    }
+}
+
+impl Drop for TenantCatalog {
+    fn drop(&mut self) {
+        self.connections.abandon(self.number);
     }
 }

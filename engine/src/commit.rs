@@ -76,6 +76,7 @@ pub(crate) async fn commit(
 
 async fn commit_rows(node: &Arc<Node>, tenant: &Arc<Tenant>, request: CommitRequest) -> Result<()> {
     let gate = Arc::clone(tenant.gate()).read_owned().await;
+    tenant.check_writable()?;
     check_streams(&tenant.catalog_version(), &request.streams)?;
     let mut record = CommitRecord {
         tenant_id: tenant.id().0,
@@ -149,8 +150,11 @@ async fn commit_with_catalog(
     tenant: &Arc<Tenant>,
     mut request: CommitRequest,
 ) -> Result<()> {
-    let _gate = Arc::clone(tenant.gate()).write_owned().await;
     let _committer = tenant.committer().lock().await;
+    tenant.check_writable()?;
+    // Rows are committed meanwhile.
+    tenant.wait_for_catalog().await?;
+    let _gate = Arc::clone(tenant.gate()).write_owned().await;
     let sequence = *tenant.sequencing().lock();
     for change in &mut request.changes {
         if let Change::DropTable {

@@ -1,22 +1,19 @@
 //! The facade: open, ingest, query, flush, close.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use parking_lot::Mutex;
-use quiver_catalog::{CatalogOptions, Clock, TenantCatalog, TenantId, UserId};
-use tokio::sync::OnceCell;
+use quiver_catalog::{Clock, UserId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::error::{EngineError, Result};
-use crate::flush::{FlushOutcome, flush_tenant, run_scheduler};
-use crate::idempotency::IdempotencyKeys;
+use crate::flush::{FlushOutcome, flush, run_scheduler};
 use crate::ingest::{Ingest, IngestRequest};
 use crate::node::Node;
+use crate::query_runtime::QueryRuntime;
 use crate::recovery::{LogContents, RecoveryReport};
 use crate::scan::ScanOptions;
 use crate::settings::EngineSettings;
@@ -24,22 +21,12 @@ use crate::sql::QueryTemplate;
 use crate::storage_fs::LocalFs;
 use crate::task::spawn;
 use crate::tenant::Tenant;
+use crate::tenants::{Opening, TenantPlace, Tenants};
 use crate::transaction::Transaction;
 use crate::wal::{Wal, WalSettings};
 
 /// Consumers named in an error about query memory.
 const TOP_CONSUMERS: usize = 3;
-
-/// Where a tenant lies: fixed when it is created, never used again.
-#[derive(Debug, Clone)]
-pub struct TenantPlace {
-    /// The tenant's id.
-    pub id: TenantId,
-    /// Its folder below `<data>/tenants/`.
-    pub directory: String,
-}
-
-type TenantCell = Arc<OnceCell<Arc<Tenant>>>;
 
 /// The storage and query engine of one node. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -50,24 +37,48 @@ pub struct Engine {
 #[derive(Debug)]
 struct Inner {
     node: Arc<Node>,
-    tenants: Mutex<HashMap<TenantId, TenantCell>>,
+    tenants: Arc<Tenants>,
     template: QueryTemplate,
-    memory_pool: Arc<dyn MemoryPool>,
-    scan_options: ScanOptions,
+    query_runtime: QueryRuntime,
     stop: CancellationToken,
     scheduler: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Engine {
-    /// Opens the log, recovers what is not in segments yet, and starts the background work.
-    /// `tenants` are all that exist: what the log holds for others is dropped.
+    /// As [`Engine::open_with_dropped`], for a caller that does not know which tenants were
+    /// dropped: what the log holds for unknown ones is given up with a warning.
     ///
     /// # Errors
-    /// `Corruption` when the log or a catalog is not what was written.
+    /// As [`Engine::open_with_dropped`].
     pub async fn open(
         settings: EngineSettings,
         clock: Arc<dyn Clock>,
         tenants: &[TenantPlace],
+    ) -> Result<Self> {
+        Self::open_node(settings, clock, tenants, None).await
+    }
+
+    /// Opens the log, recovers what is not in segments yet, and starts the background work.
+    /// `tenants` are all that exist, `dropped` all that ever existed beside them: the log may hold
+    /// rows of those, and a crash may have left their folders, which are removed.
+    ///
+    /// # Errors
+    /// `Corruption` when the log or a catalog is not what was written, or the log holds rows of a
+    /// tenant that is neither there nor dropped.
+    pub async fn open_with_dropped(
+        settings: EngineSettings,
+        clock: Arc<dyn Clock>,
+        tenants: &[TenantPlace],
+        dropped: &[TenantPlace],
+    ) -> Result<Self> {
+        Self::open_node(settings, clock, tenants, Some(dropped)).await
+    }
+
+    async fn open_node(
+        settings: EngineSettings,
+        clock: Arc<dyn Clock>,
+        tenants: &[TenantPlace],
+        dropped: Option<&[TenantPlace]>,
     ) -> Result<Self> {
         let mut report = RecoveryReport::start();
         let (wal, replay) = open_wal(&settings).await?;
@@ -78,28 +89,27 @@ impl Engine {
             std::num::NonZeroUsize::new(TOP_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN),
         ));
         let template = QueryTemplate::new(&settings);
+        let node = Arc::new(Node::new(settings, clock, wal));
+        let tenants_open = Tenants::new(&node, memory_pool, ScanOptions::default());
         let engine = Self {
             inner: Arc::new(Inner {
-                node: Arc::new(Node::new(settings, clock, wal)),
-                tenants: Mutex::default(),
+                node,
+                tenants: Arc::new(tenants_open),
                 template,
-                memory_pool,
-                scan_options: ScanOptions::default(),
+                query_runtime: QueryRuntime::start()?,
                 stop: CancellationToken::new(),
                 scheduler: Mutex::default(),
             }),
         };
-        for id in contents.tenant_ids() {
-            let Some(place) = tenants.iter().find(|place| place.id == id) else {
-                tracing::warn!(
-                    tenant_id = id.0,
-                    "the log holds rows of a tenant that is gone"
-                );
-                continue;
-            };
-            let tenant = engine.tenant(place).await?;
+        let gives_up_unknown = dropped.is_none() || engine.settings().wal_repair;
+        let dropped = dropped.unwrap_or_default();
+        let wrote = contents.tenants_among(tenants, dropped, gives_up_unknown)?;
+        for place in wrote {
+            let tenants = &engine.inner.tenants;
+            let tenant = tenants.get(&place, Opening::MustExist).await?;
             report.add(contents.apply(engine.node(), &tenant).await?);
         }
+        engine.remove_leftovers(dropped).await;
         report.log(
             statistics.files,
             statistics.frames,
@@ -112,12 +122,25 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Removes the folders of dropped tenants that were not removed when they were dropped.
+    async fn remove_leftovers(&self, dropped: &[TenantPlace]) {
+        for place in dropped {
+            if let Err(error) = self.inner.tenants.remove_folder(place).await {
+                tracing::warn!(tenant_id = place.id.0, %error, "a dropped tenant left a folder");
+            }
+        }
+    }
+
     pub(crate) fn node(&self) -> &Arc<Node> {
         &self.inner.node
     }
 
     pub(crate) fn template(&self) -> &QueryTemplate {
         &self.inner.template
+    }
+
+    pub(crate) fn query_runtime(&self) -> &QueryRuntime {
+        &self.inner.query_runtime
     }
 
     /// The settings it was opened with.
@@ -128,70 +151,34 @@ impl Engine {
     /// An open tenant; its catalog is opened, or made, at the first call.
     ///
     /// # Errors
-    /// What opening its catalog answers.
+    /// What opening its catalog answers; `NotFound` once it is dropped.
     pub async fn tenant(&self, place: &TenantPlace) -> Result<Arc<Tenant>> {
-        let cell = Arc::clone(self.inner.tenants.lock().entry(place.id).or_default());
-        let tenant = cell.get_or_try_init(|| self.open_tenant(place)).await?;
-        Ok(Arc::clone(tenant))
-    }
-
-    async fn open_tenant(&self, place: &TenantPlace) -> Result<Arc<Tenant>> {
-        let settings = &self.inner.node.settings;
-        let directory = settings.data_dir.join("tenants").join(&place.directory);
-        for folder in [directory.join("data"), directory.join("files")] {
-            std::fs::create_dir_all(&folder).map_err(|source| EngineError::Io {
-                action: "create the folder",
-                path: folder,
-                source,
-            })?;
-        }
-        let options = CatalogOptions {
-            path: directory.join("catalog.sqlite"),
-            data_path: absolute(directory.join("data"))?,
-            create: true,
-        };
-        let catalog = TenantCatalog::open(options, Arc::clone(&self.inner.node.clock)).await?;
-        let keys = IdempotencyKeys::new(catalog.idempotency().await?);
-        let tenant = Tenant::new(
-            place.id,
-            directory,
-            catalog,
-            keys,
-            settings,
-            Arc::clone(&self.inner.memory_pool),
-            self.inner.scan_options.clone(),
-        )?;
-        Ok(Arc::new(tenant))
+        self.inner.tenants.get(place, Opening::MayCreate).await
     }
 
     /// Tenants that are open now.
     pub fn open_tenants(&self) -> Vec<Arc<Tenant>> {
-        let tenants = self.inner.tenants.lock();
-        tenants
-            .values()
-            .filter_map(|cell| cell.get().map(Arc::clone))
-            .collect()
+        self.inner.tenants.all()
     }
 
-    /// Forgets a dropped tenant and removes its folder.
+    /// Connections to catalog files that are open now.
+    pub fn open_catalogs(&self) -> usize {
+        self.inner.tenants.open_catalogs()
+    }
+
+    /// Ends a dropped tenant and removes its folder. What is on its way fails with `NotFound` or is
+    /// committed and gone; nothing of it is written afterwards. Goes on if the caller goes away.
     ///
     /// # Errors
-    /// `Io` when the folder cannot be removed.
+    /// `Io` when the folder cannot be removed: the next start tries again.
     pub async fn remove_tenant(&self, place: &TenantPlace) -> Result<()> {
-        self.inner.tenants.lock().remove(&place.id);
-        let directory = self
-            .settings()
-            .data_dir
-            .join("tenants")
-            .join(&place.directory);
-        match tokio::fs::remove_dir_all(&directory).await {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(EngineError::Io {
-                action: "remove the folder",
-                path: directory,
-                source,
-            }),
-            _ => Ok(()),
-        }
+        let (tenants, place) = (Arc::clone(&self.inner.tenants), place.clone());
+        let job = spawn(async move { tenants.remove(&place).await });
+        let removed = job.await.map_err(|error| {
+            EngineError::internal(format!("dropping the tenant failed half way: {error}"))
+        })?;
+        self.release_log();
+        removed
     }
 
     /// Begins an ingest stream.
@@ -217,15 +204,21 @@ impl Engine {
         user_id: UserId,
         session_id: Uuid,
     ) -> Result<Arc<Transaction>> {
-        Transaction::begin(self.node(), tenant, user_id, session_id)
+        let transaction = Transaction::begin(self.node(), tenant, user_id, session_id)?;
+        // After it was entered: whoever drops the tenant now ends it, or is seen here.
+        if tenant.is_dropped() {
+            tenant.transactions().lock().remove(&transaction.id());
+            return Err(Tenant::gone());
+        }
+        Ok(transaction)
     }
 
-    /// Flushes everything that is committed.
+    /// Flushes everything that is committed, to the end even if the caller goes away.
     ///
     /// # Errors
     /// What the file system or the catalog answered; rows stay in the log.
     pub async fn flush(&self, tenant: &Arc<Tenant>) -> Result<FlushOutcome> {
-        let outcome = flush_tenant(self.node(), tenant).await?;
+        let outcome = flush(self.node(), tenant).await?;
         self.release_log();
         Ok(outcome)
     }
@@ -245,12 +238,11 @@ impl Engine {
         }
     }
 
-    /// Forgets idempotency keys that are older than they are kept.
-    pub(crate) fn prune_keys(&self) {
-        let kept_micros = self.settings().idempotency_ttl_ms as i64 * 1000;
-        let oldest = self.node().now_micros() - kept_micros;
+    /// Forgets idempotency keys beyond their age and number.
+    pub(crate) async fn prune_keys(&self) {
+        let now_micros = self.node().now_micros();
         for tenant in self.open_tenants() {
-            tenant.keys().prune(oldest);
+            tenant.prune_keys(now_micros).await;
         }
     }
 
@@ -293,8 +285,8 @@ impl Engine {
         }
     }
 
-    /// Flushes every tenant and stops the background work. Rows that could not be flushed stay in
-    /// the log.
+    /// Flushes every tenant, stops the background work and closes every file. Rows that could not
+    /// be flushed stay in the log.
     ///
     /// # Errors
     /// The first flush that failed.
@@ -302,10 +294,13 @@ impl Engine {
         self.stop_scheduler().await;
         let mut result = Ok(());
         for tenant in self.open_tenants() {
-            let flushed = flush_tenant(self.node(), &tenant).await;
+            let flushed = flush(self.node(), &tenant).await;
             result = result.and(flushed.map(|_| ()));
         }
         self.release_log();
+        for tenant in self.open_tenants() {
+            tenant.close().await;
+        }
         self.node().wal.close();
         result
     }
@@ -323,12 +318,4 @@ async fn open_wal(settings: &EngineSettings) -> Result<(Wal, crate::wal::Replay)
         Ok(Wal::open(wal_settings, Arc::new(LocalFs), seed, repair)?)
     })
     .await
-}
-
-fn absolute(path: PathBuf) -> Result<PathBuf> {
-    std::path::absolute(&path).map_err(|source| EngineError::Io {
-        action: "find the absolute path of",
-        path,
-        source,
-    })
 }

@@ -4,6 +4,9 @@
 //! transaction together with the flushed sequences and the idempotency keys up to the cut. So
 //! tables tied by a multi-table commit appear to outside readers together, and replay never applies
 //! a row that a segment holds.
+//!
+//! Whoever wants a flush may go away; the flush goes on to its end, because half of one (segments
+//! registered, memtables still there) would show rows twice.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,11 +18,11 @@ use quiver_catalog::{Change, Commit, NewSegment, SnapshotId, TableId, TableVersi
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::ids::new_id;
 use crate::node::Node;
 use crate::segment::{SegmentOptions, write_segment};
-use crate::task::blocking;
+use crate::task::{blocking, spawn};
 use crate::tenant::Tenant;
 use crate::write_buffer::Memtable;
 
@@ -45,10 +48,18 @@ struct WrittenTable {
     path: PathBuf,
 }
 
-/// Flushes everything that is committed now.
+/// Flushes everything that is committed now, even if the caller goes away.
+pub(crate) async fn flush(node: &Arc<Node>, tenant: &Arc<Tenant>) -> Result<FlushOutcome> {
+    let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
+    let job = spawn(async move { flush_tenant(&node, &tenant).await });
+    job.await
+        .map_err(|error| EngineError::internal(format!("the flush failed half way: {error}")))?
+}
+
 #[tracing::instrument(name = "engine.flush", skip_all, fields(tenant_id = tenant.id().0), err)]
-pub(crate) async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
-    let _committer = tenant.committer().lock().await;
+async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
+    let _flushing = tenant.flushing().lock().await;
+    tenant.check_writable()?;
     let (memtables, cut) = tenant.freeze();
     let started_micros = node.now_micros();
     if memtables.is_empty() {
@@ -80,13 +91,20 @@ async fn write_segments(tenant: &Tenant, memtables: &[Arc<Memtable>]) -> Result<
             .extend(memtable.batches(u64::MAX));
     }
     let catalog = tenant.catalog_version();
-    let mut written = vec![];
+    let mut written: Vec<WrittenTable> = vec![];
     for (table_id, batches) in by_table {
         let Some(table) = catalog.table_by_id(table_id) else {
             continue;
         };
-        if batches.iter().any(|batch| batch.num_rows() > 0) {
-            written.push(write_table(tenant, Arc::clone(table), batches).await?);
+        if batches.iter().all(|batch| batch.num_rows() == 0) {
+            continue;
+        }
+        match write_table(tenant, Arc::clone(table), batches).await {
+            Ok(table) => written.push(table),
+            Err(error) => {
+                remove_unregistered(written.into_iter().map(|table| table.path)).await;
+                return Err(error);
+            }
         }
     }
     Ok(written)
@@ -130,7 +148,17 @@ async fn register(
     cut: u64,
     written: Vec<WrittenTable>,
 ) -> Result<FlushOutcome> {
+    let _committer = tenant.committer().lock().await;
+    if let Err(error) = tenant.check_writable() {
+        remove_unregistered(written.into_iter().map(|table| table.path)).await;
+        return Err(error);
+    }
+    // Tables may have been dropped while the segments were written.
     let catalog = tenant.catalog_version();
+    let (written, dropped): (Vec<_>, Vec<_>) = written
+        .into_iter()
+        .partition(|table| catalog.table_by_id(table.table_id).is_some());
+    remove_unregistered(dropped.into_iter().map(|table| table.path)).await;
     let mut flushed: Vec<_> = memtables
         .iter()
         .map(|memtable| memtable.table_id())
@@ -167,8 +195,11 @@ async fn register(
     let version = match tenant.commit_catalog(commit).await {
         Ok(version) => version,
         Err(error) => {
-            remove_unregistered(paths).await;
-            return Err(error.into());
+            // In doubt the catalog may know them.
+            if !tenant.is_in_doubt() {
+                remove_unregistered(paths).await;
+            }
+            return Err(error);
         }
     };
     let snapshot_id = version.snapshot_id;
@@ -182,7 +213,7 @@ async fn register(
 }
 
 /// The catalog says that nothing was committed, so nobody can know these files.
-async fn remove_unregistered(paths: Vec<PathBuf>) {
+async fn remove_unregistered(paths: impl IntoIterator<Item = PathBuf>) {
     for path in paths {
         if let Err(error) = tokio::fs::remove_file(&path).await {
             tracing::warn!(path = %path.display(), %error, "cannot remove an unregistered segment");
@@ -200,11 +231,12 @@ pub(crate) async fn run_scheduler(engine: Engine, stop: CancellationToken) {
             () = tokio::time::sleep(TICK) => false,
         };
         engine.expire_transactions().await;
-        engine.prune_keys();
+        engine.prune_keys().await;
         let mut failed = false;
         for tenant in engine.open_tenants() {
             if wanted || is_due(engine.node(), &tenant) {
-                failed |= flush_tenant(engine.node(), &tenant).await.is_err();
+                let flushed = flush(engine.node(), &tenant).await;
+                failed |= flushed.is_err() && !tenant.is_dropped();
             }
         }
         engine.release_log();

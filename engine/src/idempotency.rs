@@ -3,8 +3,12 @@
 //! A key is reserved before the first row is logged; a second arrival waits for the first one's
 //! outcome. It counts only once committed: a failed ingest leaves its key free. Committed keys
 //! travel in the commit's WAL record and are checkpointed in the catalog with the segments.
+//!
+//! A tenant keeps its newest keys up to a number, and each for a time; a key beyond either limit is
+//! as good as never used. Both are decided by what the keys themselves say, so a restart changes
+//! nothing. The catalog may hold more for a while: it is pruned now and then.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,6 +16,15 @@ use quiver_catalog::{IdempotencyRecord, TableId, UserId};
 use tokio::sync::watch;
 
 use crate::error::{EngineError, Result};
+use crate::settings::EngineSettings;
+
+#[cfg(test)]
+mod tests;
+
+/// The catalog is pruned when it holds this part of the keys too many, or
+const STALE_PART: u64 = 10;
+/// when it holds any for this long.
+const STALE_MICROS: i64 = 60_000_000;
 
 /// Whose key for what: keys of different users or tables never meet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,12 +35,72 @@ pub(crate) struct KeyScope {
     pub(crate) key: String,
 }
 
+/// How long and how many keys are kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct KeyLimits {
+    /// A key that is older counts no more.
+    pub(crate) kept_micros: i64,
+    /// The oldest keys beyond this number count no more.
+    pub(crate) count_max: u64,
+}
+
+impl KeyLimits {
+    pub(crate) fn new(settings: &EngineSettings) -> Self {
+        let kept_ms = i64::try_from(settings.idempotency_ttl_ms).unwrap_or(i64::MAX);
+        Self {
+            kept_micros: kept_ms.saturating_mul(1000),
+            count_max: settings.idempotency_keys_max,
+        }
+    }
+
+    /// Keys from before this moment count no more.
+    pub(crate) fn oldest_micros(&self, now_micros: i64) -> i64 {
+        now_micros.saturating_sub(self.kept_micros)
+    }
+}
+
+type Identity = (UserId, TableId, String);
+
 #[derive(Debug, Default)]
 struct Keys {
-    committed: HashMap<(UserId, TableId, String), IdempotencyRecord>,
+    limits: KeyLimits,
+    committed: HashMap<Identity, IdempotencyRecord>,
+    /// Time and sequence of every committed key, oldest first.
+    by_age: BTreeSet<(i64, u64, Identity)>,
     /// Committed since the last flush: what the next checkpoint has to write.
     fresh: Vec<IdempotencyRecord>,
+    /// Keys forgotten here that the catalog may hold.
+    stale: u64,
+    pruned_micros: i64,
     running: HashMap<KeyScope, watch::Receiver<()>>,
+}
+
+impl Keys {
+    /// Takes a key in; `false` if a later commit used it again.
+    fn insert(&mut self, record: IdempotencyRecord) -> bool {
+        let identity = identity(&record);
+        if let Some(earlier) = self.committed.get(&identity) {
+            if earlier.sequence > record.sequence {
+                return false;
+            }
+            let age = (earlier.created_micros, earlier.sequence, identity.clone());
+            self.by_age.remove(&age);
+        }
+        let age = (record.created_micros, record.sequence, identity.clone());
+        self.by_age.insert(age);
+        self.committed.insert(identity, record);
+        while self.committed.len() as u64 > self.limits.count_max {
+            self.forget_oldest();
+        }
+        true
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, _, identity)) = self.by_age.pop_first() {
+            self.committed.remove(&identity);
+            self.stale += 1;
+        }
+    }
 }
 
 /// All keys of one tenant.
@@ -58,14 +131,17 @@ impl Drop for KeyReservation {
 
 impl IdempotencyKeys {
     /// The keys that the catalog holds.
-    pub(crate) fn new(records: Vec<IdempotencyRecord>) -> Self {
-        let keys = Self::default();
-        let mut inner = keys.keys.lock();
+    pub(crate) fn new(records: Vec<IdempotencyRecord>, limits: KeyLimits) -> Self {
+        let mut keys = Keys {
+            limits,
+            ..Keys::default()
+        };
         for record in records {
-            inner.committed.insert(identity(&record), record);
+            keys.insert(record);
         }
-        drop(inner);
-        keys
+        Self {
+            keys: Arc::new(Mutex::new(keys)),
+        }
     }
 
     /// Waits until no other ingest uses the key, then reserves it.
@@ -92,30 +168,31 @@ impl IdempotencyKeys {
         }
     }
 
-    /// What the key did before, if it was committed for this table.
+    /// What the key did before, if it was committed for this table and still counts.
     pub(crate) fn committed(
         &self,
         user_id: UserId,
         table_id: TableId,
         key: &str,
+        now_micros: i64,
     ) -> Option<IdempotencyRecord> {
-        self.keys
-            .lock()
-            .committed
-            .get(&(user_id, table_id, key.to_owned()))
-            .cloned()
+        let keys = self.keys.lock();
+        let record = keys.committed.get(&(user_id, table_id, key.to_owned()))?;
+        let counts = record.created_micros >= keys.limits.oldest_micros(now_micros);
+        counts.then(|| record.clone())
     }
 
-    /// Settles a key whose commit is in the log but not in the catalog.
+    /// Settles a key whose commit is in the log and maybe not in the catalog.
     pub(crate) fn commit(&self, record: IdempotencyRecord) {
         let mut keys = self.keys.lock();
-        keys.committed.insert(identity(&record), record.clone());
-        keys.fresh.push(record);
+        if keys.insert(record.clone()) {
+            keys.fresh.push(record);
+        }
     }
 
     /// Settles a key whose commit the catalog holds.
     pub(crate) fn commit_checkpointed(&self, record: IdempotencyRecord) {
-        self.keys.lock().committed.insert(identity(&record), record);
+        self.keys.lock().insert(record);
     }
 
     /// Keys committed up to `sequence` that the catalog does not hold.
@@ -136,12 +213,26 @@ impl IdempotencyKeys {
             .retain(|record| record.sequence > sequence);
     }
 
-    /// Forgets keys that were committed before `older_than_micros`.
-    pub(crate) fn prune(&self, older_than_micros: i64) {
-        self.keys
-            .lock()
-            .committed
-            .retain(|_, record| record.created_micros >= older_than_micros);
+    /// Forgets keys that are too old. Returns the limits to prune the catalog by, when that is due.
+    pub(crate) fn prune(&self, now_micros: i64) -> Option<KeyLimits> {
+        let mut keys = self.keys.lock();
+        let oldest = keys.limits.oldest_micros(now_micros);
+        while keys.by_age.first().is_some_and(|(age, ..)| *age < oldest) {
+            keys.forget_oldest();
+        }
+        let many = keys.stale > keys.limits.count_max / STALE_PART;
+        let long = keys.stale > 0 && now_micros - keys.pruned_micros >= STALE_MICROS;
+        if !many && !long {
+            return None;
+        }
+        keys.stale = 0;
+        keys.pruned_micros = now_micros;
+        Some(keys.limits)
+    }
+
+    /// The catalog could not be pruned: it is to be tried again.
+    pub(crate) fn prune_failed(&self) {
+        self.keys.lock().stale += 1;
     }
 }
 
@@ -166,6 +257,6 @@ pub(crate) fn check_repetition(
     })
 }
 
-fn identity(record: &IdempotencyRecord) -> (UserId, TableId, String) {
+fn identity(record: &IdempotencyRecord) -> Identity {
     (record.user_id, record.table_id, record.key.clone())
 }

@@ -14,6 +14,7 @@ mod idempotency;
 mod ids;
 mod ingest;
 mod node;
+mod query_runtime;
 mod read_view;
 mod record;
 mod recovery;
@@ -24,11 +25,12 @@ mod sql;
 mod storage_fs;
 pub mod task;
 mod tenant;
+mod tenants;
 mod transaction;
 mod wal;
 mod write_buffer;
 
-pub use engine::{Engine, TenantPlace};
+pub use engine::Engine;
 pub use error::{EngineError, Result};
 pub use flush::FlushOutcome;
 pub use ingest::{Ingest, IngestMode, IngestOutcome, IngestRequest, TableExists, TableMissing};
@@ -39,5 +41,6 @@ pub use sql::{
     SystemTable, SystemTables, parse,
 };
 pub use tenant::Tenant;
+pub use tenants::TenantPlace;
 pub use transaction::Transaction;
 pub use wal::WalError;

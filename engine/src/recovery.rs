@@ -19,6 +19,7 @@ use crate::record::{
     decode_rows,
 };
 use crate::tenant::Tenant;
+use crate::tenants::TenantPlace;
 use crate::wal::Lsn;
 use crate::write_buffer::CommittedBytes;
 
@@ -87,9 +88,41 @@ impl LogContents {
         Ok(())
     }
 
-    /// Tenants that the log speaks of.
-    pub(crate) fn tenant_ids(&self) -> Vec<TenantId> {
-        self.tenants.keys().map(|id| TenantId(*id)).collect()
+    /// The tenants that wrote to the log and still exist. What the log holds of dropped tenants is
+    /// forgotten; of others that are unknown only if `gives_up_unknown`.
+    ///
+    /// # Errors
+    /// `Corruption` for a tenant that is neither there nor dropped: its rows were acknowledged, and
+    /// only the list of tenants can have lost it.
+    pub(crate) fn tenants_among(
+        &mut self,
+        tenants: &[TenantPlace],
+        dropped: &[TenantPlace],
+        gives_up_unknown: bool,
+    ) -> Result<Vec<TenantPlace>> {
+        let find = |places: &[TenantPlace], id: u64| {
+            let place = places.iter().find(|place| place.id == TenantId(id));
+            place.cloned()
+        };
+        let mut wrote = vec![];
+        for tenant_id in self.tenants.keys().copied().collect::<Vec<_>>() {
+            if let Some(place) = find(tenants, tenant_id) {
+                wrote.push(place);
+                continue;
+            }
+            if find(dropped, tenant_id).is_some() {
+                tracing::info!(tenant_id, "the log holds rows of a dropped tenant");
+            } else if gives_up_unknown {
+                tracing::warn!(
+                    tenant_id,
+                    "rows of an unknown tenant in the log are given up"
+                );
+            } else {
+                return Err(unknown_tenant(tenant_id));
+            }
+            self.tenants.remove(&tenant_id);
+        }
+        Ok(wrote)
     }
 
     /// Applies what belongs to `tenant`, in sequence order.
@@ -259,9 +292,17 @@ impl RecoveryReport {
     }
 }
 
+fn unknown_tenant(tenant_id: u64) -> EngineError {
+    corrupt(format!(
+        "the log holds rows of tenant {tenant_id}, which control.sqlite never had: put back the \
+         control.sqlite that belongs to this log, or start with wal.repair = true to give them up"
+    ))
+}
+
 fn unknown_table(table_id: TableId, sequence: u64) -> EngineError {
     corrupt(format!(
-        "commit {sequence} in the log writes to table {table_id}, which the catalog never had"
+        "commit {sequence} in the log writes to table {table_id}, which the catalog never had: put \
+         back the catalog.sqlite that belongs to this log"
     ))
 }
 

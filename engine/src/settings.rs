@@ -33,10 +33,14 @@ pub struct EngineSettings {
     pub query_batch_rows: usize,
     /// Longest idle time of a transaction that wrote something.
     pub transaction_timeout_ms: u64,
-    /// How long idempotency keys are kept.
+    /// How long an idempotency key is kept: a repetition within this time is recognised, unless
+    /// the tenant has used more than `idempotency_keys_max` keys since.
     pub idempotency_ttl_ms: u64,
-    /// How many idempotency keys a tenant keeps.
+    /// How many idempotency keys a tenant keeps; beyond it the oldest are forgotten.
     pub idempotency_keys_max: u64,
+    /// Connections to the tenants' catalog files that may be open at a time, over all tenants. Each
+    /// costs a thread and three file descriptors; those used longest ago are closed first.
+    pub catalogs_open_max: usize,
 }
 
 impl EngineSettings {
@@ -59,6 +63,7 @@ impl EngineSettings {
             transaction_timeout_ms: 600_000,
             idempotency_ttl_ms: 24 * 3_600_000,
             idempotency_keys_max: 100_000,
+            catalogs_open_max: 128,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! One open tenant: its catalog, its memtables, and what of both is published.
 //!
-//! Order of locks: commit gate, committer, sequencing, published.
+//! Order of locks: flushing, committer, commit gate, sequencing, published.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::memory_pool::MemoryPool;
@@ -13,11 +15,11 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
-use quiver_catalog::{CatalogError, CatalogVersion, Commit, TableId, TenantCatalog, TenantId};
+use quiver_catalog::{CatalogVersion, Commit, TableId, TenantCatalog, TenantId};
 use tokio::sync::{Mutex as AsyncMutex, RwLock as AsyncRwLock};
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::idempotency::IdempotencyKeys;
 use crate::ingest::StagedStream;
 use crate::read_view::ReadView;
@@ -26,6 +28,10 @@ use crate::settings::EngineSettings;
 use crate::transaction::Transaction;
 use crate::wal::Lsn;
 use crate::write_buffer::{Budget, CommittedBytes, Memtable, MemtableSet};
+
+/// How often, and how long apart, a catalog is asked what became of a commit.
+const SETTLE_ATTEMPTS: usize = 30;
+const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The state that read views are taken from; replaced piece by piece under one lock.
 #[derive(Debug)]
@@ -42,11 +48,19 @@ pub struct Tenant {
     directory: PathBuf,
     catalog: TenantCatalog,
     published: RwLock<Published>,
+    /// One flush at a time, from its cut to its registration. Writing segments takes long and holds
+    /// up no commit.
+    flushing: AsyncMutex<()>,
+    /// One catalog transaction at a time; held until its outcome is published. Taken before the
+    /// gate, so that rows are not kept waiting for another transaction.
+    committer: AsyncMutex<()>,
     /// Row commits hold it shared from sequencing to publishing; commits that touch the catalog
     /// hold it alone, so that their rows are published in sequence order as well.
     gate: Arc<AsyncRwLock<()>>,
-    /// One catalog transaction at a time; held until its outcome is published.
-    committer: AsyncMutex<()>,
+    /// Set once, when the tenant is dropped, while nothing commits or flushes.
+    is_dropped: AtomicBool,
+    /// Set when nobody can say whether the last catalog transaction happened.
+    is_in_doubt: AtomicBool,
     /// The next sequence. Held over assigning one and queueing its frame, so that the log has them
     /// in order.
     sequencing: Mutex<u64>,
@@ -113,8 +127,11 @@ impl Tenant {
                 memtables: Arc::default(),
                 sequence,
             }),
-            gate: Arc::default(),
+            flushing: AsyncMutex::default(),
             committer: AsyncMutex::default(),
+            gate: Arc::default(),
+            is_dropped: AtomicBool::new(false),
+            is_in_doubt: AtomicBool::new(false),
             sequencing: Mutex::new(sequence + 1),
             budget: Budget::new("tenant's write buffer", bytes_max),
             keys,
@@ -152,13 +169,130 @@ impl Tenant {
         &self.catalog
     }
 
-    /// One catalog transaction. Boxed: the compiler cannot prove a future of sqlx to be `Send` from
-    /// inside a spawned one.
+    /// One catalog transaction, under the committer's lock. An error means that it did not happen,
+    /// unless [`Self::is_in_doubt`] says that nobody knows. Boxed: the compiler cannot prove a
+    /// future of sqlx to be `Send` from inside a spawned one.
     pub(crate) fn commit_catalog(
         &self,
         commit: Commit,
-    ) -> BoxFuture<'_, std::result::Result<Arc<CatalogVersion>, CatalogError>> {
-        self.catalog.commit(commit).boxed()
+    ) -> BoxFuture<'_, Result<Arc<CatalogVersion>>> {
+        async move {
+            let error = match self.catalog.commit(commit).await {
+                Ok(version) => return Ok(version),
+                Err(error) => error,
+            };
+            for _ in 0..SETTLE_ATTEMPTS {
+                match self.catalog.settle().await {
+                    Ok(true) => return Ok(self.catalog.current()),
+                    Ok(false) => return Err(error.into()),
+                    Err(unsettled) => {
+                        tracing::warn!(error = %unsettled, "the outcome of a commit is unknown");
+                        tokio::time::sleep(SETTLE_PAUSE).await;
+                    }
+                }
+            }
+            // Whatever was committed is found at the next start; until then nothing may build on a
+            // guess.
+            self.is_in_doubt.store(true, Ordering::Relaxed);
+            Err(error.into())
+        }
+        .boxed()
+    }
+
+    /// Waits, before the gate is closed for a catalog transaction, for other programs that write to
+    /// the catalog.
+    pub(crate) fn wait_for_catalog(&self) -> BoxFuture<'_, Result<()>> {
+        async move { Ok(self.catalog.wait_until_writable().await?) }.boxed()
+    }
+
+    /// Whether the outcome of a catalog transaction is unknown.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// Whether the tenant is dropped.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.is_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Whether the tenant takes changes; asked under the gate or the committer's lock, the answer
+    /// holds until that is given back.
+    ///
+    /// # Errors
+    /// `NotFound` when it is dropped, `Unavailable` when its catalog is in doubt.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.is_dropped() {
+            return Err(Self::gone());
+        }
+        if self.is_in_doubt() {
+            return Err(EngineError::Unavailable {
+                message: "the catalog cannot be read or written: free or repair the disk, then \
+                          restart the server"
+                    .to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// What is said of a tenant that was dropped.
+    pub(crate) fn gone() -> EngineError {
+        EngineError::NotFound {
+            what: "the tenant".to_owned(),
+        }
+    }
+
+    /// Waits for running flushes and commits, refuses later ones, and closes the catalog. Queries
+    /// that run see what they began with for as long as the files are there.
+    pub(crate) async fn retire(&self) {
+        {
+            let _flushing = self.flushing.lock().await;
+            let _committer = self.committer.lock().await;
+            let _gate = self.gate.write().await;
+            self.is_dropped.store(true, Ordering::Relaxed);
+        }
+        let open: Vec<_> = self.transactions.lock().values().map(Arc::clone).collect();
+        for transaction in open {
+            transaction.rollback().await;
+        }
+        self.close().await;
+    }
+
+    /// Closes the catalog's file; what is committed is durable whether that succeeds or not.
+    pub(crate) fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            if let Err(error) = self.catalog.close().await {
+                tracing::warn!(tenant_id = self.id.0, %error, "a catalog was not closed cleanly");
+            }
+        }
+        .boxed()
+    }
+
+    /// Forgets idempotency keys beyond their age and number, in the catalog as well now and then.
+    pub(crate) fn prune_keys(&self, now_micros: i64) -> BoxFuture<'_, ()> {
+        async move {
+            let Some(limits) = self.keys.prune(now_micros) else {
+                return;
+            };
+            // A commit in doubt is for its committer to settle.
+            let _committer = self.committer.lock().await;
+            if self.check_writable().is_err() {
+                return;
+            }
+            let oldest_micros = limits.oldest_micros(now_micros);
+            let pruned = self
+                .catalog
+                .prune_idempotency(oldest_micros, limits.count_max)
+                .await;
+            if let Err(error) = pruned {
+                tracing::warn!(tenant_id = self.id.0, %error, "cannot prune idempotency keys");
+                self.keys.prune_failed();
+            }
+        }
+        .boxed()
+    }
+
+    pub(crate) fn flushing(&self) -> &AsyncMutex<()> {
+        &self.flushing
     }
 
     pub(crate) fn gate(&self) -> &Arc<AsyncRwLock<()>> {

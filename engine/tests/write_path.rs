@@ -1,6 +1,7 @@
 //! Rows from ingest to segment: visible, durable, once.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod lifecycle;
 mod support;
 
 use std::sync::Arc;

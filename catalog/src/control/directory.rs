@@ -11,7 +11,7 @@ use crate::names::fold;
 pub(super) struct Directory {
     tenants: BTreeMap<TenantId, Tenant>,
     tenants_by_name: HashMap<String, TenantId>,
-    dropped: HashSet<TenantId>,
+    dropped: BTreeMap<TenantId, Tenant>,
     /// Folders of all tenants ever, folded: some file systems do not tell case apart.
     folders: HashSet<String>,
     users: BTreeMap<UserId, Entry>,
@@ -37,15 +37,16 @@ impl Directory {
         self.tenants.insert(tenant.id, tenant);
     }
 
-    /// A tenant that was dropped before: only its id and folder count.
-    pub(super) fn add_dropped_tenant(&mut self, id: TenantId, folder: &str) {
-        self.folders.insert(fold(folder));
-        self.dropped.insert(id);
+    /// A tenant that was dropped before: its id and folder stay taken, its name does not.
+    pub(super) fn add_dropped_tenant(&mut self, tenant: Tenant) {
+        self.folders.insert(fold(&tenant.directory));
+        self.dropped.insert(tenant.id, tenant);
     }
 
     pub(super) fn drop_tenant(&mut self, id: TenantId) {
         if let Some(tenant) = self.tenants.remove(&id) {
             self.tenants_by_name.remove(&fold(&tenant.name));
+            self.dropped.insert(id, tenant);
         }
         for user_id in self
             .users_by_name
@@ -55,7 +56,6 @@ impl Directory {
         {
             self.users.remove(&user_id);
         }
-        self.dropped.insert(id);
     }
 
     pub(super) fn tenants(&self) -> Vec<Tenant> {
@@ -70,10 +70,8 @@ impl Directory {
         self.tenants.get(self.tenants_by_name.get(&fold(name))?)
     }
 
-    pub(super) fn dropped_tenants(&self) -> Vec<TenantId> {
-        let mut dropped: Vec<_> = self.dropped.iter().copied().collect();
-        dropped.sort_unstable();
-        dropped
+    pub(super) fn dropped_tenants(&self) -> Vec<Tenant> {
+        self.dropped.values().cloned().collect()
     }
 
     /// A folder that no tenant has or had: the name, else the name with the id and, where a tenant

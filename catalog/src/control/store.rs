@@ -96,14 +96,15 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Directory>
             .map_err(storage("read the tenants"))?;
     for (id, name, folder, created_micros, dropped_micros) in tenants {
         let id = TenantId(unsigned(id, "tenant id")?);
+        let tenant = Tenant {
+            id,
+            name,
+            directory: folder,
+            created_micros,
+        };
         match dropped_micros {
-            Some(_) => directory.add_dropped_tenant(id, &folder),
-            None => directory.add_tenant(Tenant {
-                id,
-                name,
-                directory: folder,
-                created_micros,
-            }),
+            Some(_) => directory.add_dropped_tenant(tenant),
+            None => directory.add_tenant(tenant),
         }
     }
     let users: Vec<UserColumns> = sqlx::query_as(

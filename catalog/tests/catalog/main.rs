@@ -9,4 +9,5 @@ mod model;
 mod opening;
 mod pruning;
 mod refusals;
+mod sharing;
 mod support;

@@ -78,6 +78,7 @@ impl Ingest {
         tenant: Arc<Tenant>,
         request: IngestRequest,
     ) -> Result<Self> {
+        tenant.check_writable()?;
         node.wait_for_log_room().await?;
         let key = reserve_key(&tenant, &request).await?;
         let view = match &request.transaction {
@@ -88,7 +89,10 @@ impl Ingest {
             let table = view
                 .catalog()
                 .table(&request.schema_name, &request.table_name)?;
-            tenant.keys().committed(request.user_id, table.id, key)
+            let now_micros = node.now_micros();
+            tenant
+                .keys()
+                .committed(request.user_id, table.id, key, now_micros)
         });
         let target = match &repeats {
             Some(record) => Target::existing(view.catalog(), record.table_id)?,
@@ -131,6 +135,7 @@ impl Ingest {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        self.tenant.check_writable()?;
         let batch = self.adapter.adapt(batch)?;
         check_rows(&batch)?;
         if let Some(digest) = &mut self.digest {

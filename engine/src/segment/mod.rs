@@ -16,6 +16,7 @@ mod storage;
 mod writer;
 
 pub(crate) use bound_text::{has_bounds, parse_bounds};
+pub(crate) use directory::create_synced;
 pub(crate) use options::SegmentOptions;
 pub(crate) use stats::{max_of, min_of, without_nan};
 pub(crate) use storage::{check_rows, check_storable};
