@@ -41,13 +41,6 @@ pub(crate) trait StorageFs: Send + Sync + Debug {
 
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-
-    /// Whether a file or folder of this path is there.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "segments will go through this seam")
-    )]
-    fn exists(&self, path: &Path) -> io::Result<bool>;
 }
 
 /// An open file; positions are explicit, so one handle can be shared.
@@ -130,10 +123,6 @@ impl StorageFs for LocalFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        path.try_exists()
     }
 }
 

@@ -47,6 +47,8 @@ struct Disk {
     rng: StdRng,
     faults: Faults,
     dirs: BTreeSet<PathBuf>,
+    /// Folders whose own name is durable; without it, what is in them is gone too.
+    durable_dirs: BTreeSet<PathBuf>,
     nodes: BTreeMap<u64, Node>,
     names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
@@ -96,6 +98,7 @@ impl SimulatedFs {
             rng: StdRng::seed_from_u64(seed),
             faults: Faults::default(),
             dirs: BTreeSet::new(),
+            durable_dirs: BTreeSet::new(),
             nodes: BTreeMap::new(),
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
@@ -136,6 +139,7 @@ impl SimulatedFs {
                 change.apply(&mut disk.durable_names);
             }
         }
+        disk.lose_dirs(survival);
         disk.names = disk.durable_names.clone();
     }
 
@@ -176,6 +180,7 @@ impl SimulatedFs {
         {
             let mut copy = fork.disk.lock();
             copy.dirs = disk.dirs.clone();
+            copy.durable_dirs = disk.durable_dirs.clone();
             copy.nodes = disk.nodes.clone();
             copy.names = disk.names.clone();
             copy.durable_names = disk.durable_names.clone();
@@ -200,6 +205,22 @@ impl SimulatedFs {
 }
 
 impl Disk {
+    /// Of a folder that is gone, everything in it is gone.
+    fn lose_dirs(&mut self, survival: f64) {
+        let mut lost = Vec::new();
+        for dir in self.dirs.difference(&self.durable_dirs) {
+            // Those below the root stand for mounted disks.
+            let mounted = dir.parent().is_none_or(|above| above.parent().is_none());
+            if !mounted && !self.rng.random_bool(survival) {
+                lost.push(dir.clone());
+            }
+        }
+        let stays = |path: &Path| !lost.iter().any(|dir| path.starts_with(dir));
+        self.dirs.retain(|dir| stays(dir));
+        self.durable_names.retain(|path, _| stays(path));
+        self.durable_dirs.clone_from(&self.dirs);
+    }
+
     fn fails(&mut self, per_mille: u32) -> io::Result<()> {
         if per_mille > 0 && self.rng.random_range(0..1000) < per_mille {
             return Err(io::Error::other("injected fault"));
@@ -395,12 +416,12 @@ impl StorageFs for SimulatedFs {
             .iter()
             .for_each(|change| change.apply(&mut disk.durable_names));
         disk.name_changes = rest;
+        let Disk {
+            dirs, durable_dirs, ..
+        } = &mut *disk;
+        let below = dirs.iter().filter(|below| below.parent() == Some(dir));
+        durable_dirs.extend(below.cloned());
         Ok(())
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        let disk = self.disk.lock();
-        Ok(disk.names.contains_key(path) || disk.dirs.contains(path))
     }
 }
 

@@ -10,6 +10,9 @@ use super::files::{FileRole, parse_name};
 use super::format::{BLOCK_BYTES, BadHeader, FileHeader};
 use crate::storage_fs::StorageFs;
 
+#[cfg(test)]
+mod tests;
+
 /// A file with the role of a log file.
 #[derive(Debug, Clone)]
 pub(super) struct ChainFile {
@@ -60,6 +63,7 @@ pub(super) fn find_chain(fs: &dyn StorageFs, dir: &Path, repair: bool) -> Result
     }
 }
 
+/// The files with a name of the log; in the order of their numbers, as names sort like numbers.
 fn read_headers(fs: &dyn StorageFs, dir: &Path) -> Result<Vec<ChainFile>, WalError> {
     let entries = fs
         .list(dir)
@@ -78,7 +82,6 @@ fn read_headers(fs: &dyn StorageFs, dir: &Path) -> Result<Vec<ChainFile>, WalErr
             header,
         });
     }
-    files.sort_by_key(|file| file.number);
     Ok(files)
 }
 
@@ -112,16 +115,12 @@ fn link(candidates: &[ChainFile]) -> Result<Chain, usize> {
         let file = &candidates[at];
         let header = file.header.ok_or(at)?;
         chain.files.push((file.clone(), header));
-        if header.predecessor_number == 0 {
-            // The first file of a log: what is older was given up by a repair of the whole log.
-            chain.leftovers.extend_from_slice(&candidates[..at]);
-            break;
-        }
         let before = candidates[..at]
             .iter()
             .rposition(|f| f.number <= header.predecessor_number);
         let Some(before) = before else {
-            // Released. Files lose their names from the oldest on, so nothing older may be left.
+            // The predecessor was released, or this is the first file of a log. Files lose their
+            // names from the oldest on: what is still older was given up by a repair.
             chain.leftovers.extend_from_slice(&candidates[..at]);
             break;
         };

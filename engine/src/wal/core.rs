@@ -139,12 +139,6 @@ impl WalCore {
         self.keep_failure(result)
     }
 
-    /// Why the log takes no more, if it does not.
-    #[cfg_attr(not(test), expect(dead_code, reason = "driven by the simulation"))]
-    pub(super) fn failure(&self) -> Option<&WalError> {
-        self.failure.as_ref()
-    }
-
     fn check_usable(&self) -> Result<(), WalError> {
         self.failure.clone().map_or(Ok(()), Err)
     }

@@ -11,8 +11,14 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Lsn, WalFileStatus, WalStatus};
 
+#[cfg(test)]
+mod tests;
+
 /// How long housekeeping leaves a full disk alone before it tries to prepare a file again.
 const PREPARE_PAUSE: Duration = Duration::from_secs(10);
+
+/// Digits of a number in a name: enough for every number, so that names sort as numbers do.
+const NAME_DIGITS: usize = 20;
 
 /// What a file in the log's folder is, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,23 +31,23 @@ pub(super) enum FileRole {
 
 /// Name of a file of the log.
 pub(super) fn log_name(number: u64) -> String {
-    format!("{number:020}.wal")
+    format!("{number:0NAME_DIGITS$}.wal")
 }
 
 /// Name of a file to be used next.
 pub(super) fn spare_name(number: u64) -> String {
-    format!("{number:020}.spare")
+    format!("{number:0NAME_DIGITS$}.spare")
 }
 
 /// Name of a file that a repair took out of the log; kept for the operator, never read.
 pub(super) fn dropped_name(number: u64) -> String {
-    format!("{number:020}.wal.dropped")
+    format!("{number:0NAME_DIGITS$}.wal.dropped")
 }
 
 /// Number and role, if the name is one of ours.
 pub(super) fn parse_name(name: &str) -> Option<(u64, FileRole)> {
-    let (stem, suffix) = name.split_once('.')?;
-    let number = stem.parse().ok()?;
+    let (_, suffix) = name.split_once('.')?;
+    let number = name_number(name)?;
     match suffix {
         "wal" => Some((number, FileRole::Log)),
         "spare" => Some((number, FileRole::Spare)),
@@ -51,7 +57,9 @@ pub(super) fn parse_name(name: &str) -> Option<(u64, FileRole)> {
 
 /// The number at the start of any name of ours, dropped files included.
 pub(super) fn name_number(name: &str) -> Option<u64> {
-    name.split_once('.')?.0.parse().ok()
+    let (digits, _) = name.split_once('.')?;
+    let is_ours = digits.len() == NAME_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+    is_ours.then(|| digits.parse().ok())?
 }
 
 /// A file of the log and how much of it is in use.
@@ -95,6 +103,19 @@ struct State {
     release_asked: bool,
     prepare_failed: bool,
     stopping: bool,
+}
+
+impl State {
+    fn next_chore(&mut self) -> Option<Chore> {
+        if self.stopping {
+            return Some(Chore::Stop);
+        }
+        if std::mem::take(&mut self.release_asked) {
+            return Some(Chore::Release);
+        }
+        let wanted = self.ready.is_empty() || !self.unprepared.is_empty();
+        (wanted && !self.prepare_failed).then_some(Chore::Prepare)
+    }
 }
 
 /// The files of one log.
@@ -237,17 +258,10 @@ impl LogFiles {
     pub(super) fn wait_for_chore(&self) -> Chore {
         let mut state = self.state.lock();
         loop {
-            if state.stopping {
-                return Chore::Stop;
+            if let Some(chore) = state.next_chore() {
+                return chore;
             }
-            if std::mem::take(&mut state.release_asked) {
-                return Chore::Release;
-            }
-            let wanted = state.ready.is_empty() || !state.unprepared.is_empty();
-            if wanted && !state.prepare_failed {
-                return Chore::Prepare;
-            }
-            if wanted {
+            if state.prepare_failed {
                 let timeout = self.chore.wait_for(&mut state, PREPARE_PAUSE);
                 state.prepare_failed &= !timeout.timed_out();
             } else {

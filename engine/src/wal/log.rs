@@ -12,7 +12,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 use super::core::{WalCore, payload_bytes_max};
 use super::error::WalError;
@@ -44,7 +43,6 @@ struct Shared {
     queue: Queue,
     files: Arc<LogFiles>,
     failure: OnceLock<WalError>,
-    failure_seen: watch::Sender<Option<WalError>>,
 }
 
 impl Wal {
@@ -68,7 +66,6 @@ impl Wal {
             queue,
             files: opened.files,
             failure: OnceLock::new(),
-            failure_seen: watch::Sender::new(None),
         });
         let wal = Self {
             shared: Arc::clone(&shared),
@@ -84,6 +81,23 @@ impl Wal {
         })?;
         wal.start("wal-sequencer", move || report(&for_sequencer, &to_report))?;
         wal.start("wal-files", move || keep_house(&housekeeper, &shared))?;
+        let WalStatus {
+            files,
+            bytes,
+            recycled_files,
+            written_lsn,
+            durable_lsn,
+            poisoned: _,
+        } = wal.status();
+        let files = files.len();
+        tracing::info!(
+            files,
+            bytes,
+            recycled_files,
+            written_lsn,
+            durable_lsn,
+            "WAL opened"
+        );
         Ok((wal, opened.replay))
     }
 
@@ -142,7 +156,8 @@ impl Wal {
         self.shared.files.ask_release(keep_from);
     }
 
-    /// The state of the log.
+    /// The state of the log. Once it is poisoned the process must stop: only a new start can tell
+    /// what is on disk.
     pub(crate) fn status(&self) -> WalStatus {
         self.shared
             .files
@@ -162,14 +177,6 @@ impl Wal {
     /// The largest payload a frame can have.
     pub(crate) fn payload_bytes_max(&self) -> u64 {
         self.payload_bytes_max
-    }
-
-    /// Becomes `Some` when a write or sync has failed: the process must then stop, for only a new
-    /// start can tell what is on disk. Wait with `wait_for(Option::is_some)`: it may be set
-    /// already.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the server polls the status"))]
-    pub(crate) fn poisoned(&self) -> watch::Receiver<Option<WalError>> {
-        self.shared.failure_seen.subscribe()
     }
 
     /// Writes what is queued, makes everything durable, and ends the threads. Blocks; does nothing
@@ -208,7 +215,6 @@ impl Shared {
         if self.failure.set(error.clone()).is_ok() {
             tracing::error!(error = %WithSource(&error), "the WAL is poisoned");
             self.queue.refuse();
-            self.failure_seen.send_replace(Some(error));
         }
     }
 

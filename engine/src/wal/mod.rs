@@ -148,10 +148,6 @@ impl WalSettings {
 
 /// State of a log at one moment.
 #[derive(Debug, Clone, Default)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "shown by tests; metrics follow")
-)]
 pub(crate) struct WalStatus {
     /// Files from the oldest to the one being written.
     pub(crate) files: Vec<WalFileStatus>,

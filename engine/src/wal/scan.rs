@@ -11,6 +11,9 @@ use super::error::WalError;
 use super::format::{BLOCK_BYTES, FileHeader, FrameHeader, payload_crc};
 use crate::storage_fs::StorageFs;
 
+#[cfg(test)]
+mod tests;
+
 /// Reads the first `bytes` of a file, or less if it is shorter, in one piece that starts at a
 /// multiple of 64 in memory: payloads are then aligned in memory as they are in the file.
 pub(super) fn read_aligned(fs: &dyn StorageFs, path: &Path, bytes: u64) -> Result<Bytes, WalError> {

@@ -131,6 +131,8 @@ fn spares_survive_a_start_unless_they_are_unfinished_or_too_many() {
     ];
     assert_eq!(names[..4], expected);
     assert_eq!(names[4..], ["notes.txt"]);
+    let newest = Path::new(DIR).join(&names[3]);
+    assert_eq!(fs.content(&newest).unwrap().len() as u64, FILE_BYTES);
 }
 
 #[test]
@@ -162,4 +164,81 @@ fn a_full_disk_leaves_no_half_made_spare() {
     log.housekeeper.prepare();
     assert!(!log.files.has_ready());
     assert!(paths(&fs, ".spare").is_empty());
+}
+
+#[test]
+fn released_files_of_another_size_are_grown_or_removed() {
+    for (before, now, grown) in [(4096, 8192, true), (8192, 4096, false)] {
+        let fs = SimulatedFs::new(1);
+        let mut log = open(&fs, before, 1).unwrap();
+        fill(&mut log, 1);
+        drop(log);
+        let log = open(&fs, now, 2).unwrap();
+        log.release(2);
+        assert_eq!(paths(&fs, ".wal").len(), 1);
+        assert_eq!(paths(&fs, ".spare").len(), usize::from(grown));
+        log.housekeeper.prepare();
+        let [spare] = &paths(&fs, ".spare")[..] else {
+            unreachable!("one is prepared in any case")
+        };
+        assert_eq!(fs.content(spare).unwrap().len() as u64, now);
+        let stale = payload(&numbered(1, 900));
+        let content = fs.content(spare).unwrap();
+        assert_eq!(content[128..].starts_with(&stale), grown);
+    }
+}
+
+#[test]
+fn a_spare_is_durable_zeros_before_it_is_ready() {
+    let fs = SimulatedFs::new(1);
+    let log = open(&fs, FILE_BYTES, 1).unwrap();
+    let syncs = fs.syncs();
+    log.housekeeper.prepare();
+    assert!(log.files.has_ready());
+    assert_eq!(fs.syncs(), syncs + 1);
+}
+
+#[test]
+fn a_log_that_is_closing_prepares_nothing() {
+    let fs = SimulatedFs::new(1);
+    let log = open(&fs, FILE_BYTES, 1).unwrap();
+    log.files.stop();
+    log.housekeeper.prepare();
+    assert!(!log.files.has_ready());
+    // What was begun is not a whole spare: the next start removes it.
+    assert_eq!(paths(&fs, ".spare").len(), 1);
+    drop(log);
+    let log = open(&fs, FILE_BYTES, 2).unwrap();
+    assert!(paths(&fs, ".spare").is_empty());
+    assert_eq!(log.files.status(false).recycled_files, 0);
+}
+
+#[test]
+fn at_least_one_spare_survives_a_start() {
+    let fs = SimulatedFs::new(1);
+    drop(open(&fs, FILE_BYTES, 1).unwrap());
+    let spare = |number| Path::new(DIR).join(format!("{number:020}.spare"));
+    fs.overwrite(&spare(5), vec![1; FILE_BYTES as usize]);
+    fs.overwrite(&spare(6), vec![1; FILE_BYTES as usize]);
+    let settings = WalSettings {
+        recycled_files_max: 0,
+        ..settings(FILE_BYTES)
+    };
+    let opened = recovery::open(settings, Arc::new(fs.clone()), 2, false).unwrap();
+    // One was kept, and is now the new file.
+    assert!(paths(&fs, ".spare").is_empty());
+    assert!(!opened.files.has_ready());
+    let newest = paths(&fs, ".wal").pop().unwrap();
+    assert_eq!(fs.content(&newest).unwrap()[64..], [1; 4096 - 64]);
+}
+
+#[test]
+fn the_folder_of_a_new_log_is_durable() {
+    for seed in 0..20 {
+        let fs = SimulatedFs::new(seed);
+        let mut log = open(&fs, FILE_BYTES, 1).unwrap();
+        fill(&mut log, 1);
+        fs.crash();
+        assert_eq!(open(&fs, FILE_BYTES, 2).unwrap().found.len(), 1);
+    }
 }
