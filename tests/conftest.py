@@ -93,6 +93,13 @@ def flight(server):
         yield client
 
 
+@pytest.fixture(scope="module")
+def client(shared_server):
+    """As `flight`, for all tests of a module: tables are loaded once and asked many times."""
+    with Flight(shared_server.uri) as client:
+        yield client
+
+
 @pytest.fixture
 def connection(server):
     """ADBC with autocommit, as the shared server's administrator."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import duckdb
 import pyarrow as pa
 import pytest
 
 from quiver_testing import adbc, compare, queries
 from quiver_testing.data import FLIGHTS_TABLES
-from quiver_testing.flight import Flight
 
 QUERIES = queries.load("flights.sql")
 SCHEMA = "nyc"
@@ -16,17 +14,7 @@ SCHEMA = "nyc"
 
 @pytest.fixture(scope="module")
 def expected(flights_files):
-    with duckdb.connect() as database:
-        database.execute("SET TimeZone = 'UTC'")
-        for table, path in flights_files.items():
-            database.execute(f"CREATE VIEW {table} AS SELECT * FROM '{path}'")
-        yield lambda sql: database.execute(sql).to_arrow_table()
-
-
-@pytest.fixture(scope="module")
-def client(shared_server):
-    with Flight(shared_server.uri) as flight:
-        yield flight
+    yield from queries.duckdb_answers(flights_files)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,17 +16,7 @@ WAYS = ("adbc_ingest", "pyarrow_put", "quiver_load")
 
 @pytest.fixture(scope="module")
 def expected(tpch_files):
-    """DuckDB over the files themselves."""
-    with duckdb.connect() as database:
-        for table, path in tpch_files.items():
-            database.execute(f"CREATE VIEW {table} AS SELECT * FROM '{path}'")
-        yield lambda sql: database.execute(sql).to_arrow_table()
-
-
-@pytest.fixture(scope="module")
-def client(shared_server):
-    with Flight(shared_server.uri) as flight:
-        yield flight
+    yield from queries.duckdb_answers(tpch_files)
 
 
 def load_by_adbc_ingest(server, table, path, schema):

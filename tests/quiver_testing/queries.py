@@ -1,10 +1,14 @@
-"""Named SQL queries out of one file: `-- name: q01` starts one, `-- order: 1, 3` names sort columns."""
+"""Named SQL queries, and DuckDB's answers to them.
+
+In a file of queries, `-- name: q01` starts one and `-- order: 1, 3` names its sort columns."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+import duckdb
 
 FOLDER = Path(__file__).resolve().parents[1] / "queries"
 
@@ -30,3 +34,12 @@ def load(name: str) -> list[Query]:
         sql = re.sub(r"^--.*\n", "", body, flags=re.M).strip().rstrip(";")
         found.append(Query(title.strip(), sql, positions))
     return found
+
+
+def duckdb_answers(files: dict[str, Path]):
+    """For a fixture: a function from SQL to DuckDB's answer, over Parquet files as tables."""
+    with duckdb.connect() as database:
+        database.execute("SET TimeZone = 'UTC'")
+        for table, path in files.items():
+            database.execute(f"CREATE VIEW {table} AS SELECT * FROM '{path}'")
+        yield lambda sql: database.execute(sql).to_arrow_table()
