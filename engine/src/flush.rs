@@ -21,13 +21,15 @@ use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::ids::new_id;
 use crate::node::Node;
-use crate::segment::{SegmentOptions, write_segment};
+use crate::segment::{SegmentOptions, split, write_segment};
 use crate::task::{blocking, spawn};
 use crate::tenant::Tenant;
 use crate::write_buffer::Memtable;
 
 /// How often the scheduler looks for tenants to flush.
 const TICK: Duration = Duration::from_millis(250);
+/// Rows of one segment, in bytes of memory, about; larger loads become several.
+const SEGMENT_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How long a tenant whose flush failed is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -44,8 +46,8 @@ pub struct FlushOutcome {
 
 struct WrittenTable {
     table_id: TableId,
-    segment: NewSegment,
-    path: PathBuf,
+    segments: Vec<NewSegment>,
+    paths: Vec<PathBuf>,
 }
 
 /// Flushes everything that is committed now, even if the caller goes away.
@@ -70,7 +72,7 @@ async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
             row_count: 0,
         });
     }
-    let written = write_segments(tenant, &memtables).await?;
+    let written = write_segments(tenant, &memtables, cut).await?;
     let outcome = register(tenant, &memtables, cut, written).await?;
     tracing::info!(
         rows = outcome.row_count,
@@ -82,13 +84,17 @@ async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
     Ok(outcome)
 }
 
-async fn write_segments(tenant: &Tenant, memtables: &[Arc<Memtable>]) -> Result<Vec<WrittenTable>> {
+async fn write_segments(
+    tenant: &Tenant,
+    memtables: &[Arc<Memtable>],
+    cut: u64,
+) -> Result<Vec<WrittenTable>> {
     let mut by_table: BTreeMap<TableId, Vec<RecordBatch>> = BTreeMap::new();
     for memtable in memtables {
         by_table
             .entry(memtable.table_id())
             .or_default()
-            .extend(memtable.batches(u64::MAX));
+            .extend(memtable.batches(cut));
     }
     let catalog = tenant.catalog_version();
     let mut written: Vec<WrittenTable> = vec![];
@@ -102,12 +108,19 @@ async fn write_segments(tenant: &Tenant, memtables: &[Arc<Memtable>]) -> Result<
         match write_table(tenant, Arc::clone(table), batches).await {
             Ok(table) => written.push(table),
             Err(error) => {
-                remove_unregistered(written.into_iter().map(|table| table.path)).await;
+                remove_unregistered(paths_of(&written)).await;
                 return Err(error);
             }
         }
     }
     Ok(written)
+}
+
+fn paths_of(tables: &[WrittenTable]) -> Vec<PathBuf> {
+    tables
+        .iter()
+        .flat_map(|table| table.paths.clone())
+        .collect()
 }
 
 async fn write_table(
@@ -118,28 +131,48 @@ async fn write_table(
     let directory = tenant.data_directory().join(&table.path);
     let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     blocking(move || {
-        let options = SegmentOptions::default();
-        let id = new_id();
-        let segment = write_segment(
-            &directory,
-            &table.columns,
-            &table.sort_key,
-            &batches,
-            id,
-            &options,
-        )?;
+        let mut written = UnregisteredSegments::default();
+        for batches in split(batches, SEGMENT_BYTES_MAX) {
+            let segment = write_segment(
+                &directory,
+                &table.columns,
+                &table.sort_key,
+                &batches,
+                new_id(),
+                &SegmentOptions::default(),
+            )?;
+            written.paths.push(directory.join(&segment.path));
+            written.segments.push(segment);
+        }
+        let records = written.segments.iter().map(|segment| segment.record_count);
         assert_eq!(
-            segment.record_count, rows,
-            "a segment holds every row it was given"
+            records.sum::<u64>(),
+            rows,
+            "segments hold every row they were given"
         );
-        let path = directory.join(&segment.path);
         Ok(WrittenTable {
             table_id: table.id,
-            segment,
-            path,
+            segments: std::mem::take(&mut written.segments),
+            paths: std::mem::take(&mut written.paths),
         })
     })
     .await
+}
+
+/// Segments of one table that are removed again if a later one cannot be written.
+#[derive(Default)]
+struct UnregisteredSegments {
+    segments: Vec<NewSegment>,
+    paths: Vec<PathBuf>,
+}
+
+impl Drop for UnregisteredSegments {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            // What cannot be removed is an orphan and does no harm: only catalogued files count.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 async fn register(
@@ -150,7 +183,7 @@ async fn register(
 ) -> Result<FlushOutcome> {
     let _committer = tenant.committer().lock().await;
     if let Err(error) = tenant.check_writable() {
-        remove_unregistered(written.into_iter().map(|table| table.path)).await;
+        remove_unregistered(paths_of(&written)).await;
         return Err(error);
     }
     // Tables may have been dropped while the segments were written.
@@ -158,7 +191,7 @@ async fn register(
     let (written, dropped): (Vec<_>, Vec<_>) = written
         .into_iter()
         .partition(|table| catalog.table_by_id(table.table_id).is_some());
-    remove_unregistered(dropped.into_iter().map(|table| table.path)).await;
+    remove_unregistered(paths_of(&dropped)).await;
     let mut flushed: Vec<_> = memtables
         .iter()
         .map(|memtable| memtable.table_id())
@@ -166,20 +199,15 @@ async fn register(
     flushed.sort_unstable();
     flushed.dedup();
     flushed.retain(|table_id| catalog.table_by_id(*table_id).is_some());
-    let paths: Vec<_> = written.iter().map(|table| table.path.clone()).collect();
-    let segment_count = written.len() as u64;
-    let row_count = written.iter().map(|table| table.segment.record_count).sum();
-    let changes = written
-        .into_iter()
-        .map(
-            |WrittenTable {
-                 table_id, segment, ..
-             }| Change::AppendSegments {
-                table_id,
-                segments: vec![segment],
-            },
-        )
-        .collect();
+    let paths = paths_of(&written);
+    let segment_count = paths.len() as u64;
+    let segments = written.iter().flat_map(|table| &table.segments);
+    let row_count = segments.map(|segment| segment.record_count).sum();
+    let append = |table: WrittenTable| Change::AppendSegments {
+        table_id: table.table_id,
+        segments: table.segments,
+    };
+    let changes = written.into_iter().map(append).collect();
     let commit = Commit {
         changes,
         flushed: flushed
@@ -213,7 +241,7 @@ async fn register(
 }
 
 /// The catalog says that nothing was committed, so nobody can know these files.
-async fn remove_unregistered(paths: impl IntoIterator<Item = PathBuf>) {
+async fn remove_unregistered(paths: Vec<PathBuf>) {
     for path in paths {
         if let Err(error) = tokio::fs::remove_file(&path).await {
             tracing::warn!(path = %path.display(), %error, "cannot remove an unregistered segment");
@@ -255,7 +283,10 @@ fn is_due(node: &Node, tenant: &Tenant) -> bool {
         .min();
     let age_ms = oldest.map_or(0, |micros| (node.now_micros() - micros) / 1000);
     let old = oldest.is_some() && age_ms >= node.settings.flush_interval_ms as i64;
-    let (_, committed) = tenant.budget().used_bytes();
-    let pressed = committed >= node.settings.buffer_tenant_bytes_max / 2;
-    !statuses.is_empty() && (old || pressed || bytes >= node.settings.flush_bytes)
+    // Not what the budget counts: rows that a read view still holds cannot be flushed again.
+    let settings = &node.settings;
+    let enough = settings
+        .flush_bytes
+        .min(settings.buffer_tenant_bytes_max / 2);
+    !statuses.is_empty() && (old || bytes >= enough)
 }

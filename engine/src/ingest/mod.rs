@@ -219,7 +219,8 @@ async fn reserve_key(tenant: &Tenant, request: &IngestRequest) -> Result<Option<
     }
     let scope = KeyScope {
         user_id: request.user_id,
-        table: format!("{}.{}", request.schema_name, request.table_name),
+        // Names differ by more than case: two spellings are one table, and one key.
+        table: format!("{}.{}", request.schema_name, request.table_name).to_lowercase(),
         key: key.clone(),
     };
     Ok(Some(tenant.keys().reserve(scope).await))

@@ -10,8 +10,12 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::segment::slice_bytes;
+
 /// Rows of a merged batch, about.
 const MERGED_ROWS: usize = 8192;
+/// Bytes of a merged batch, about: wide rows are not copied by the gigabyte.
+const MERGED_BYTES: usize = 8 * 1024 * 1024;
 /// Rows of a batch at most; larger ones are sliced, which copies nothing.
 const BATCH_ROWS_MAX: usize = 65_536;
 
@@ -75,19 +79,20 @@ impl BufferedScan<'_> {
     fn merge(&self, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
         let mut merged = Vec::new();
         let mut small: Vec<&RecordBatch> = Vec::new();
-        let mut small_rows = 0;
+        let (mut small_rows, mut small_bytes) = (0, 0);
         for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-            if batch.num_rows() < self.merge_below_rows {
+            let is_small = batch.num_rows() < self.merge_below_rows;
+            if is_small {
                 small_rows += batch.num_rows();
+                small_bytes += slice_bytes(batch);
                 small.push(batch);
             }
-            if !small.is_empty()
-                && (small_rows >= MERGED_ROWS || batch.num_rows() >= self.merge_below_rows)
-            {
+            let is_full = small_rows >= MERGED_ROWS || small_bytes >= MERGED_BYTES;
+            if !small.is_empty() && (is_full || !is_small) {
                 merged.push(concat_batches(&self.schema, small.drain(..))?);
-                small_rows = 0;
+                (small_rows, small_bytes) = (0, 0);
             }
-            if batch.num_rows() >= self.merge_below_rows {
+            if !is_small {
                 merged.extend(slices(batch));
             }
         }

@@ -7,6 +7,8 @@ use parquet::basic::Compression;
 pub(crate) struct SegmentOptions {
     /// Rows per row group at most: the unit that statistics and bloom filters describe.
     pub(crate) row_group_rows: usize,
+    /// Encoded bytes per row group, about: what a writer holds in memory.
+    pub(crate) row_group_bytes: usize,
     /// Rows per data page at most: the unit that the page index describes.
     pub(crate) data_page_rows: usize,
     /// Rows that are gathered and encoded at a time; bounds the memory a sorted write needs.
@@ -23,6 +25,7 @@ impl Default for SegmentOptions {
     fn default() -> Self {
         Self {
             row_group_rows: 256 * 1024,
+            row_group_bytes: 128 * 1024 * 1024,
             data_page_rows: 20_000,
             write_batch_rows: 8192,
             compression: Compression::LZ4_RAW,

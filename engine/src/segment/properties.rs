@@ -22,6 +22,7 @@ pub(crate) fn writer_properties(
         .set_created_by(concat!("quiver ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(options.compression)
         .set_max_row_group_row_count(Some(options.row_group_rows.max(1)))
+        .set_max_row_group_bytes(Some(options.row_group_bytes.max(1)))
         .set_data_page_row_count_limit(options.data_page_rows.max(1))
         .set_write_batch_size(options.data_page_rows.clamp(1, 1024))
         .set_statistics_enabled(EnabledStatistics::Page)

@@ -26,7 +26,7 @@ const TRAILER_BYTES: u64 = 8;
 
 /// Writes `batches`, which have the schema of `columns`, as `<segment_id>.parquet` into `directory`
 /// (made if missing), ordered by `sort_key`. When it returns, the file and its directory entries
-/// are durable; when it fails, the file is gone or is an orphan that no catalog names.
+/// are durable; when it fails, the file is gone.
 ///
 /// Besides the batches it holds one encoded row group, and with a sort key a copy of the key
 /// columns and four bytes per row. Blocking: call it from `spawn_blocking`.
@@ -57,6 +57,7 @@ pub(crate) fn write_segment(
         .create_new(true)
         .open(&path)
         .map_err(|source| io_error("create", &path, source))?;
+    let unfinished = Unfinished { path: &path };
     let properties = writer_properties(options, columns, sort_key, &schema.parquet, &stats);
     let sorted = SortedRows::sort(batches, columns, sort_key)?;
     let rows = Rows {
@@ -64,19 +65,12 @@ pub(crate) fn write_segment(
         sorted,
         chunk_rows: options.write_batch_rows,
     };
-    let written = write_rows(&mut file, &schema, properties, &rows)
-        .and_then(|metadata| Ok((metadata, sync_file(&mut file, &path)?)));
-    let (metadata, sizes) = match written {
-        Ok(written) => written,
-        Err(error) => {
-            // What cannot be removed is an orphan and does no harm: only catalogued files count.
-            let _ = fs::remove_file(&path);
-            return Err(error);
-        }
-    };
+    let metadata = write_rows(&mut file, &schema, properties, &rows)?;
+    let sizes = sync_file(&mut file, &path)?;
     sync_directory(directory)?;
     let record_count = checked_rows(&metadata, batches)?;
     let column_stats = column_stats(columns, &metadata, &stats)?;
+    unfinished.keep();
     Ok(NewSegment {
         path: name,
         record_count,
@@ -84,6 +78,24 @@ pub(crate) fn write_segment(
         footer_size: sizes.footer_bytes,
         column_stats,
     })
+}
+
+/// A file that is removed again unless it is kept.
+struct Unfinished<'a> {
+    path: &'a Path,
+}
+
+impl Unfinished<'_> {
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        // What cannot be removed is an orphan and does no harm: only catalogued files count.
+        let _ = fs::remove_file(self.path);
+    }
 }
 
 /// The rows of a segment, in order or in the order in which they came.

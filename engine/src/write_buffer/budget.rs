@@ -150,10 +150,13 @@ impl Reservation {
     pub(crate) async fn grow(&mut self, bytes: u64, wait: Duration) -> Result<()> {
         let [node, tenant] = &self.budgets;
         tenant.take(bytes, wait).await?;
-        if let Err(error) = node.take(bytes, wait).await {
-            tenant.free_uncommitted(bytes);
-            return Err(error);
-        }
+        // Whoever waits for the node's budget may give up at any time.
+        let mut taken = Taken {
+            budget: tenant,
+            bytes,
+        };
+        node.take(bytes, wait).await?;
+        taken.bytes = 0;
         self.bytes += bytes;
         Ok(())
     }
@@ -168,6 +171,18 @@ impl Reservation {
             budgets: [Arc::clone(&self.budgets[0]), Arc::clone(&self.budgets[1])],
             bytes,
         }
+    }
+}
+
+/// Bytes of one budget that go back unless all budgets gave theirs.
+struct Taken<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.budget.free_uncommitted(self.bytes);
     }
 }
 
@@ -209,3 +224,6 @@ impl Drop for CommittedBytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
