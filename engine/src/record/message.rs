@@ -2,6 +2,9 @@
 
 use prost::Message;
 
+#[cfg(test)]
+mod tests;
+
 /// Head of a rows record.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct RowsHeader {

@@ -12,6 +12,9 @@
 mod message;
 mod rows;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use message::{CommitRecord, CommittedStream, IdempotencyEntry, PrepareRecord};
 pub use rows::IpcBatch;
 pub(crate) use rows::{RowsPlace, RowsRecord, decode_rows, encode_rows};

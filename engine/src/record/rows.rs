@@ -8,6 +8,8 @@
 //! | 16.. | prost header, IPC message header, zeros up to a multiple of 64, IPC body |
 
 use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -16,13 +18,16 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::convert::try_schema_from_ipc_buffer;
 use arrow::ipc::reader::read_record_batch;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
-use arrow::ipc::{MetadataVersion, root_as_message};
-use bytes::{BufMut, Bytes, BytesMut};
+use arrow::ipc::{self, MetadataVersion, root_as_message};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use uuid::Uuid;
 
 use super::message::RowsHeader;
 use crate::error::{EngineError, Result};
+
+#[cfg(test)]
+mod tests;
 
 const PREFIX_BYTES: usize = 16;
 const ALIGNMENT_BYTES: usize = 64;
@@ -126,34 +131,21 @@ fn prefix(header: &RowsHeader, ipc_header: &[u8], body_bytes: usize) -> Bytes {
 }
 
 /// Takes a rows record apart; slices of `payload`, nothing copied but the schema.
+///
+/// # Errors
+/// `Corruption` for anything that [`encode_rows`] does not write.
 pub(crate) fn decode_rows(payload: &Bytes) -> Result<RowsRecord> {
-    let read_u32 = |at: usize| -> Option<usize> {
-        Some(u32::from_le_bytes(payload.get(at..at + 4)?.try_into().ok()?) as usize)
-    };
-    let parts = || -> Option<(Bytes, Bytes, Bytes)> {
-        let header_bytes = read_u32(0)?;
-        let ipc_bytes = read_u32(4)?;
-        let body_bytes = u64::from_le_bytes(payload.get(8..16)?.try_into().ok()?) as usize;
-        let ipc_at = PREFIX_BYTES + header_bytes;
-        let body_at = (ipc_at + ipc_bytes).next_multiple_of(ALIGNMENT_BYTES);
-        (payload.len() == body_at + body_bytes).then(|| {
-            (
-                payload.slice(PREFIX_BYTES..ipc_at),
-                payload.slice(ipc_at..ipc_at + ipc_bytes),
-                payload.slice(body_at..),
-            )
-        })
-    };
-    let (header, ipc_header, ipc_body) = parts().ok_or_else(malformed)?;
-    let header = RowsHeader::decode(header).map_err(|_| malformed())?;
+    let [header, ipc_header, ipc_body] =
+        split(payload).ok_or_else(|| malformed("its lengths do not add up"))?;
+    let header = RowsHeader::decode(header).map_err(malformed)?;
     let schema = match header.schema.as_slice() {
         [] => None,
-        bytes => Some(Arc::new(decode_schema(bytes)?)),
+        bytes => Some(Arc::new(guarded(|| decode_schema(bytes))?)),
     };
     Ok(RowsRecord {
         tenant_id: header.tenant_id,
         table_id: header.table_id,
-        stream_id: Uuid::from_slice(&header.stream_id).map_err(|_| malformed())?,
+        stream_id: Uuid::from_slice(&header.stream_id).map_err(malformed)?,
         batch_index: header.batch_index,
         row_count: header.row_count,
         schema,
@@ -162,35 +154,81 @@ pub(crate) fn decode_rows(payload: &Bytes) -> Result<RowsRecord> {
     })
 }
 
+/// Header, IPC header and IPC body, if they fill the payload exactly.
+fn split(payload: &Bytes) -> Option<[Bytes; 3]> {
+    let mut prefix = payload.get(..PREFIX_BYTES)?;
+    let header_bytes = usize::try_from(prefix.get_u32_le()).ok()?;
+    let ipc_bytes = usize::try_from(prefix.get_u32_le()).ok()?;
+    let body_bytes = usize::try_from(prefix.get_u64_le()).ok()?;
+    let ipc_at = PREFIX_BYTES.checked_add(header_bytes)?;
+    let ipc_end = ipc_at.checked_add(ipc_bytes)?;
+    let body_at = ipc_end.checked_next_multiple_of(ALIGNMENT_BYTES)?;
+    (body_at.checked_add(body_bytes)? == payload.len()).then(|| {
+        [
+            payload.slice(PREFIX_BYTES..ipc_at),
+            payload.slice(ipc_at..ipc_end),
+            payload.slice(body_at..),
+        ]
+    })
+}
+
 fn decode_schema(message: &[u8]) -> Result<Schema> {
     let mut framed = Vec::with_capacity(message.len() + 8);
     framed.extend_from_slice(&u32::MAX.to_le_bytes());
     framed.extend_from_slice(&(message.len() as u32).to_le_bytes());
     framed.extend_from_slice(message);
-    Ok(try_schema_from_ipc_buffer(&framed)?)
+    try_schema_from_ipc_buffer(&framed).map_err(malformed)
 }
 
-fn malformed() -> EngineError {
+fn malformed(why: impl fmt::Display) -> EngineError {
     EngineError::Corruption {
-        message: "a rows record in the WAL cannot be taken apart".to_owned(),
+        message: format!("a rows record in the WAL cannot be taken apart: {why}"),
     }
+}
+
+/// Arrow's decoder takes some malformed messages for bugs of its caller and panics.
+fn guarded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(malformed("the decoder gave up on it")))
+}
+
+/// Whether a message is of the kind that [`IpcBatch`] describes, and within its body. Nothing in
+/// it can then make the decoder allocate more than the body holds.
+fn is_plain(batch: ipc::RecordBatch<'_>, body_bytes: usize) -> bool {
+    let inside = |buffer: &ipc::Buffer| {
+        let end = buffer.offset().checked_add(buffer.length());
+        let within = end.and_then(|end| usize::try_from(end).ok());
+        buffer.offset() >= 0 && buffer.length() >= 0 && within.is_some_and(|e| e <= body_bytes)
+    };
+    batch.compression().is_none()
+        && batch.variadicBufferCounts().is_none_or(|c| c.is_empty())
+        && batch.buffers().into_iter().flatten().all(inside)
 }
 
 impl RowsRecord {
     /// The rows, under the schema of their stream; arrays are slices of the log's own bytes.
+    ///
+    /// # Errors
+    /// `Corruption` if the rows are not of that schema, or not as they were written.
     pub(crate) fn batch(&self, schema: &SchemaRef) -> Result<RecordBatch> {
-        let message = root_as_message(&self.ipc_header).map_err(|_| malformed())?;
-        let header = message.header_as_record_batch().ok_or_else(malformed)?;
-        let batch = read_record_batch(
-            &Buffer::from(self.ipc_body.clone()),
-            header,
-            Arc::clone(schema),
-            &HashMap::new(),
-            None,
-            &MetadataVersion::V5,
-        )?;
+        let message = root_as_message(&self.ipc_header).map_err(malformed)?;
+        let header = message
+            .header_as_record_batch()
+            .filter(|header| is_plain(*header, self.ipc_body.len()))
+            .ok_or_else(|| malformed("it holds no plain record batch"))?;
+        let batch = guarded(|| {
+            read_record_batch(
+                &Buffer::from(self.ipc_body.clone()),
+                header,
+                Arc::clone(schema),
+                &HashMap::new(),
+                None,
+                &MetadataVersion::V5,
+            )
+            .map_err(malformed)
+        })?;
         if batch.num_rows() as u64 != self.row_count {
-            return Err(malformed());
+            return Err(malformed("it has another number of rows"));
         }
         Ok(batch)
     }
