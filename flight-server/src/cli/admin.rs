@@ -67,13 +67,7 @@ enum TenantCommand {
     },
     /// List all tenants
     #[command(after_help = "Example:\n  quiver tenant list --format csv")]
-    List {
-        /// How rows are written
-        #[arg(long, short, value_enum, default_value_t = Format::Table)]
-        format: Format,
-        #[command(flatten)]
-        connection: ConnectionArgs,
-    },
+    List(ListArgs),
 }
 
 #[derive(Debug, Args)]
@@ -124,13 +118,16 @@ enum UserCommand {
     },
     /// List users
     #[command(after_help = "Example:\n  quiver user list --format csv")]
-    List {
-        /// How rows are written
-        #[arg(long, short, value_enum, default_value_t = Format::Table)]
-        format: Format,
-        #[command(flatten)]
-        connection: ConnectionArgs,
-    },
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// How rows are written
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 #[derive(Debug, Args)]
@@ -185,9 +182,7 @@ pub(crate) async fn tenant(arguments: TenantArgs) -> Result<(), CliError> {
             .await?;
             tell(&format!("tenant {name} is gone"))
         }
-        TenantCommand::List { format, connection } => {
-            list(&connection, "SELECT * FROM system.tenants", format).await
-        }
+        TenantCommand::List(arguments) => list(&arguments, "SELECT * FROM system.tenants").await,
     }
 }
 
@@ -235,9 +230,7 @@ pub(crate) async fn user(arguments: UserArgs) -> Result<(), CliError> {
             change(&connection, &sql).await?;
             tell(&format!("user {name} is gone"))
         }
-        UserCommand::List { format, connection } => {
-            list(&connection, "SELECT * FROM system.users", format).await
-        }
+        UserCommand::List(arguments) => list(&arguments, "SELECT * FROM system.users").await,
     }
 }
 
@@ -308,8 +301,9 @@ async fn change(connection: &ConnectionArgs, sql: &str) -> Result<(), CliError> 
     Ok(())
 }
 
-async fn list(connection: &ConnectionArgs, sql: &str, format: Format) -> Result<(), CliError> {
-    let mut session = Session::new(connect(connection).await?, format);
+async fn list(arguments: &ListArgs, sql: &str) -> Result<(), CliError> {
+    let client = connect(&arguments.connection).await?;
+    let mut session = Session::new(client, arguments.format);
     session.execute(sql, &Destination::Stdout).await
 }
 

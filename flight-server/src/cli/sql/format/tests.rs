@@ -4,24 +4,9 @@ use std::io::Cursor;
 
 use arrow::array::{Array, Int32Array, ListArray, StringArray};
 use arrow::datatypes::Int32Type;
-use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::*;
-
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 fn batch() -> RecordBatch {
     let numbers: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None]));
@@ -38,14 +23,14 @@ fn batch() -> RecordBatch {
 }
 
 fn written(format: Format, batches: &[RecordBatch], is_file: bool) -> Vec<u8> {
-    let sink = Sink::default();
-    let schema = batch().schema();
-    let mut writer = RowWriter::new(format, &schema, Box::new(sink.clone()), is_file).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let out = Box::new(file.reopen().unwrap());
+    let mut writer = RowWriter::new(format, &batch().schema(), out, is_file).unwrap();
     for batch in batches {
         writer.write(batch).unwrap();
     }
     writer.finish().unwrap();
-    std::mem::take(&mut *sink.0.lock())
+    std::fs::read(file.path()).unwrap()
 }
 
 fn text(format: Format, batches: &[RecordBatch]) -> String {
