@@ -270,6 +270,12 @@ impl LogFiles {
         }
     }
 
+    /// What there is to do now.
+    #[cfg(test)]
+    pub(super) fn next_chore(&self) -> Option<Chore> {
+        self.state.lock().next_chore()
+    }
+
     /// Ends housekeeping.
     pub(super) fn stop(&self) {
         self.state.lock().stopping = true;

@@ -19,15 +19,19 @@ fn settings(file_bytes: u64) -> WalSettings {
 }
 
 fn start(fs: &SimulatedFs) -> Result<WalCore, WalError> {
+    start_at(fs, 1)
+}
+
+fn start_at(fs: &SimulatedFs, first_lsn: Lsn) -> Result<WalCore, WalError> {
     let none = LogFile {
         number: 0,
-        first_lsn: 1,
-        end_lsn: 1,
+        first_lsn,
+        end_lsn: first_lsn,
         used_bytes: 0,
     };
     let files = Arc::new(LogFiles::new(VecDeque::new(), none, vec![], 1));
     let position = Position {
-        first_lsn: 1,
+        first_lsn,
         predecessor: (0, 0, 0),
     };
     let fs = Arc::new(fs.clone());
@@ -90,6 +94,17 @@ fn a_mark_makes_what_was_written_durable_and_says_so() {
     assert_eq!((last.lsn, last.durable_lsn, last.is_mark), (2, 0, false));
     assert_eq!(core.write(&[&frame(0)]).unwrap(), 4);
     assert_eq!(header_at(&core, &fs, 4 * BLOCK_BYTES).durable_lsn, 3);
+}
+
+#[test]
+fn what_was_recovered_is_durable_from_the_first_frame_on() {
+    let fs = SimulatedFs::new(1);
+    let mut core = start_at(&fs, 10).unwrap();
+    let syncs = fs.syncs();
+    core.sync().unwrap();
+    assert_eq!(fs.syncs(), syncs, "nothing was written");
+    assert_eq!(core.write(&[&frame(0)]).unwrap(), 10);
+    assert_eq!(header_at(&core, &fs, BLOCK_BYTES).durable_lsn, 9);
 }
 
 #[test]

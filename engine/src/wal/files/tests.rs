@@ -27,10 +27,6 @@ fn files() -> LogFiles {
     LogFiles::new(sealed.into(), file(3, 20..20), vec![spare(4)], 5)
 }
 
-fn next_chore(files: &LogFiles) -> Option<Chore> {
-    files.state.lock().next_chore()
-}
-
 #[test]
 fn names_have_twenty_digits() {
     assert_eq!(log_name(7), "00000000000000000007.wal");
@@ -59,12 +55,12 @@ fn names_have_twenty_digits() {
 #[test]
 fn a_release_is_a_chore_once() {
     let files = files();
-    assert_eq!(next_chore(&files), None, "one spare is ready");
+    assert_eq!(files.next_chore(), None, "one spare is ready");
     files.ask_release(5);
-    assert_eq!(next_chore(&files), Some(Chore::Release));
-    assert_eq!(next_chore(&files), None);
+    assert_eq!(files.next_chore(), Some(Chore::Release));
+    assert_eq!(files.next_chore(), None);
     files.ask_release(5);
-    assert_eq!(next_chore(&files), None, "nothing has changed");
+    assert_eq!(files.next_chore(), None, "nothing has changed");
 }
 
 #[test]
@@ -100,7 +96,7 @@ fn a_file_is_sealed_when_the_next_one_starts_and_may_then_be_released() {
     let files = files();
     files.set_written(25, 1000);
     files.ask_release(25);
-    assert_eq!(next_chore(&files), Some(Chore::Release));
+    assert_eq!(files.next_chore(), Some(Chore::Release));
     for number in [1, 2] {
         assert_eq!(files.releasable(8).map(|(f, _)| f.number), Some(number));
         files.released(None);
@@ -108,7 +104,7 @@ fn a_file_is_sealed_when_the_next_one_starts_and_may_then_be_released() {
     assert_eq!(files.releasable(8), None, "it is still being written");
     files.start_file(file(5, 25..25));
     // Nobody has to ask again.
-    assert_eq!(next_chore(&files), Some(Chore::Release));
+    assert_eq!(files.next_chore(), Some(Chore::Release));
     let sealed = LogFile {
         used_bytes: 1000,
         ..file(3, 20..25)
@@ -123,15 +119,15 @@ fn a_spare_is_prepared_when_none_is_ready_or_one_was_released() {
     let files = files();
     assert_eq!(files.to_prepare(), None);
     files.released(Some(spare(1)));
-    assert_eq!(next_chore(&files), Some(Chore::Prepare));
+    assert_eq!(files.next_chore(), Some(Chore::Prepare));
     assert_eq!(files.to_prepare(), Some(Some(spare(1))));
     files.add_ready(spare(1));
-    assert_eq!(next_chore(&files), None);
+    assert_eq!(files.next_chore(), None);
     assert_eq!(files.take_ready(), Some(spare(1)));
-    assert_eq!(next_chore(&files), None);
+    assert_eq!(files.next_chore(), None);
     assert_eq!(files.take_ready(), Some(spare(4)));
     assert!(!files.has_ready());
-    assert_eq!(next_chore(&files), Some(Chore::Prepare));
+    assert_eq!(files.next_chore(), Some(Chore::Prepare));
     assert_eq!(files.to_prepare(), Some(None), "a new file has to be made");
 }
 
@@ -140,20 +136,20 @@ fn a_failed_preparation_rests_until_something_changes() {
     let files = files();
     files.take_ready();
     let fail = || {
-        assert_eq!(next_chore(&files), Some(Chore::Prepare));
+        assert_eq!(files.next_chore(), Some(Chore::Prepare));
         files.prepare_failed();
-        assert_eq!(next_chore(&files), None);
+        assert_eq!(files.next_chore(), None);
     };
     fail();
     assert_eq!(files.take_ready(), None);
     fail();
     files.ask_release(10);
-    assert_eq!(next_chore(&files), Some(Chore::Release));
+    assert_eq!(files.next_chore(), Some(Chore::Release));
     fail();
     files.stop();
     assert!(files.is_stopping());
-    assert_eq!(next_chore(&files), Some(Chore::Stop));
-    assert_eq!(next_chore(&files), Some(Chore::Stop));
+    assert_eq!(files.next_chore(), Some(Chore::Stop));
+    assert_eq!(files.next_chore(), Some(Chore::Stop));
 }
 
 type Wake = fn(&LogFiles);

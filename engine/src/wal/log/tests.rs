@@ -222,14 +222,12 @@ async fn a_callback_that_panics_stops_the_log() {
 #[tokio::test]
 async fn a_frame_too_large_does_not_stop_the_log() {
     let wal = open_simulated(&SimulatedFs::new(1));
-    let large = Frame {
-        kind: 1,
-        parts: vec![Bytes::from(vec![0; 64 << 10])],
-    };
-    assert!(large.payload_bytes() > wal.payload_bytes_max());
+    let bytes_max = wal.payload_bytes_max() as usize;
+    let large = frame(1, &vec![0; bytes_max + 1]);
     let refused = append(&wal, vec![large], true).await;
     assert!(matches!(refused, Err(WalError::FrameTooLarge { .. })));
-    append(&wal, vec![frame(1, b"x")], true).await.unwrap();
+    let largest = frame(1, &vec![0; bytes_max]);
+    append(&wal, vec![largest], true).await.unwrap();
 }
 
 #[tokio::test]
@@ -281,6 +279,9 @@ async fn an_idle_log_proves_its_last_frame() {
     let lsn = append(&wal, vec![frame(1, b"last")], true).await.unwrap();
     // The mark has a number of its own.
     eventually("the mark", || wal.status().durable_lsn > lsn).await;
+    let marked = wal.written_lsn();
+    tokio::time::sleep(IDLE_MARK_AFTER * 4).await;
+    assert_eq!(wal.written_lsn(), marked, "one mark is enough");
     fs.crash();
     // The first file may have been left for one that was ready.
     let files = wal.status().files;
@@ -313,4 +314,51 @@ async fn released_files_are_reused_in_the_background() {
     append(&wal, vec![frame(1, &[2; 60_000])], true)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_group_is_synced_if_anyone_in_it_asks() {
+    let fs = Arc::new(SimulatedFs::new(1));
+    let opened = open(settings(Path::new("/wal")), fs, 1, false).unwrap();
+    let mut core = opened.core;
+    let shared = Shared {
+        queue: Queue::new(1000),
+        files: opened.files,
+        failure: OnceLock::new(),
+    };
+    for (syncs, durable_lsn) in [([false, false], 0), ([false, true], 4), ([true, false], 6)] {
+        let mut group = Vec::new();
+        for sync in syncs {
+            group.push(Append {
+                frames: vec![frame(1, b"x")],
+                sync,
+                done: Box::new(|_| {}),
+                reservation: shared.queue.reserve(1).await.unwrap(),
+            });
+        }
+        let report = write_group(&mut core, &shared, group);
+        assert!(report.iter().all(|(_, result, _)| result.is_ok()));
+        assert_eq!(shared.files.durable_lsn(), durable_lsn);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_synced_stops_the_log() {
+    let fs = SimulatedFs::new(1);
+    let wal = open_simulated(&fs);
+    for _ in 0..4 {
+        append(&wal, vec![frame(1, &[1; 60_000])], true)
+            .await
+            .unwrap();
+    }
+    fs.set_faults(Faults {
+        sync_dir: 1000,
+        ..Faults::default()
+    });
+    wal.release(wal.written_lsn() + 1);
+    eventually("the end of the log", || wal.status().poisoned).await;
+    assert!(matches!(
+        append(&wal, vec![frame(1, b"x")], true).await,
+        Err(WalError::Poisoned { .. })
+    ));
 }

@@ -164,6 +164,7 @@ fn a_full_disk_leaves_no_half_made_spare() {
     log.housekeeper.prepare();
     assert!(!log.files.has_ready());
     assert!(paths(&fs, ".spare").is_empty());
+    assert_eq!(log.files.next_chore(), None, "it would fail again at once");
 }
 
 #[test]
