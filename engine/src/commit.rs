@@ -62,9 +62,12 @@ pub(crate) async fn commit(
     // A key without rows has no memtable that would keep its record in the log.
     let keys_alone = request.streams.is_empty() && !request.keys.is_empty();
     if !request.changes.is_empty() || keys_alone {
-        let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
-        let job = spawn(async move { commit_with_catalog(&node, &tenant, request).await });
+        let job = {
+            let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
+            spawn(async move { commit_with_catalog(&node, &tenant, request).await })
+        };
         return job.await.map_err(|error| {
+            tenant.mark_in_doubt();
             EngineError::internal(format!("the commit failed half way: {error}"))
         })?;
     }
@@ -152,6 +155,7 @@ async fn commit_with_catalog(
 ) -> Result<()> {
     let _committer = tenant.committer().lock().await;
     tenant.check_writable()?;
+    node.check_log()?;
     // Rows are committed meanwhile.
     tenant.wait_for_catalog().await?;
     let _gate = Arc::clone(tenant.gate()).write_owned().await;
@@ -215,6 +219,7 @@ async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Resul
 }
 
 /// Every stream's table is there and as the stream knows it.
+/// The streams fit the tables, and the log keeps their rows from here on.
 fn check_streams(catalog: &CatalogVersion, streams: &[StagedStream]) -> Result<()> {
     for stream in streams {
         let table =
@@ -228,6 +233,7 @@ fn check_streams(catalog: &CatalogVersion, streams: &[StagedStream]) -> Result<(
                 message: format!("table {} was altered by a concurrent statement", table.name),
             });
         }
+        stream.begin_commit()?;
     }
     Ok(())
 }

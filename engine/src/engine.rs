@@ -259,15 +259,49 @@ impl Engine {
             .release_log(oldest.map_or(written, |lsn| lsn.min(written)));
     }
 
+    /// Whether flushes should make room in the log before writers have to wait.
+    pub(crate) fn is_log_filling(&self) -> bool {
+        self.node().wal.bytes() > self.settings().wal_bytes_max / 4 * 3
+    }
+
+    /// When flushes cannot make room in the log because a stream holds its old part, that stream is
+    /// given up: it alone, instead of everybody's writes.
+    pub(crate) fn give_up_old_streams(&self) {
+        if !self.is_log_filling() {
+            return;
+        }
+        let files = self.node().wal.status().files;
+        let mut bytes = 0;
+        let young = files.iter().rev().take_while(|file| {
+            bytes += file.bytes;
+            bytes <= self.settings().wal_bytes_max / 2
+        });
+        let Some(keep_from) = young.last().map(|file| file.first_lsn) else {
+            return;
+        };
+        for tenant in self.open_tenants() {
+            let streams = tenant.pins().give_up_below(keep_from);
+            if streams > 0 {
+                tracing::warn!(
+                    tenant_id = tenant.id().0,
+                    streams,
+                    "gave up streams that held the full write-ahead log"
+                );
+            }
+        }
+    }
+
     /// Bytes of the log, of uncommitted rows, and of committed rows that are not in segments.
     pub fn usage_bytes(&self) -> (u64, u64, u64) {
         let (uncommitted, committed) = self.node().budget.used_bytes();
         (self.node().wal.bytes(), uncommitted, committed)
     }
 
-    /// Whether the log has failed: the process must stop.
+    /// Whether the log has failed, or nothing is flushed any more: the process must stop.
     pub fn is_poisoned(&self) -> bool {
-        self.node().wal.status().poisoned
+        let scheduler = self.inner.scheduler.lock();
+        let ended = scheduler.as_ref().is_some_and(JoinHandle::is_finished);
+        self.node().wal.status().poisoned || (ended && !self.inner.stop.is_cancelled())
     }
 
     /// Stops without flushing, as a crash would: the next start recovers from the log.

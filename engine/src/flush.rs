@@ -8,13 +8,14 @@
 //! Whoever wants a flush may go away; the flush goes on to its end, because half of one (segments
 //! registered, memtables still there) would show rows twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{Change, Commit, NewSegment, SnapshotId, TableId, TableVersion};
+use quiver_catalog::{Change, Commit, NewSegment, SnapshotId, TableId, TableVersion, TenantId};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
@@ -52,10 +53,14 @@ struct WrittenTable {
 
 /// Flushes everything that is committed now, even if the caller goes away.
 pub(crate) async fn flush(node: &Arc<Node>, tenant: &Arc<Tenant>) -> Result<FlushOutcome> {
-    let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
-    let job = spawn(async move { flush_tenant(&node, &tenant).await });
-    job.await
-        .map_err(|error| EngineError::internal(format!("the flush failed half way: {error}")))?
+    let job = {
+        let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
+        spawn(async move { flush_tenant(&node, &tenant).await })
+    };
+    job.await.map_err(|error| {
+        tenant.mark_in_doubt();
+        EngineError::internal(format!("the flush failed half way: {error}"))
+    })?
 }
 
 #[tracing::instrument(name = "engine.flush", skip_all, fields(tenant_id = tenant.id().0), err)]
@@ -251,26 +256,41 @@ async fn remove_unregistered(paths: Vec<PathBuf>) {
 
 /// Flushes tenants by age, size and memory pressure until told to stop.
 pub(crate) async fn run_scheduler(engine: Engine, stop: CancellationToken) {
+    let mut flushes: HashMap<TenantId, JoinHandle<()>> = HashMap::new();
     loop {
         let wanted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = engine.node().budget.flush_wanted() => true,
             () = engine.node().log_room_wanted() => true,
-            () = tokio::time::sleep(TICK) => false,
+            () = tokio::time::sleep(TICK) => engine.is_log_filling(),
         };
         engine.expire_transactions().await;
         engine.prune_keys().await;
-        let mut failed = false;
+        flushes.retain(|_, flush| !flush.is_finished());
         for tenant in engine.open_tenants() {
-            if wanted || is_due(engine.node(), &tenant) {
-                let flushed = flush(engine.node(), &tenant).await;
-                failed |= flushed.is_err() && !tenant.is_dropped();
+            let idle = !flushes.contains_key(&tenant.id());
+            if idle && (wanted || is_due(engine.node(), &tenant)) {
+                let (engine, stop) = (engine.clone(), stop.clone());
+                let id = tenant.id();
+                flushes.insert(id, spawn(flush_in_background(engine, tenant, stop)));
             }
         }
         engine.release_log();
-        if failed {
-            tokio::time::sleep(RETRY_AFTER).await;
-        }
+        engine.give_up_old_streams();
+    }
+    for flush in flushes.into_values() {
+        // A panic in it was logged already.
+        let _ended = flush.await;
+    }
+}
+
+/// One flush of one tenant. However long it takes, the others are flushed meanwhile.
+async fn flush_in_background(engine: Engine, tenant: Arc<Tenant>, stop: CancellationToken) {
+    let flushed = flush(engine.node(), &tenant).await;
+    engine.release_log();
+    if flushed.is_err() && !tenant.is_dropped() {
+        // The next attempt starts when this one has ended.
+        let _stopped = tokio::time::timeout(RETRY_AFTER, stop.cancelled()).await;
     }
 }
 

@@ -71,6 +71,18 @@ impl Node {
         self.log_room_made.notify_waiters();
     }
 
+    /// # Errors
+    /// `Unavailable` when the log has failed: a row commit may have taken a sequence that was never
+    /// published, and nothing may be committed with that one again.
+    pub(crate) fn check_log(&self) -> Result<()> {
+        match self.wal.status().poisoned {
+            false => Ok(()),
+            true => Err(EngineError::Unavailable {
+                message: "the write-ahead log has failed; restart the server".to_owned(),
+            }),
+        }
+    }
+
     pub(crate) fn now_micros(&self) -> i64 {
         self.clock.now_micros()
     }

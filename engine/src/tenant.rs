@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::error::{EngineError, Result};
 use crate::idempotency::IdempotencyKeys;
 use crate::ingest::StagedStream;
+use crate::log_pins::LogPins;
 use crate::read_view::ReadView;
 use crate::scan::{ScanOptions, TenantRegistry};
 use crate::settings::EngineSettings;
@@ -71,7 +72,7 @@ pub struct Tenant {
     /// must not write on as if it had none.
     expired: Mutex<BTreeMap<Uuid, Uuid>>,
     /// Lowest LSN that each open stream may have written at.
-    pins: Arc<Mutex<BTreeMap<Uuid, Lsn>>>,
+    pins: LogPins,
     reading: Reading,
 }
 
@@ -137,7 +138,7 @@ impl Tenant {
             keys,
             transactions: Mutex::default(),
             expired: Mutex::default(),
-            pins: Arc::default(),
+            pins: LogPins::default(),
             reading,
         })
     }
@@ -210,6 +211,11 @@ impl Tenant {
         self.is_in_doubt.load(Ordering::Relaxed)
     }
 
+    /// Nobody knows how far a commit came: nothing is committed any more before a restart.
+    pub(crate) fn mark_in_doubt(&self) {
+        self.is_in_doubt.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the tenant is dropped.
     pub(crate) fn is_dropped(&self) -> bool {
         self.is_dropped.load(Ordering::Relaxed)
@@ -273,9 +279,10 @@ impl Tenant {
             let Some(limits) = self.keys.prune(now_micros) else {
                 return;
             };
-            // A commit in doubt is for its committer to settle.
-            let _committer = self.committer.lock().await;
-            if self.check_writable().is_err() {
+            // Nobody waits here: a tenant whose catalog is busy must not hold up the others.
+            let committer = self.committer.try_lock();
+            if committer.is_err() || self.check_writable().is_err() {
+                self.keys.prune_failed();
                 return;
             }
             let oldest_micros = limits.oldest_micros(now_micros);
@@ -479,19 +486,14 @@ impl Tenant {
         (published.memtables.all_frozen(), published.sequence)
     }
 
-    /// Keeps the log from `lsn` on until the pin is dropped.
-    pub(crate) fn pin(&self, stream_id: Uuid, lsn: Lsn) -> LogPin {
-        self.pins.lock().insert(stream_id, lsn);
-        LogPin {
-            pins: Arc::clone(&self.pins),
-            stream_id,
-            lsn,
-        }
+    pub(crate) fn pins(&self) -> &LogPins {
+        &self.pins
     }
 
     /// The lowest LSN whose rows are not in segments yet.
     pub(crate) fn oldest_lsn(&self) -> Option<Lsn> {
-        let pinned = self.pins.lock().values().min().copied();
+        // Before the memtables: rows that are published meanwhile are in one of both.
+        let pinned = self.pins.oldest();
         let statuses = self.memtables().statuses();
         statuses
             .iter()
@@ -506,25 +508,5 @@ impl Tenant {
             || format!("table {table_id}"),
             |t| format!("{}.{}", t.schema_name, t.name),
         )
-    }
-}
-
-/// Keeps WAL files that a stream has written to; released when dropped.
-#[derive(Debug)]
-pub(crate) struct LogPin {
-    pins: Arc<Mutex<BTreeMap<Uuid, Lsn>>>,
-    stream_id: Uuid,
-    lsn: Lsn,
-}
-
-impl LogPin {
-    pub(crate) fn lsn(&self) -> Lsn {
-        self.lsn
-    }
-}
-
-impl Drop for LogPin {
-    fn drop(&mut self) {
-        self.pins.lock().remove(&self.stream_id);
     }
 }

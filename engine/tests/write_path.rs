@@ -313,6 +313,70 @@ async fn rows_beyond_the_budget_are_refused_and_leave_nothing() {
     node.close().await;
 }
 
+/// The log is shared: one stream that stays open must not stop everybody's writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_holds_a_full_log_is_given_up_and_others_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut small = support::settings(directory.path());
+    small.wal_bytes_max = 16 << 20;
+    let node = Node::open_with(small.clone()).await;
+    node.append("t", 0..10).await.unwrap();
+    let begin = || {
+        node.engine
+            .begin_ingest(&node.tenant, request("t", IngestMode::APPEND))
+    };
+    let mut pushing = begin().await.unwrap();
+    let mut committing = begin().await.unwrap();
+    pushing.push(rows(0..10), None).await.unwrap();
+    committing.push(rows(0..10), None).await.unwrap();
+    let transaction = node.begin();
+    let mut staged = request("t", IngestMode::APPEND);
+    staged.transaction = Some(Arc::clone(&transaction));
+    node.ingest(staged, &[rows(0..10)]).await.unwrap();
+
+    let log_bytes = || node.engine.usage_bytes().0;
+    let (mut written, mut last, mut id) = (0, log_bytes(), 10);
+    while written < 4 * small.wal_bytes_max {
+        node.append("t", id..id + 20_000).await.unwrap();
+        id += 20_000;
+        written += log_bytes().saturating_sub(last);
+        last = log_bytes();
+    }
+
+    let given_up = [
+        pushing.push(rows(10..20), None).await.unwrap_err(),
+        committing.commit().await.unwrap_err(),
+        transaction.commit().await.unwrap_err(),
+    ];
+    for error in given_up {
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    }
+    drop(pushing);
+    assert_eq!(node.count("t").await, id);
+    node.abandon().await;
+    assert_eq!(Node::open_with(small).await.count("t").await, id);
+}
+
+/// A prepared statement is executed for each row of parameters, one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_of_parameters_insert_as_one_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::open(directory.path()).await;
+    node.append("t", 0..10).await.unwrap();
+    let parsed =
+        quiver_engine::parse("INSERT INTO t SELECT id + $1, text FROM t WHERE id = 1").unwrap();
+    let ids: arrow::array::ArrayRef =
+        Arc::new(arrow::array::Int64Array::from_iter_values(100..300));
+    let values = arrow::array::RecordBatch::try_from_iter([("1", ids)]).unwrap();
+    let inserted = node
+        .context(None)
+        .update(&parsed.statement, Some(&values))
+        .await;
+    assert_eq!(inserted.unwrap(), 200);
+    assert_eq!(node.count("t").await, 210);
+    node.close().await;
+}
+
 /// Writers append numbered pairs to two tables in one transaction each, while others flush and
 /// read: every reader sees both tables at the same state, never less than was acknowledged before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -103,7 +103,7 @@ impl Ingest {
             .is_some()
             .then(|| ContentDigest::new(&target.arrow_schema));
         let stream_id = new_id();
-        let pin = tenant.pin(stream_id, node.wal.written_lsn());
+        let pin = tenant.pins().pin(stream_id, node.wal.written_lsn());
         let reservation = node.reservation(&tenant);
         let writer = StreamWriter::new(
             target.table_id,

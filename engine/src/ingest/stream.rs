@@ -7,9 +7,10 @@ use quiver_catalog::TableId;
 use uuid::Uuid;
 
 use crate::error::{EngineError, Result};
+use crate::log_pins::LogPin;
 use crate::node::{Node, frame_bytes};
 use crate::record::{CommittedStream, IpcBatch, KIND_ROWS, RowsPlace, decode_rows, encode_rows};
-use crate::tenant::{LogPin, Tenant};
+use crate::tenant::Tenant;
 use crate::wal::{Frame, Lsn};
 use crate::write_buffer::{CommittedBytes, Reservation};
 
@@ -117,6 +118,7 @@ impl StreamWriter {
         ipc: IpcBatch,
         own_bytes: bool,
     ) -> Result<()> {
+        self.stream.pin.check()?;
         let bytes = ipc.body.len() as u64 + BATCH_HEAD_BYTES;
         self.stream
             .reservation
@@ -173,6 +175,14 @@ impl StagedStream {
 
     pub(crate) fn batches(&self) -> &[RecordBatch] {
         &self.batches
+    }
+
+    /// From here on the log keeps the rows until they are published or the stream is dropped.
+    ///
+    /// # Errors
+    /// `Conflict` when the stream was given up because the log was full.
+    pub(crate) fn begin_commit(&self) -> Result<()> {
+        self.pin.begin_commit()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

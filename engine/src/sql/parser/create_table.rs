@@ -4,6 +4,8 @@
 //! lifted out of the token stream first, so that they may stand anywhere after the name, also
 //! behind the query. What is left is a name, columns and a query.
 
+use std::collections::HashSet;
+
 use datafusion::sql::sqlparser::ast::{
     ColumnDef, ColumnOption, Expr, Ident, TableConstraint, Value,
 };
@@ -137,8 +139,9 @@ fn parse_clause(tokens: Vec<TokenWithSpan>, clauses: &mut Clauses) -> Result<(),
     } else {
         cursor.expect(&["WITH"])?;
         let list = cursor.list(option)?;
-        for (index, (key, _)) in list.iter().enumerate() {
-            if list[..index].iter().any(|(earlier, _)| earlier == key) {
+        let mut keys = HashSet::with_capacity(list.len());
+        for (key, _) in &list {
+            if !keys.insert(key) {
                 return Err(twice(&cursor, &format!("option {}", shorten(key))));
             }
         }

@@ -1,5 +1,7 @@
 //! Transactions, `SET`, `RESET` and `CALL`.
 
+use std::collections::HashSet;
+
 use datafusion::sql::sqlparser::ast::Value;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -134,6 +136,19 @@ pub(super) fn parse_set(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseEr
     Ok(Statement::Set { name, value })
 }
 
+/// `USE [SCHEMA] name`: the schema of names without one.
+pub(super) fn parse_use(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError> {
+    let mut cursor = Cursor::new(tokens);
+    cursor.expect(&["USE"])?;
+    cursor.take("SCHEMA");
+    let value = cursor.name("the name of a schema")?;
+    cursor.end()?;
+    Ok(Statement::Set {
+        name: "schema".to_owned(),
+        value,
+    })
+}
+
 fn set_value(cursor: &mut Cursor) -> Result<String, ParseError> {
     if let Token::Word(word) = &cursor.peek().token
         && word.quote_style.is_some()
@@ -175,13 +190,17 @@ pub(super) fn parse_call(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseE
         cursor.expect_token(&Token::RParen)?;
     }
     cursor.end()?;
-    for (index, argument) in arguments.iter().enumerate() {
-        let later = &arguments[index + 1..];
-        if argument.name.is_some() && later.iter().any(|later| later.name == argument.name) {
-            return Err(cursor.expected_instead("each argument only once; remove the other one"));
-        }
-        if argument.name.is_some() && later.iter().any(|later| later.name.is_none()) {
-            return Err(cursor.expected_instead("the arguments without a name first"));
+    let mut names = HashSet::with_capacity(arguments.len());
+    for argument in &arguments {
+        match &argument.name {
+            Some(name) if !names.insert(name) => {
+                let expected = "each argument only once; remove the other one";
+                return Err(cursor.expected_instead(expected));
+            }
+            None if !names.is_empty() => {
+                return Err(cursor.expected_instead("the arguments without a name first"));
+            }
+            _ => {}
         }
     }
     Ok(Statement::Call {

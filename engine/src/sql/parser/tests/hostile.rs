@@ -238,6 +238,31 @@ fn a_mebibyte_of_anything_is_answered_quickly() {
     }
 }
 
+/// Many parts of one statement, each of which is compared with others.
+#[test]
+fn a_mebibyte_of_parts_is_answered_quickly() {
+    let parts = |head: &str, part: fn(usize) -> String| {
+        let mut sql = head.to_owned();
+        let mut number = 0;
+        while sql.len() < SQL_BYTES_MAX - 40 {
+            sql.push_str(&part(number));
+            number += 1;
+        }
+        sql
+    };
+    for sql in [
+        parts("select 1", |_| ", call a".to_owned()),
+        parts("create table t (a int) with (k = 1", |n| format!(", k{n} = 1")) + ")",
+        parts("call p(k => 1", |n| format!(", k{n} => 1")) + ")",
+    ] {
+        let start = Instant::now();
+        let shown = sql[..40].to_owned();
+        drop(on_small_stack(sql));
+        let elapsed = start.elapsed();
+        assert!(elapsed < Duration::from_secs(20), "{shown}: {elapsed:?}");
+    }
+}
+
 /// Texts in which the parser goes back and tries again at every level.
 #[test]
 fn going_back_does_not_multiply() {
