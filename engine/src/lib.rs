@@ -13,6 +13,7 @@ mod flush;
 mod idempotency;
 mod ids;
 mod ingest;
+mod log_pins;
 mod node;
 mod query_runtime;
 mod read_view;
@@ -38,7 +39,7 @@ pub use record::IpcBatch;
 pub use settings::EngineSettings;
 pub use sql::{
     AdminStatement, ParseError, ParsedStatement, QueryPlan, QueryRows, Statement, StatementContext,
-    SystemTable, SystemTables, parse,
+    SystemTable, SystemTables, parse, redact,
 };
 pub use tenant::Tenant;
 pub use tenants::TenantPlace;

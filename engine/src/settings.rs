@@ -33,6 +33,8 @@ pub struct EngineSettings {
     pub query_batch_rows: usize,
     /// Longest idle time of a transaction that wrote something.
     pub transaction_timeout_ms: u64,
+    /// Open transactions of one tenant; further ones are refused.
+    pub tenant_transactions_max: usize,
     /// How long an idempotency key is kept: a repetition within this time is recognised, unless
     /// the tenant has used more than `idempotency_keys_max` keys since.
     pub idempotency_ttl_ms: u64,
@@ -61,6 +63,7 @@ impl EngineSettings {
             query_partitions: 0,
             query_batch_rows: 8192,
             transaction_timeout_ms: 600_000,
+            tenant_transactions_max: 1_000,
             idempotency_ttl_ms: 24 * 3_600_000,
             idempotency_keys_max: 100_000,
             catalogs_open_max: 128,

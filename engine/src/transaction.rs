@@ -2,6 +2,10 @@
 //!
 //! A transaction reads the state of its first statement plus what it staged itself. Its rows live
 //! in its own buffers, never in shared memtables, so no flush can register them.
+//!
+//! A statement that changes something runs in a transaction of its own, inside the client's if
+//! there is one: whoever gives the statement up before [`Transaction::commit`] knows that nothing
+//! of it takes effect, wherever its tasks have got to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +16,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::commit::{CommitRequest, SettledKey, as_conflict, commit};
+use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::ids::new_id;
 use crate::ingest::StagedStream;
@@ -21,8 +26,6 @@ use crate::tenant::Tenant;
 
 /// How long a transaction that wrote nothing keeps its read view while idle.
 const IDLE_VIEW_MICROS: i64 = 60_000_000;
-/// Open transactions of one tenant.
-const TRANSACTIONS_MAX: usize = 10_000;
 
 /// An open transaction.
 #[derive(Debug)]
@@ -32,9 +35,19 @@ pub struct Transaction {
     session_id: Uuid,
     node: Arc<Node>,
     tenant: Arc<Tenant>,
+    scope: Scope,
     last_used_micros: AtomicI64,
     /// `None` once committed, rolled back or expired.
     staged: Mutex<Option<Staged>>,
+}
+
+/// What a transaction spans.
+#[derive(Debug)]
+enum Scope {
+    /// What a client does until it ends the transaction.
+    Client,
+    /// One statement, inside a client's transaction if there is one.
+    Statement(Option<Arc<Transaction>>),
 }
 
 #[derive(Debug, Default)]
@@ -84,24 +97,50 @@ impl Transaction {
         user_id: UserId,
         session_id: Uuid,
     ) -> Result<Arc<Self>> {
-        let transaction = Arc::new(Self {
-            id: new_id(),
-            user_id,
-            session_id,
-            node: Arc::clone(node),
-            tenant: Arc::clone(tenant),
-            last_used_micros: AtomicI64::new(node.now_micros()),
-            staged: Mutex::new(Some(Staged::default())),
-        });
+        let transaction = Self::new(node, tenant, user_id, session_id, Scope::Client);
+        let open_max = node.settings.tenant_transactions_max;
         let mut open = tenant.transactions().lock();
-        if open.len() >= TRANSACTIONS_MAX {
+        if open.len() >= open_max {
             return Err(EngineError::Overloaded {
-                message: format!("{TRANSACTIONS_MAX} transactions are open; end some"),
+                message: format!(
+                    "{open_max} transactions are open (session.tenant_transactions_max): end some"
+                ),
                 retry_after_ms: 1000,
             });
         }
         open.insert(transaction.id, Arc::clone(&transaction));
         Ok(transaction)
+    }
+
+    /// The transaction of one statement, inside `outer` if there is one. It is in no list of open
+    /// transactions and does not count as one; dropping it forgets what the statement staged.
+    pub fn of_statement(
+        engine: &Engine,
+        tenant: &Arc<Tenant>,
+        user_id: UserId,
+        outer: Option<Arc<Self>>,
+    ) -> Arc<Self> {
+        let scope = Scope::Statement(outer);
+        Self::new(engine.node(), tenant, user_id, Uuid::nil(), scope)
+    }
+
+    fn new(
+        node: &Arc<Node>,
+        tenant: &Arc<Tenant>,
+        user_id: UserId,
+        session_id: Uuid,
+        scope: Scope,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: new_id(),
+            user_id,
+            session_id,
+            node: Arc::clone(node),
+            tenant: Arc::clone(tenant),
+            scope,
+            last_used_micros: AtomicI64::new(node.now_micros()),
+            staged: Mutex::new(Some(Staged::default())),
+        })
     }
 
     /// The transaction's id; handles carry it signed.
@@ -124,6 +163,13 @@ impl Transaction {
     /// # Errors
     /// `Conflict` when the transaction is over.
     pub(crate) async fn read_view(&self) -> Result<ReadView> {
+        if let Scope::Statement(Some(outer)) = &self.scope {
+            return outer.own_view().await;
+        }
+        self.own_view().await
+    }
+
+    async fn own_view(&self) -> Result<ReadView> {
         self.touch();
         let mut guard = self.staged.lock().await;
         let staged = guard.as_mut().ok_or_else(Self::over)?;
@@ -162,7 +208,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Makes everything staged visible at once.
+    /// Makes everything staged visible at once; of a statement inside a client's transaction, to
+    /// that transaction.
     ///
     /// # Errors
     /// `Conflict` when a concurrent commit won or the transaction is over already.
@@ -174,9 +221,13 @@ impl Transaction {
             streams: staged.streams,
             keys: staged.keys,
         };
-        commit(&self.node, &self.tenant, request)
-            .await
-            .map_err(as_conflict)
+        match &self.scope {
+            Scope::Client => commit(&self.node, &self.tenant, request)
+                .await
+                .map_err(as_conflict),
+            Scope::Statement(None) => commit(&self.node, &self.tenant, request).await,
+            Scope::Statement(Some(outer)) => outer.stage(request).await,
+        }
     }
 
     /// Forgets everything staged; of no effect when the transaction is over.

@@ -126,9 +126,10 @@ pub(crate) struct QuerySettings {
     pub(crate) target_partitions: usize,
     /// Rows per batch inside a query. Default 8 192.
     pub(crate) batch_rows: usize,
-    /// How long one statement may run, in ms; 0 means without limit. Default 0.
+    /// How long one statement may run, in ms, until its last row was sent or its commit begins;
+    /// uploads and CALL are not bounded by it. 0 means without limit. Default 0.
     pub(crate) timeout_ms: u64,
-    /// Largest SQL text, in bytes. Default 1 MiB.
+    /// Largest SQL text, in bytes, whichever way it comes. Default 1 MiB.
     pub(crate) sql_bytes_max: usize,
 }
 
@@ -136,11 +137,12 @@ pub(crate) struct QuerySettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SessionSettings {
-    /// A session's options are forgotten after this long without a call, in ms. Default 1 hour.
+    /// A session's options and a prepared statement are forgotten after this long without use, in
+    /// ms. Default 1 hour.
     pub(crate) idle_timeout_ms: u64,
     /// A transaction with writes expires after this long without a call, in ms. Default 5 minutes.
     pub(crate) transaction_timeout_ms: u64,
-    /// A ticket or prepared statement is valid for this long, in ms. Default 10 minutes.
+    /// A ticket is valid for this long, in ms. Default 10 minutes.
     pub(crate) statement_ttl_ms: u64,
     /// A stream nobody reads from or writes to is cancelled after this, in ms. Default 2 minutes.
     pub(crate) stream_idle_timeout_ms: u64,
@@ -148,6 +150,12 @@ pub(crate) struct SessionSettings {
     pub(crate) tenant_sessions_max: usize,
     /// Most open transactions, per tenant. Default 1 000.
     pub(crate) tenant_transactions_max: usize,
+    /// Most tickets, and most prepared statements, per tenant; tickets that were redeemed make
+    /// room for new ones. Default 100 000.
+    pub(crate) tenant_statements_max: usize,
+    /// Memory of the tickets, and of the prepared statements, per tenant, in bytes: texts,
+    /// parameters, results of CALL. Default 64 MiB.
+    pub(crate) tenant_statement_bytes_max: usize,
 }
 
 /// Section `log`.
@@ -247,6 +255,8 @@ impl Default for SessionSettings {
             stream_idle_timeout_ms: 120_000,
             tenant_sessions_max: 10_000,
             tenant_transactions_max: 1000,
+            tenant_statements_max: 100_000,
+            tenant_statement_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

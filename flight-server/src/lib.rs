@@ -3,6 +3,7 @@
 //! Turns calls into (tenant, statement or stream of record batches), asks [`quiver_engine`] to do
 //! the work, and turns what comes back into the wire's terms. Holds no storage logic.
 
+mod admission;
 mod auth;
 mod banner;
 pub mod cli;
@@ -17,5 +18,6 @@ mod service;
 mod sessions;
 mod shared;
 mod status;
+mod stop;
 mod system_tables;
 mod telemetry;

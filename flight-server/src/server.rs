@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
+use crate::admission::AdmissionLayer;
 use crate::auth::{AuthSettings, Authenticator, Keys, KeysError, random};
 use crate::banner;
 use crate::config::Settings;
@@ -22,7 +23,9 @@ use crate::http::{HttpState, Readiness, serve_http};
 use crate::metrics::Metrics;
 use crate::queries::Queries;
 use crate::request_end::RequestEndLayer;
-use crate::service::{PreparedStatements, QuiverFlightService, SqlTransactions, StatementRecords};
+use crate::service::{
+    HandleLimits, PreparedStatements, QuiverFlightService, SqlTransactions, StatementRecords,
+};
 use crate::sessions::{SessionLimits, Sessions};
 use crate::shared::{Shared, place};
 
@@ -32,9 +35,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 const FRAME_BYTES: u32 = 1 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How often idle state is looked for.
-const SWEEP: Duration = Duration::from_secs(30);
-/// Prepared statements that were not used for this long are closed.
-const PREPARED_IDLE_MICROS: i64 = 24 * 3_600_000_000;
+const SWEEP: Duration = Duration::from_secs(5);
 const ADMIN: &str = "admin";
 const DEFAULT_TENANT: &str = "default";
 
@@ -104,7 +105,7 @@ pub(crate) async fn serve(
     let http_task = task::spawn(serve_http(http, http_state, http_stop.clone()));
 
     let (shared, password_file) = start(&settings, Arc::clone(&metrics)).await?;
-    register_gauges(&metrics, &shared.engine);
+    register_gauges(&metrics, &shared);
     ready.send_replace(Readiness::Ready);
     banner::print(&settings, bound, password_file.as_deref());
 
@@ -158,14 +159,22 @@ async fn start(
         idle_max: Duration::from_millis(settings.session.idle_timeout_ms),
         per_tenant_max: settings.session.tenant_sessions_max,
     };
+    let handle_limits = HandleLimits {
+        count_max: settings.session.tenant_statements_max,
+        bytes_max: settings.session.tenant_statement_bytes_max,
+    };
+    let statements = StatementRecords::new("tickets", handle_limits, Arc::clone(&clock));
+    let what = "prepared statements";
+    let prepared = PreparedStatements::new(what, handle_limits, Arc::clone(&clock));
     let shared = Shared {
         settings: settings.clone(),
         control,
         engine,
         auth,
         sessions: Sessions::new(limits, Arc::clone(&clock)),
-        statements: StatementRecords::default(),
-        prepared: PreparedStatements::default(),
+        statements,
+        prepared,
+        running: Arc::default(),
         sql_transactions: SqlTransactions::default(),
         queries: Queries::new(Arc::clone(&clock)),
         metrics,
@@ -232,6 +241,7 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         query_partitions: settings.query.target_partitions,
         query_batch_rows: settings.query.batch_rows,
         transaction_timeout_ms: settings.session.transaction_timeout_ms,
+        tenant_transactions_max: settings.session.tenant_transactions_max,
         ..EngineSettings::new(&settings.server.data_dir)
     }
 }
@@ -260,6 +270,8 @@ async fn serve_flight(
     ready: watch::Sender<Readiness>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let admission = AdmissionLayer::new(settings.server.calls_max, Arc::clone(&shared.metrics));
+    let idle_max = Duration::from_millis(settings.session.stream_idle_timeout_ms);
     let service = FlightServiceServer::new(QuiverFlightService::new(shared))
         .max_decoding_message_size(settings.server.message_bytes_max)
         .max_encoding_message_size(usize::MAX);
@@ -281,7 +293,8 @@ async fn serve_flight(
     let grace = Duration::from_millis(settings.server.shutdown_grace_ms);
     let draining = shutdown.clone();
     let serving = server
-        .layer(RequestEndLayer)
+        .layer(admission)
+        .layer(RequestEndLayer::new(idle_max))
         .add_service(service)
         .serve_with_incoming_shutdown(incoming, async move {
             draining.cancelled().await;
@@ -324,14 +337,14 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken, shutdown: Cancellat
         }
         if since_sweep >= SWEEP {
             since_sweep = Duration::ZERO;
-            shared
-                .prepared
-                .expire(shared.clock.now_micros() - PREPARED_IDLE_MICROS);
+            shared.statements.sweep();
+            shared.prepared.sweep();
         }
     }
 }
 
-fn register_gauges(metrics: &Metrics, engine: &Engine) {
+fn register_gauges(metrics: &Metrics, shared: &Arc<Shared>) {
+    let engine = &shared.engine;
     let wal = engine.clone();
     metrics.gauge("wal_bytes", "Bytes of the write-ahead log", move || {
         wal.usage_bytes().0 as i64
@@ -348,4 +361,23 @@ fn register_gauges(metrics: &Metrics, engine: &Engine) {
         "Committed rows that are not in segments",
         move || buffered.usage_bytes().2 as i64,
     );
+    let kept: [(_, _, fn(&Shared) -> usize); 4] = [
+        ("tickets", "Tickets kept", |s| s.statements.usage().0),
+        ("ticket_bytes", "What tickets stand for", |s| {
+            s.statements.usage().1
+        }),
+        ("prepared_statements", "Prepared statements kept", |s| {
+            s.prepared.usage().0
+        }),
+        ("prepared_statement_bytes", "Their texts and values", |s| {
+            s.prepared.usage().1
+        }),
+    ];
+    for (name, help, read) in kept {
+        // Weak: the metrics are a part of what is shared.
+        let shared = Arc::downgrade(shared);
+        metrics.gauge(name, help, move || {
+            shared.upgrade().map_or(0, |shared| read(&shared) as i64)
+        });
+    }
 }

@@ -9,7 +9,7 @@ use crate::auth::Authenticator;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
-use crate::service::{PreparedStatements, SqlTransactions, StatementRecords};
+use crate::service::{PreparedStatements, RunningStatements, SqlTransactions, StatementRecords};
 use crate::sessions::Sessions;
 
 /// The parts of a running server.
@@ -23,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) statements: StatementRecords,
     pub(crate) prepared: PreparedStatements,
+    pub(crate) running: Arc<RunningStatements>,
     pub(crate) sql_transactions: SqlTransactions,
     pub(crate) queries: Arc<Queries>,
     pub(crate) metrics: Arc<Metrics>,

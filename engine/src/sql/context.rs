@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use futures::{Stream, TryStreamExt};
 use quiver_catalog::{CatalogVersion, UserId};
 
 use super::parser::Statement;
@@ -119,10 +120,9 @@ impl StatementContext {
         schema_name: String,
         table_name: String,
         mode: IngestMode,
-        sources: Vec<super::query::QueryRows>,
         incoming: arrow::datatypes::SchemaRef,
+        rows: impl Stream<Item = Result<RecordBatch>> + Send,
     ) -> Result<IngestOutcome> {
-        use futures::TryStreamExt;
         let request = IngestRequest {
             schema_name,
             table_name,
@@ -133,10 +133,9 @@ impl StatementContext {
             transaction: self.transaction.clone(),
         };
         let mut ingest = self.engine.begin_ingest(&self.tenant, request).await?;
-        for mut source in sources {
-            while let Some(batch) = source.stream.try_next().await? {
-                ingest.push(batch, None).await?;
-            }
+        let mut rows = std::pin::pin!(rows);
+        while let Some(batch) = rows.try_next().await? {
+            ingest.push(batch, None).await?;
         }
         ingest.commit().await
     }

@@ -46,8 +46,8 @@ impl StatementContext {
                 name.schema,
                 name.table,
                 IngestMode::APPEND,
-                vec![rows],
                 incoming,
+                rows.stream,
             )
             .await?;
         Ok(outcome.row_count)

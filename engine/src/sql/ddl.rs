@@ -202,7 +202,7 @@ impl StatementContext {
             exists,
         };
         let outcome = self
-            .ingest_rows(name.schema, name.table, mode, vec![rows], incoming)
+            .ingest_rows(name.schema, name.table, mode, incoming, rows.stream)
             .await?;
         Ok(outcome.row_count)
     }

@@ -8,8 +8,11 @@ use datafusion::logical_expr::{DmlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{Insert, Statement as AstStatement, TableObject};
 
+use futures::{StreamExt, TryStreamExt};
+
 use super::context::StatementContext;
 use super::names::check_writable;
+use super::planning::plan_statement;
 use super::query::{promised_schema, row_parameters, run};
 use crate::error::{EngineError, Result};
 use crate::ingest::IngestMode;
@@ -30,29 +33,34 @@ impl StatementContext {
         check_writable(&name.schema)?;
         let session = self.new_session().await?;
         let source = self.insert_plan(&session, insert).await?;
-        let mut sources = vec![];
-        match parameters {
-            None => sources.push(run(&session, source.clone()).await?),
-            Some(batch) => {
-                for row in 0..batch.num_rows() {
-                    let bound = source
-                        .clone()
-                        .with_param_values(row_parameters(batch, row)?)?;
-                    sources.push(run(&session, bound).await?);
-                }
+        let incoming = match parameters {
+            Some(rows) if rows.num_rows() > 0 => {
+                let first = row_parameters(rows, 0)?;
+                promised_schema(&source.clone().with_param_values(first)?)
             }
-        }
-        let incoming = match sources.first() {
-            Some(first) => Arc::clone(&first.schema),
-            None => promised_schema(&source),
+            _ => promised_schema(&source),
         };
+        let rows = parameters.map_or(1, RecordBatch::num_rows);
+        let (session, parameters) = (Arc::new(session), parameters.cloned());
+        // One after the other: a query for each of a million rows would not fit.
+        let sources = futures::stream::iter(0..rows).then(move |row| {
+            let (session, source) = (Arc::clone(&session), source.clone());
+            let values = parameters.as_ref().map(|rows| row_parameters(rows, row));
+            async move {
+                let bound = match values {
+                    Some(values) => source.with_param_values(values?)?,
+                    None => source,
+                };
+                Ok::<_, EngineError>(run(&session, bound).await?.stream)
+            }
+        });
         let outcome = self
             .ingest_rows(
                 name.schema,
                 name.table,
                 IngestMode::APPEND,
-                sources,
                 incoming,
+                sources.try_flatten().boxed(),
             )
             .await?;
         Ok(outcome.row_count)
@@ -65,10 +73,8 @@ impl StatementContext {
         insert: &Insert,
     ) -> Result<LogicalPlan> {
         let statement = AstStatement::Insert(insert.clone());
-        let plan = session
-            .statement_to_plan(DfStatement::Statement(Box::new(statement)))
-            .await?;
-        match plan {
+        let statement = DfStatement::Statement(Box::new(statement));
+        match plan_statement(session, statement).await? {
             LogicalPlan::Dml(DmlStatement { input, .. }) => Ok(Arc::unwrap_or_clone(input)),
             _ => Err(EngineError::internal(
                 "INSERT was not planned as a change of rows",

@@ -7,6 +7,7 @@ use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::TableType;
 
+use super::information_schema::InformationSchema;
 use super::system_tables::SystemSchema;
 use crate::read_view::ReadView;
 use crate::scan::QuiverTable;
@@ -25,6 +26,7 @@ pub(crate) struct TenantCatalogProvider {
     tenant: Arc<Tenant>,
     view: ReadView,
     system: Arc<SystemSchema>,
+    information: Arc<InformationSchema>,
 }
 
 #[derive(Debug)]
@@ -40,14 +42,15 @@ impl TenantCatalogList {
         tenant: Arc<Tenant>,
         view: ReadView,
         system: SystemSchema,
+        information: InformationSchema,
     ) -> Self {
-        let system = Arc::new(system);
         Self {
             name,
             catalog: Arc::new(TenantCatalogProvider {
                 tenant,
                 view,
-                system,
+                system: Arc::new(system),
+                information: Arc::new(information),
             }),
         }
     }
@@ -81,12 +84,16 @@ impl CatalogProvider for TenantCatalogProvider {
             .map(|schema| schema.name.clone())
             .collect();
         names.push(SystemSchema::NAME.to_owned());
+        names.push(InformationSchema::NAME.to_owned());
         names
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         if name == SystemSchema::NAME {
             return Some(Arc::clone(&self.system) as _);
+        }
+        if name == InformationSchema::NAME {
+            return Some(Arc::clone(&self.information) as _);
         }
         self.view.catalog().schema(name)?;
         Some(Arc::new(TenantSchemaProvider {

@@ -16,6 +16,8 @@ use datafusion::sql::parser::Statement as DfStatement;
 use futures::StreamExt;
 
 use super::context::StatementContext;
+use super::planning::plan_statement;
+use super::repeated_names::restore_name;
 use crate::canonical::{logical_rebatch, logical_schema};
 use crate::error::{EngineError, Result};
 use crate::query_runtime::{Pumped, pump};
@@ -134,7 +136,13 @@ pub(crate) async fn run(session: &SessionState, plan: LogicalPlan) -> Result<Que
     let physical = session.create_physical_plan(&plan).await?;
     let rows = execute_stream(physical, session.task_ctx())?;
     let promised = Arc::clone(&schema);
-    let stream = pump(rows.map(move |batch| logical_rebatch(batch?, &promised)));
+    // The plan holds rows of memtables. They count as used as long as a read view does, and the
+    // session's catalogs hold that.
+    let catalogs = Arc::clone(session.catalog_list());
+    let stream = pump(rows.map(move |batch| {
+        let _held = &catalogs;
+        logical_rebatch(batch?, &promised)
+    }));
     Ok(QueryRows { schema, stream })
 }
 
@@ -143,7 +151,7 @@ pub(crate) async fn read_only_plan(
     session: &SessionState,
     statement: DfStatement,
 ) -> Result<LogicalPlan> {
-    let plan = session.statement_to_plan(statement).await?;
+    let plan = plan_statement(session, statement).await?;
     let read_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -156,7 +164,7 @@ pub(crate) async fn read_only_plan(
 /// NULL differ, and a client that was promised one must not get the other.
 pub(crate) fn promised_schema(plan: &LogicalPlan) -> SchemaRef {
     let schema = logical_schema(plan.schema().as_arrow());
-    let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
+    let nullable = |field| restore_name(field).as_ref().clone().with_nullable(true);
     Arc::new(Schema::new(
         schema.fields().iter().map(nullable).collect::<Vec<_>>(),
     ))

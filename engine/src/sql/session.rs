@@ -13,8 +13,11 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::TableFactor;
 
 use super::context::StatementContext;
+use super::functions::{self, ListedFunction};
+use super::information_schema::InformationSchema;
 use super::provider::TenantCatalogList;
 use super::system_tables::SystemSchema;
+use super::types::SqlTypes;
 use crate::error::{EngineError, Result};
 use crate::read_view::ReadView;
 use crate::settings::EngineSettings;
@@ -28,7 +31,6 @@ pub(crate) struct QueryTemplate {
 impl QueryTemplate {
     pub(crate) fn new(settings: &EngineSettings) -> Self {
         let mut config = SessionConfig::new()
-            .with_information_schema(true)
             .with_create_default_catalog_and_schema(false)
             .with_batch_size(settings.query_batch_rows);
         if settings.query_partitions > 0 {
@@ -41,12 +43,21 @@ impl QueryTemplate {
         options.execution.parquet.schema_force_view_types = false;
         options.execution.parquet.bloom_filter_on_read = true;
         options.execution.collect_statistics = false;
-        let state = SessionStateBuilder::new()
+        // PostgreSQL's clients mean UTC where they name no zone, and so do we.
+        options.execution.time_zone = Some("UTC".to_owned());
+        let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features()
             .with_relation_planners(vec![Arc::new(OwnTables)])
+            .with_type_planner(Arc::new(SqlTypes))
             .build();
+        functions::register(&mut state).expect("a session takes functions");
         Self { state }
+    }
+
+    /// What can be called in SQL.
+    pub(crate) fn functions(&self) -> Vec<ListedFunction> {
+        functions::list(&self.state)
     }
 }
 
@@ -64,12 +75,16 @@ impl StatementContext {
             Arc::clone(&self.tenant),
             view.clone(),
             system,
+            InformationSchema::new(self.clone(), view.clone()),
         );
-        SessionStateBuilder::new_from_existing(template.clone())
+        let mut state = SessionStateBuilder::new_from_existing(template.clone())
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.tenant.reading().runtime))
             .with_catalog_list(Arc::new(catalogs))
-            .build()
+            .build();
+        // now() and its kin are the time of this.
+        state.mark_start_execution();
+        state
     }
 
     /// A session over what the statement sees now.

@@ -1,7 +1,7 @@
 //! Schema `system`: tables that show state, each tenant its own.
 //!
-//! The engine keeps `snapshots`, `segments`, `tables` and `wal`; the server adds its own through
-//! [`SystemTables`]. Rows are made when a statement reads the table.
+//! The engine keeps `functions`, `snapshots`, `segments`, `tables` and `wal`; the server adds its own
+//! through [`SystemTables`]. Rows are made when a statement reads the table.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::TableType;
 
 use super::context::StatementContext;
+use super::functions::ListedFunction;
 use crate::error::Result;
 use crate::read_view::ReadView;
 
@@ -68,6 +69,7 @@ impl SystemSchema {
             "segments" => self.segments(),
             "tables" => self.tables(),
             "wal" => self.wal(),
+            "functions" => self.functions(),
             _ => self.context.system_tables.rows(name).await,
         }
     }
@@ -178,6 +180,23 @@ impl SystemSchema {
         )
     }
 
+    /// What can be called in SQL.
+    fn functions(&self) -> Result<RecordBatch> {
+        let all = self.context.engine.template().functions();
+        let texts = |value: fn(&ListedFunction) -> Option<&str>| -> ArrayRef {
+            Arc::new(all.iter().map(value).collect::<StringArray>())
+        };
+        batch(
+            "functions",
+            vec![
+                texts(|function| Some(&function.name)),
+                texts(|function| Some(function.kind)),
+                texts(|function| function.syntax.as_deref()),
+                texts(|function| function.description.as_deref()),
+            ],
+        )
+    }
+
     /// The tenant's rows that are in the log and not in segments.
     fn wal(&self) -> Result<RecordBatch> {
         let tenant = &self.context.tenant;
@@ -257,6 +276,15 @@ fn own_tables() -> Vec<SystemTable> {
     use DataType::{Boolean, Int64, Timestamp, UInt64, Utf8};
     let time = || Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     vec![
+        table(
+            "functions",
+            vec![
+                ("function_name", Utf8),
+                ("function_type", Utf8),
+                ("syntax", Utf8),
+                ("description", Utf8),
+            ],
+        ),
         table(
             "snapshots",
             vec![

@@ -152,6 +152,18 @@ fn validate_sizes(settings: &Settings) -> Result<(), ConfigError> {
         transactions,
         1,
         10_000_000,
+    )?;
+    between(
+        "session.tenant_statements_max",
+        session.tenant_statements_max as u64,
+        1,
+        10_000_000,
+    )?;
+    between(
+        "session.tenant_statement_bytes_max",
+        session.tenant_statement_bytes_max as u64,
+        64 * 1024,
+        u64::MAX,
     )
 }
 

@@ -1,11 +1,12 @@
 //! DoAction.
 
 use arrow_flight::sql::{
-    ActionBeginTransactionRequest, ActionBeginTransactionResult,
-    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
-    ActionEndTransactionRequest, Any, EndTransaction, ProstMessageExt,
+    ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionCancelQueryRequest,
+    ActionCancelQueryResult, ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest, ActionEndTransactionRequest, Any, EndTransaction,
+    ProstMessageExt,
 };
-use arrow_flight::{Action, ActionType, CancelFlightInfoResult, CancelStatus};
+use arrow_flight::{Action, ActionType, CancelFlightInfoResult};
 use bytes::Bytes;
 use prost::Message;
 use quiver_catalog::ErrorKind;
@@ -27,7 +28,7 @@ const TYPES: [(&str, &str); 9] = [
     ("EndTransaction", "Commits a transaction or rolls it back"),
     (
         "CancelFlightInfo",
-        "Queries are cancelled by dropping their stream; answers NOT_CANCELLABLE",
+        "Cancels a query by its tickets and the streams that read it",
     ),
     (
         "SetSessionOptions",
@@ -86,9 +87,17 @@ impl Call {
                     .await?;
                 Ok(None)
             }
-            "CancelQuery" | "CancelFlightInfo" => {
-                let result = CancelFlightInfoResult::new(CancelStatus::NotCancellable);
+            "CancelFlightInfo" => {
+                let result = CancelFlightInfoResult::new(self.cancel_flight_info(body)?);
                 Ok(Some(result.encode_to_vec().into()))
+            }
+            "CancelQuery" => {
+                let request: ActionCancelQueryRequest = unpack(body)?;
+                let result = ActionCancelQueryResult {
+                    // Both enumerations have the same numbers.
+                    result: self.cancel_query(&request.info)?.into(),
+                };
+                Ok(Some(result.as_any().encode_to_vec().into()))
             }
             "SetSessionOptions" | "GetSessionOptions" | "CloseSession" => {
                 self.session_action(&action).await.map(Some)

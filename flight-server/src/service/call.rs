@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use quiver_catalog::ErrorKind;
 use quiver_engine::{StatementContext, Tenant, Transaction};
 use quiver_proto::headers;
@@ -10,9 +10,11 @@ use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 use uuid::Uuid;
 
+use crate::admission::CallSlot;
 use crate::auth::{TenantContext, random};
 use crate::shared::{Shared, place};
 use crate::status::{Failure, IntoStatus, insert_query_id};
+use crate::stop::Deadline;
 use crate::system_tables::ServerTables;
 
 /// An authenticated call.
@@ -23,6 +25,9 @@ pub(crate) struct Call {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) query_id: Uuid,
     headers: HeaderMap,
+    /// When the client gives up.
+    deadline: Option<Deadline>,
+    slot: Option<CallSlot>,
     span: tracing::Span,
 }
 
@@ -31,6 +36,7 @@ impl Call {
     pub(crate) async fn begin(
         shared: &Arc<Shared>,
         metadata: &MetadataMap,
+        extensions: &Extensions,
     ) -> Result<Self, Status> {
         let query_id = random::uuid();
         let headers: HeaderMap = metadata.as_ref().clone();
@@ -56,8 +62,20 @@ impl Call {
             tenant,
             query_id,
             headers,
+            deadline: extensions.get().copied(),
+            slot: extensions.get().cloned(),
             span,
         })
+    }
+
+    /// When its client gives up, if it said so.
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        self.deadline
+    }
+
+    /// Its place among the calls that are served.
+    pub(crate) fn slot(&self) -> Option<&CallSlot> {
+        self.slot.as_ref()
     }
 
     /// The span that the call's log lines belong to.

@@ -2,9 +2,11 @@
 //!
 //! Batches are first brought to messages of 1 to 4 MiB: small ones are joined, large ones cut by
 //! what their own rows take (arrays that share a buffer would otherwise be counted again and
-//! again). Encoding runs in a task of its own, a few messages ahead of the network.
+//! again). Encoding runs in a task of its own, a few messages ahead of the network; when it is
+//! stopped, or the client stops reading, the query is dropped, whatever the network does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::concat_batches;
@@ -13,13 +15,14 @@ use arrow_flight::FlightData;
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use futures::{Stream, StreamExt};
 use quiver_engine::{EngineError, QueryRows, task};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::call::Call;
+use super::cancel::RunningStream;
+use super::delivery::{Outbox, delivery};
 use crate::queries::RunningQuery;
-use crate::status::IntoStatus;
+use crate::status::{Classify, Failure, IntoStatus};
+use crate::stop::Stop;
 
 /// Below this, batches are joined.
 const MESSAGE_BYTES_MIN: usize = 1 << 20;
@@ -27,68 +30,91 @@ const MESSAGE_BYTES_MIN: usize = 1 << 20;
 const MESSAGE_BYTES_TARGET: usize = 2 << 20;
 /// Joined batches have at most this many rows.
 const MESSAGE_ROWS_MAX: usize = 1 << 16;
-/// Messages that wait for the network.
-const QUEUED_MESSAGES: usize = 4;
+
+/// What belongs to a stream of rows beside them.
+#[derive(Debug)]
+pub(crate) struct Streaming {
+    pub(crate) running: RunningQuery,
+    /// What ends it early.
+    pub(crate) stop: Stop,
+    /// Its place among those that can be cancelled by their ticket.
+    pub(crate) stream: Option<RunningStream>,
+}
 
 /// Streams the rows of a query as Flight messages, the schema first. Dropping the stream cancels
 /// the query.
-pub(crate) fn encode_rows(
+pub(crate) fn stream_rows(
     call: &Call,
     rows: QueryRows,
-    running: RunningQuery,
+    streaming: Streaming,
 ) -> impl Stream<Item = Result<FlightData, Status>> + Send + 'static {
-    let (sender, receiver) = mpsc::channel(QUEUED_MESSAGES);
+    let idle_max = Duration::from_millis(call.shared.settings.session.stream_idle_timeout_ms);
+    let (outbox, reader) = delivery(idle_max);
     let metrics = Arc::clone(&call.shared.metrics);
+    let slot = call.slot().cloned();
     metrics.active_streams.inc();
     drop(task::spawn(async move {
+        let Streaming {
+            running,
+            stop,
+            stream,
+        } = streaming;
         let query_id = running.id();
-        let encoding = encode_all(rows, running, &sender, &metrics);
         let result = tokio::select! {
-            result = encoding => result,
+            biased;
+            result = encode_all(rows, running, &outbox, &metrics) => result,
             // The client went away: the query is dropped, and with it cancelled.
-            () = sender.closed() => Ok(()),
+            () = outbox.closed() => Ok(()),
+            failure = stop.stopped() => Err(failure),
         };
+        drop(stream);
         metrics.active_streams.dec();
-        if let Err(error) = result {
-            // Nobody listens any more if this fails.
-            let _gone = sender.send(Err(error.into_status(Some(query_id)))).await;
+        if let Err(failure) = result {
+            outbox.abort(failure.into_status(Some(query_id)));
+            // The answer may stay with a client that does not read; the call is over.
+            if let Some(slot) = slot {
+                slot.free();
+            }
         }
     }));
-    ReceiverStream::new(receiver)
+    reader
 }
 
 async fn encode_all(
     mut rows: QueryRows,
     mut running: RunningQuery,
-    sender: &mpsc::Sender<Result<FlightData, Status>>,
+    outbox: &Outbox<FlightData>,
     metrics: &crate::metrics::Metrics,
-) -> Result<(), EngineError> {
+) -> Result<(), Failure> {
     let mut encoder = Encoder::default();
     let mut joined = Joined::new(Arc::clone(&rows.schema));
-    if sender.send(Ok(encoder.schema(&rows.schema))).await.is_err() {
-        return Ok(());
-    }
+    outbox.send(encoder.schema(&rows.schema)).await?;
     loop {
-        let next = rows.stream.next().await.transpose()?;
+        let next = rows.stream.next().await.transpose().map_err(failure)?;
         let at_end = next.is_none();
         let ready = match next {
-            Some(batch) => joined.push(batch)?,
-            None => joined.take()?,
+            Some(batch) => joined.push(batch),
+            None => joined.take(),
         };
-        for batch in ready.into_iter().flat_map(|batch| cut(&batch)) {
+        for batch in ready.map_err(failure)?.iter().flat_map(cut) {
+            let message = encoder.batch(&batch).map_err(failure)?;
+            let bytes = message.data_body.len() as u64;
+            outbox.send(message).await?;
             running.add_rows(batch.num_rows() as u64);
             metrics.query_rows.inc_by(batch.num_rows() as u64);
-            let message = encoder.batch(&batch)?;
-            metrics.query_bytes.inc_by(message.data_body.len() as u64);
-            if sender.send(Ok(message)).await.is_err() {
-                return Ok(());
-            }
+            metrics.query_bytes.inc_by(bytes);
         }
         if at_end {
+            drop(rows);
+            outbox.drained().await?;
             running.finish();
             return Ok(());
         }
     }
+}
+
+fn failure(error: EngineError) -> Failure {
+    error.failure()
 }
 
 /// Small batches that wait to be sent together.

@@ -6,12 +6,15 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use quiver_catalog::ErrorKind;
-use quiver_engine::{ParsedStatement, Statement, StatementContext, Transaction, parse};
+use quiver_engine::{
+    EngineError, ParsedStatement, Statement, StatementContext, Transaction, parse, redact, task,
+};
 
 use super::call::Call;
-use super::statement::{RowSource, StatementRecord};
+use super::statement::{RowSource, SqlText, StatementRecord};
 use crate::queries::RunningQuery;
 use crate::status::{Classify, Failure};
+use crate::stop::{Deadline, Stop};
 
 /// What executing a statement led to.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ pub(crate) enum Executed {
 /// A statement and where it runs.
 #[derive(Debug)]
 pub(crate) struct Execution<'a> {
+    pub(crate) sql: &'a str,
     pub(crate) parsed: &'a ParsedStatement,
     pub(crate) context: StatementContext,
     pub(crate) parameters: Option<RecordBatch>,
@@ -45,9 +49,20 @@ pub(crate) struct Execution<'a> {
 }
 
 impl Call {
-    /// Parses SQL text.
+    /// Parses SQL text. All SQL comes by here, whichever call it came with.
     pub(crate) fn parse(&self, sql: &str) -> Result<ParsedStatement, Failure> {
-        parse(sql).map_err(|error| quiver_engine::EngineError::from(error).failure())
+        let bytes_max = self.shared.settings.query.sql_bytes_max;
+        if sql.len() > bytes_max {
+            return Err(Failure::invalid(format!(
+                "the SQL text has {} bytes, and {bytes_max} are allowed (query.sql_bytes_max): \
+                 upload rows instead of writing them as text",
+                sql.len()
+            )));
+        }
+        parse(sql).map_err(|error| {
+            drop(self.running(&redact(sql)));
+            EngineError::from(error).failure()
+        })
     }
 
     /// The surroundings of a statement that names `transaction_handle`.
@@ -66,6 +81,13 @@ impl Call {
             .start(self.query_id, caller.tenant.id, &caller.user.name, text)
     }
 
+    /// What ends a statement that begins now before its own end: the call's deadline, or
+    /// `query.timeout_ms`.
+    pub(crate) fn statement_stop(&self) -> Stop {
+        let setting = Deadline::of_setting(self.shared.settings.query.timeout_ms);
+        Stop::at(Deadline::sooner(self.deadline(), setting))
+    }
+
     /// Schema of the rows a statement returns; empty when it returns none.
     pub(crate) async fn result_schema(
         &self,
@@ -74,9 +96,12 @@ impl Call {
     ) -> Result<SchemaRef, Failure> {
         match &parsed.statement {
             Statement::Query(query) => {
-                let plan = context.plan(query, parsed.placeholders, None).await;
-                plan.map(|plan| plan.schema)
-                    .map_err(|error| error.failure())
+                let planning = async {
+                    let plan = context.plan(query, parsed.placeholders, None).await;
+                    plan.map_err(|error| error.failure())
+                };
+                let plan = self.statement_stop().bound(planning).await?;
+                Ok(plan.schema)
             }
             _ => Ok(Arc::new(Schema::empty())),
         }
@@ -85,6 +110,7 @@ impl Call {
     /// Executes a statement: queries are planned and kept, everything else takes effect now.
     pub(crate) async fn execute(&self, execution: Execution<'_>) -> Result<Executed, Failure> {
         let Execution {
+            sql,
             parsed,
             context,
             parameters,
@@ -94,10 +120,12 @@ impl Call {
         match &parsed.statement {
             Statement::Query(query) => {
                 require_parameters(parsed, parameters.as_ref())?;
-                let plan = context
-                    .plan(query, parsed.placeholders, parameters.as_ref())
-                    .await;
-                let plan = plan.map_err(|error| error.failure())?;
+                let planning = async {
+                    let count = parsed.placeholders;
+                    let plan = context.plan(query, count, parameters.as_ref()).await;
+                    plan.map_err(|error| error.failure())
+                };
+                let plan = self.statement_stop().bound(planning).await?;
                 if promised.is_some_and(|promised| promised != plan.open_schema) {
                     return Err(Failure::new(
                         ErrorKind::Precondition,
@@ -105,18 +133,14 @@ impl Call {
                     ));
                 }
                 let source = RowSource::Query {
-                    query: Arc::new(query.as_ref().clone()),
+                    sql: SqlText::new(sql),
                     parameters,
                 };
                 self.keep_rows(parsed, &context, source, plan.schema)
             }
-            Statement::Call {
-                procedure,
-                arguments,
-            } => {
+            Statement::Call { .. } => {
                 let running = self.running(&parsed.redacted);
-                let rows = context.call(procedure, arguments).await;
-                let rows = rows.map_err(|error| error.failure())?;
+                let rows = call_procedure(&context, &parsed.statement).await?;
                 running.finish();
                 let schema = rows.schema();
                 self.keep_rows(parsed, &context, RowSource::Rows(rows), schema)
@@ -149,8 +173,7 @@ impl Call {
             Statement::Admin(admin) => self.administer(admin).await.map(|()| 0)?,
             statement => {
                 require_parameters(parsed, parameters)?;
-                let rows = context.update(statement, parameters).await;
-                rows.map_err(|error| error.failure())?
+                self.update(statement, context, parameters).await?
             }
         };
         running.add_rows(row_count);
@@ -161,6 +184,33 @@ impl Call {
             self.shared.metrics.ingest_rows.inc_by(row_count);
         }
         running.finish();
+        Ok(row_count)
+    }
+
+    /// Changes rows or tables, unless it takes too long: until it commits, what the statement does
+    /// is known to nobody but itself, and the commit is not stopped any more.
+    async fn update(
+        &self,
+        statement: &Statement,
+        context: &StatementContext,
+        parameters: Option<&RecordBatch>,
+    ) -> Result<u64, Failure> {
+        let own = Transaction::of_statement(
+            &context.engine,
+            &context.tenant,
+            context.user_id,
+            context.transaction.clone(),
+        );
+        let inside = StatementContext {
+            transaction: Some(Arc::clone(&own)),
+            ..context.clone()
+        };
+        let staging = async {
+            let rows = inside.update(statement, parameters).await;
+            rows.map_err(|error| error.failure())
+        };
+        let row_count = self.statement_stop().bound(staging).await?;
+        own.commit().await.map_err(|error| error.failure())?;
         Ok(row_count)
     }
 
@@ -178,7 +228,7 @@ impl Call {
         let ticket = self.keep_statement(StatementRecord {
             source,
             schema: Arc::clone(&schema),
-            text: parsed.redacted.clone(),
+            text: parsed.redacted.as_str().into(),
             default_schema: context.default_schema.clone(),
             transaction_id: context
                 .transaction
@@ -194,7 +244,7 @@ impl Call {
 }
 
 /// A statement with parameters needs a row of values for them.
-fn require_parameters(
+pub(crate) fn require_parameters(
     parsed: &ParsedStatement,
     parameters: Option<&RecordBatch>,
 ) -> Result<(), Failure> {
@@ -206,4 +256,27 @@ fn require_parameters(
         "the statement has {} parameters, but {bound} are bound",
         parsed.placeholders
     )))
+}
+
+/// Runs a procedure to its end, whether or not its client waits: half a flush helps nobody.
+async fn call_procedure(
+    context: &StatementContext,
+    statement: &Statement,
+) -> Result<RecordBatch, Failure> {
+    let (context, statement) = (context.clone(), statement.clone());
+    let call = task::spawn(async move {
+        match &statement {
+            Statement::Call {
+                procedure,
+                arguments,
+            } => context.call(procedure, arguments).await,
+            _ => Err(EngineError::Unsupported {
+                what: "calling anything but a procedure".to_owned(),
+            }),
+        }
+    });
+    match call.await {
+        Ok(rows) => rows.map_err(|error| error.failure()),
+        Err(error) => Err(Failure::internal(format!("the procedure failed: {error}"))),
+    }
 }

@@ -1,18 +1,23 @@
 //! DoGet.
 
+use arrow::array::RecordBatch;
 use arrow_flight::sql::Command;
 use arrow_flight::{FlightData, Ticket};
 use futures::StreamExt;
-use quiver_engine::{QueryRows, Statement};
-use tonic::Status;
+use quiver_catalog::ErrorKind;
+use quiver_engine::{ParsedStatement, QueryRows, Statement, StatementContext};
 
 use super::call::Call;
+use super::cancel::RunningStream;
 use super::command::Request;
-use super::encode::{encode_rows, single_batch};
+use super::encode::{Streaming, single_batch, stream_rows};
+use super::execute::require_parameters;
 use super::info::unexpected;
 use super::statement::{RowSource, StatementRecord};
 use super::{Messages, metadata};
+use crate::queries::RunningQuery;
 use crate::status::{Classify, Failure};
+use crate::stop::Stop;
 use crate::system_tables::virtual_tables;
 
 impl Call {
@@ -27,6 +32,9 @@ impl Call {
                     self.get_sql(&query.query, query.transaction_id.as_deref())
                         .await
                 }
+                Command::CommandPreparedStatementQuery(query) => {
+                    self.get_prepared(&query.prepared_statement_handle).await
+                }
                 command => self.get_metadata(&command).await,
             },
             Request::Sql(sql) => self.get_sql(&sql, None).await,
@@ -35,33 +43,37 @@ impl Call {
     }
 
     async fn get_statement(&self, handle: &[u8]) -> Result<Messages<FlightData>, Failure> {
+        let id = self.statement_id(handle)?;
+        let stream = self.shared.running.enter(id);
         let StatementRecord {
             source,
             schema,
             text,
             default_schema,
             transaction_id,
-        } = self.statement(handle)?;
+        } = self.statement(id)?;
+        let stop = Stop {
+            cancelled: stream.cancelled.clone(),
+            ..self.statement_stop()
+        };
         let running = self.running(&text);
         let rows = match source {
             RowSource::Rows(rows) => single_batch(rows),
-            RowSource::Query { query, parameters } => {
+            RowSource::Query { sql, parameters } => {
                 let transaction = transaction_id
                     .map(|id| self.transaction_by_id(id))
                     .transpose()?;
                 let context = self.context_in(default_schema, transaction);
-                let rows = context.rows(&query, parameters.as_ref()).await;
-                let rows = rows.map_err(|error| error.failure())?;
+                let parsed = self.parse(sql.expose())?;
+                let planning = query_rows(&context, &parsed, parameters.as_ref());
+                let rows = stop.bound(planning).await?;
                 if rows.schema != schema {
-                    return Err(Failure::new(
-                        quiver_catalog::ErrorKind::Precondition,
-                        "a table of the statement was changed since it was planned: execute it again",
-                    ));
+                    return Err(changed("statement", "execute"));
                 }
                 rows
             }
         };
-        Ok(self.stream(rows, running))
+        Ok(self.stream(rows, running, stop, Some(stream)))
     }
 
     /// SQL text as a ticket: a query, because executing anything else twice would be easy.
@@ -71,43 +83,82 @@ impl Call {
         transaction_handle: Option<&[u8]>,
     ) -> Result<Messages<FlightData>, Failure> {
         let parsed = self.parse(sql)?;
-        let Statement::Query(query) = &parsed.statement else {
-            return Err(Failure::invalid(
-                "DoGet runs queries only: use GetFlightInfo or DoPut",
-            ));
-        };
         let context = self.statement_context(transaction_handle)?;
         let running = self.running(&parsed.redacted);
-        let rows = context
-            .rows(query, None)
-            .await
-            .map_err(|error| error.failure())?;
-        Ok(self.stream(rows, running))
+        let stop = self.statement_stop();
+        let rows = stop.bound(query_rows(&context, &parsed, None)).await?;
+        Ok(self.stream(rows, running, stop, None))
+    }
+
+    /// A prepared query as a ticket, which some clients make of its handle without asking for a
+    /// FlightInfo first.
+    async fn get_prepared(&self, handle: &[u8]) -> Result<Messages<FlightData>, Failure> {
+        let (prepared, parsed) = self.bound_statement(handle)?;
+        let transaction = self.transaction_of(prepared.transaction.as_deref())?;
+        let context = self.context_in(prepared.default_schema, transaction);
+        let running = self.running(&parsed.redacted);
+        let stop = self.statement_stop();
+        let planning = query_rows(&context, &parsed, prepared.bound.as_ref());
+        let rows = stop.bound(planning).await?;
+        // With parameters, their types decide those of the columns.
+        if parsed.placeholders == 0 && rows.schema != prepared.schema {
+            return Err(changed("prepared statement", "prepare"));
+        }
+        Ok(self.stream(rows, running, stop, None))
     }
 
     async fn get_metadata(&self, command: &Command) -> Result<Messages<FlightData>, Failure> {
-        let context = self.context(self.transaction_of(None)?);
-        let catalog = context.catalog().await.map_err(|error| error.failure())?;
-        let extra = virtual_tables(&context).await;
-        let source = metadata::Source {
-            tenant: &context.tenant_name,
-            version: &catalog,
-            extra: &extra,
+        let stop = self.statement_stop();
+        let answering = async {
+            let context = self.context(self.transaction_of(None)?);
+            let catalog = context.catalog().await.map_err(|error| error.failure())?;
+            let extra = virtual_tables(&context).await;
+            let source = metadata::Source {
+                tenant: &context.tenant_name,
+                version: &catalog,
+                extra: &extra,
+            };
+            metadata::answer(command, &source)?.ok_or_else(|| unexpected("DoGet", command))
         };
-        let batch =
-            metadata::answer(command, &source)?.ok_or_else(|| unexpected("DoGet", command))?;
+        let batch = stop.bound(answering).await?;
         let running = self.running(command.type_url());
-        Ok(self.stream(single_batch(batch), running))
+        Ok(self.stream(single_batch(batch), running, stop, None))
     }
 
     fn stream(
         &self,
         rows: QueryRows,
-        running: crate::queries::RunningQuery,
+        running: RunningQuery,
+        stop: Stop,
+        stream: Option<RunningStream>,
     ) -> Messages<FlightData> {
-        let messages = encode_rows(self, rows, running);
-        messages
-            .map(|message: Result<FlightData, Status>| message)
-            .boxed()
+        let streaming = Streaming {
+            running,
+            stop,
+            stream,
+        };
+        stream_rows(self, rows, streaming).boxed()
     }
+}
+
+/// Begins to execute a query; DoGet takes nothing else.
+async fn query_rows(
+    context: &StatementContext,
+    parsed: &ParsedStatement,
+    parameters: Option<&RecordBatch>,
+) -> Result<QueryRows, Failure> {
+    let Statement::Query(query) = &parsed.statement else {
+        return Err(Failure::invalid(
+            "DoGet runs queries only: use GetFlightInfo or DoPut",
+        ));
+    };
+    require_parameters(parsed, parameters)?;
+    let rows = context.rows(query, parameters).await;
+    rows.map_err(|error| error.failure())
+}
+
+fn changed(what: &str, verb: &str) -> Failure {
+    let message =
+        format!("a table of the {what} was changed since it was planned: {verb} it again");
+    Failure::new(ErrorKind::Precondition, message)
 }

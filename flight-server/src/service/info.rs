@@ -47,6 +47,7 @@ impl Call {
         let parsed = self.parse(sql)?;
         let context = self.statement_context(transaction_handle)?;
         let execution = Execution {
+            sql,
             parsed: &parsed,
             context,
             parameters: None,

@@ -9,13 +9,14 @@ use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::CommandStatementIngest;
 use arrow_flight::sql::{TableExistsOption, TableNotExistOption};
-use arrow_ipc::{MessageHeader, root_as_message};
+use arrow_ipc::root_as_message;
 use futures::{FutureExt, StreamExt};
 use quiver_catalog::ErrorKind;
 use quiver_engine::{IngestMode, IngestRequest, IpcBatch, TableExists, TableMissing};
 use tonic::{Code, Status};
 
 use super::call::Call;
+use super::message_check::MessageCheck;
 use super::put::{PutOutcome, Upload};
 use crate::request_end::RequestEnd;
 use crate::status::{Classify, Failure};
@@ -130,16 +131,18 @@ pub(crate) struct UploadStream {
 }
 
 impl UploadStream {
-    pub(crate) fn new(upload: Upload, end: RequestEnd) -> Self {
+    /// Of messages that take up to `decoded_bytes_max` each when decompressed.
+    pub(crate) fn new(upload: Upload, end: RequestEnd, decoded_bytes_max: usize) -> Self {
+        let mut check = MessageCheck::new(decoded_bytes_max as u64);
         // Some clients send messages that hold metadata alone; the decoder does not know these.
         let with_data = upload.filter(|message| {
             let skip = matches!(message, Ok(message) if message.data_header.is_empty()
                 && message.data_body.is_empty());
             std::future::ready(!skip)
         });
-        let messages = with_data.map(|message: Result<FlightData, Status>| {
+        let messages = with_data.map(move |message: Result<FlightData, Status>| {
             let message = message.map_err(|status| FlightError::Tonic(Box::new(status)))?;
-            check_message(&message).map_err(FlightError::DecodeError)?;
+            check.check(&message).map_err(FlightError::DecodeError)?;
             Ok(message)
         });
         Self {
@@ -219,39 +222,6 @@ impl UploadStream {
     }
 }
 
-/// Refuses messages that the decoder would skip or panic on: unknown kinds, and buffers that lie
-/// outside of the body.
-fn check_message(message: &FlightData) -> Result<(), String> {
-    let header = root_as_message(&message.data_header).map_err(|error| error.to_string())?;
-    let batch = match header.header_type() {
-        MessageHeader::Schema => return Ok(()),
-        MessageHeader::RecordBatch => header.header_as_record_batch(),
-        MessageHeader::DictionaryBatch => header
-            .header_as_dictionary_batch()
-            .and_then(|dictionary| dictionary.data()),
-        _ => return Err("its header is neither a schema nor a batch".to_owned()),
-    };
-    let batch = batch.ok_or("its batch has no header")?;
-    let body_bytes = message.data_body.len() as i64;
-    let inside = |offset: i64, length: i64| {
-        offset >= 0
-            && length >= 0
-            && offset
-                .checked_add(length)
-                .is_some_and(|end| end <= body_bytes)
-    };
-    let buffers = batch.buffers().into_iter().flatten();
-    match buffers
-        .into_iter()
-        .all(|buffer| inside(buffer.offset(), buffer.length()))
-    {
-        true => Ok(()),
-        false => Err(format!(
-            "a buffer lies outside of its {body_bytes} bytes of body"
-        )),
-    }
-}
-
 fn is_uncompressed(header: &[u8]) -> bool {
     root_as_message(header)
         .ok()
@@ -305,6 +275,9 @@ impl Call {
     /// What a broken upload is to its client, should it still listen.
     pub(crate) fn upload_failure(&self, status: &Status) -> Failure {
         let kind = match status.code() {
+            Code::DeadlineExceeded => {
+                return Failure::new(ErrorKind::Deadline, status.message());
+            }
             Code::OutOfRange => ErrorKind::InvalidArgument,
             Code::ResourceExhausted => ErrorKind::Overloaded,
             Code::Internal | Code::InvalidArgument => ErrorKind::InvalidArgument,

@@ -6,12 +6,16 @@
 mod action;
 mod admin;
 mod call;
+mod cancel;
 mod command;
+mod delivery;
 mod encode;
 mod execute;
 mod get;
+mod handles;
 mod info;
 mod ingest;
+mod message_check;
 pub(crate) mod metadata;
 mod prepared;
 mod put;
@@ -31,6 +35,8 @@ use quiver_catalog::ErrorKind;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::Instrument;
 
+pub(crate) use cancel::RunningStatements;
+pub(crate) use handles::HandleLimits;
 pub(crate) use prepared::PreparedStatements;
 pub(crate) use statement::StatementRecords;
 pub(crate) use transaction::SqlTransactions;
@@ -56,7 +62,7 @@ impl QuiverFlightService {
     }
 
     async fn call<T>(&self, method: &'static str, request: &Request<T>) -> Result<Call, Status> {
-        let call = Call::begin(&self.shared, request.metadata()).await;
+        let call = Call::begin(&self.shared, request.metadata(), request.extensions()).await;
         if let Err(status) = &call {
             let code = status.code().description();
             tracing::info!(method, code, "call refused");

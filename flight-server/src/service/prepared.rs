@@ -1,51 +1,40 @@
 //! Prepared statements.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::IpcMessage;
 use bytes::Bytes;
-use parking_lot::Mutex;
-use quiver_catalog::{ErrorKind, TenantId};
 use quiver_engine::{ParsedStatement, Statement};
 use quiver_proto::{ActionCreatePreparedStatementResult, Purpose};
 use uuid::Uuid;
 
 use super::call::Call;
 use super::execute::{Executed, Execution};
+use super::handles::{Handles, Keepable};
 use super::info::ipc_schema;
+use super::statement::{SqlText, rows_bytes, schema_bytes};
 use crate::auth::random;
 use crate::status::{Classify, Failure};
 
-/// Open prepared statements of one tenant.
-const PER_TENANT_MAX: usize = 100_000;
-
 /// One prepared statement; its handle is bound to tenant and user.
 #[derive(Debug, Clone)]
-struct Prepared {
-    tenant_id: TenantId,
-    parsed: Arc<ParsedStatement>,
-    schema: SchemaRef,
-    default_schema: String,
-    transaction: Option<Bytes>,
-    bound: Option<RecordBatch>,
-    used_micros: i64,
+pub(crate) struct Prepared {
+    pub(crate) sql: SqlText,
+    /// Of the rows while parameters are open.
+    pub(crate) schema: SchemaRef,
+    pub(crate) default_schema: String,
+    pub(crate) transaction: Option<Bytes>,
+    pub(crate) bound: Option<RecordBatch>,
 }
 
-/// All prepared statements.
-#[derive(Debug, Default)]
-pub(crate) struct PreparedStatements {
-    open: Mutex<HashMap<Uuid, Prepared>>,
-}
+/// All prepared statements; one that nobody uses for a while is closed.
+pub(crate) type PreparedStatements = Handles<Prepared>;
 
-impl PreparedStatements {
-    /// Forgets statements that were not used since `oldest_micros`.
-    pub(crate) fn expire(&self, oldest_micros: i64) {
-        self.open
-            .lock()
-            .retain(|_, prepared| prepared.used_micros >= oldest_micros);
+impl Keepable for Prepared {
+    fn kept_bytes(&self) -> usize {
+        self.sql.expose().len() + schema_bytes(&self.schema) + rows_bytes(&self.bound)
     }
 }
 
@@ -58,34 +47,31 @@ impl Call {
     ) -> Result<ActionCreatePreparedStatementResult, Failure> {
         let parsed = self.parse(sql)?;
         let context = self.statement_context(transaction.as_deref())?;
-        let (schema, parameters) = match &parsed.statement {
-            Statement::Query(query) => {
-                let plan = context.plan(query, parsed.placeholders, None).await;
-                let plan = plan.map_err(|error| error.failure())?;
-                (plan.schema, plan.parameters)
+        let planning = async {
+            match &parsed.statement {
+                Statement::Query(query) => {
+                    let plan = context.plan(query, parsed.placeholders, None).await;
+                    plan.map(|plan| (plan.schema, plan.parameters))
+                }
+                statement => {
+                    let count = parsed.placeholders;
+                    let parameters = context.update_parameters(statement, count).await;
+                    parameters.map(|parameters| (Arc::new(Schema::empty()), parameters))
+                }
             }
-            statement => {
-                let parameters = context
-                    .update_parameters(statement, parsed.placeholders)
-                    .await;
-                (
-                    Arc::new(Schema::empty()),
-                    parameters.map_err(|error| error.failure())?,
-                )
-            }
+            .map_err(|error| error.failure())
         };
+        let (schema, parameters) = self.statement_stop().bound(planning).await?;
         let is_update = !matches!(
             parsed.statement,
             Statement::Query(_) | Statement::Call { .. }
         );
         let prepared = Prepared {
-            tenant_id: self.caller.tenant.id,
-            parsed: Arc::new(parsed),
+            sql: SqlText::new(sql),
             schema: Arc::clone(&schema),
             default_schema: context.default_schema,
             transaction,
             bound: None,
-            used_micros: self.shared.clock.now_micros(),
         };
         let handle = self.keep_prepared(prepared)?;
         let IpcMessage(dataset_schema) = match is_update {
@@ -106,51 +92,54 @@ impl Call {
 
     fn keep_prepared(&self, prepared: Prepared) -> Result<Bytes, Failure> {
         let id = random::uuid();
-        let mut open = self.shared.prepared.open.lock();
-        let own = open
-            .values()
-            .filter(|p| p.tenant_id == prepared.tenant_id)
-            .count();
-        if own >= PER_TENANT_MAX {
-            return Err(Failure::new(
-                ErrorKind::Overloaded,
-                format!("{PER_TENANT_MAX} prepared statements are open: close some"),
-            ));
-        }
-        open.insert(id, prepared);
+        let tenant_id = self.caller.tenant.id;
+        self.shared
+            .prepared
+            .insert(tenant_id, id, prepared, self.prepared_end())?;
         Ok(self.sign(Purpose::Prepared, id, i64::MAX))
+    }
+
+    /// When a prepared statement that is used now ends, if it is not used again.
+    fn prepared_end(&self) -> i64 {
+        let idle_ms = self.shared.settings.session.idle_timeout_ms;
+        self.shared.clock.now_micros() + idle_ms as i64 * 1000
+    }
+
+    fn prepared_id(&self, handle: &[u8]) -> Result<Uuid, Failure> {
+        let claims = self.verify(handle, Purpose::Prepared, "prepared statement")?;
+        Ok(Uuid::from_bytes(claims.id))
     }
 
     /// `ClosePreparedStatement`; fine also when it is gone already.
     pub(crate) fn close_prepared(&self, handle: &[u8]) -> Result<(), Failure> {
-        let claims = self.verify(handle, Purpose::Prepared, "prepared statement")?;
-        self.shared
-            .prepared
-            .open
-            .lock()
-            .remove(&Uuid::from_bytes(claims.id));
+        let id = self.prepared_id(handle)?;
+        self.shared.prepared.remove(self.caller.tenant.id, id);
         Ok(())
     }
 
     fn prepared(&self, handle: &[u8]) -> Result<Prepared, Failure> {
-        let claims = self.verify(handle, Purpose::Prepared, "prepared statement")?;
-        let mut open = self.shared.prepared.open.lock();
-        let prepared = open
-            .get_mut(&Uuid::from_bytes(claims.id))
-            .ok_or_else(|| Self::not_found("prepared statement"))?;
-        prepared.used_micros = self.shared.clock.now_micros();
-        Ok(prepared.clone())
+        let id = self.prepared_id(handle)?;
+        let tenant_id = self.caller.tenant.id;
+        let prepared = self
+            .shared
+            .prepared
+            .renew(tenant_id, id, self.prepared_end());
+        prepared.ok_or_else(|| Self::not_found("prepared statement"))
     }
 
     /// Binds the parameters of a query.
     pub(crate) fn bind_prepared(&self, handle: &[u8], values: RecordBatch) -> Result<(), Failure> {
-        let claims = self.verify(handle, Purpose::Prepared, "prepared statement")?;
-        let mut open = self.shared.prepared.open.lock();
-        let prepared = open
-            .get_mut(&Uuid::from_bytes(claims.id))
-            .ok_or_else(|| Self::not_found("prepared statement"))?;
-        prepared.bound = (values.num_columns() > 0 && values.num_rows() > 0).then_some(values);
-        Ok(())
+        let bound = (values.num_columns() > 0 && values.num_rows() > 0).then_some(values);
+        let prepared = Prepared {
+            bound,
+            ..self.prepared(handle)?
+        };
+        let id = self.prepared_id(handle)?;
+        let tenant_id = self.caller.tenant.id;
+        match self.shared.prepared.replace(tenant_id, id, prepared)? {
+            true => Ok(()),
+            false => Err(Self::not_found("prepared statement")),
+        }
     }
 
     /// Schema of the rows of a prepared statement.
@@ -160,15 +149,28 @@ impl Call {
 
     /// Executes a prepared statement with the values bound to it.
     pub(crate) async fn execute_prepared(&self, handle: &[u8]) -> Result<Executed, Failure> {
-        let prepared = self.prepared(handle)?;
+        let (prepared, parsed) = self.bound_statement(handle)?;
         let bound = prepared.bound.clone();
-        let is_query = matches!(prepared.parsed.statement, Statement::Query(_));
-        if is_query && bound.as_ref().is_some_and(|values| values.num_rows() > 1) {
+        self.run_prepared(prepared, &parsed, bound).await
+    }
+
+    /// A prepared statement that is executed with the values bound to it.
+    pub(crate) fn bound_statement(
+        &self,
+        handle: &[u8],
+    ) -> Result<(Prepared, ParsedStatement), Failure> {
+        let prepared = self.prepared(handle)?;
+        let parsed = self.parse(prepared.sql.expose())?;
+        let several = prepared
+            .bound
+            .as_ref()
+            .is_some_and(|values| values.num_rows() > 1);
+        if several && matches!(parsed.statement, Statement::Query(_)) {
             return Err(Failure::invalid(
                 "a query takes one row of parameters: execute it once per row",
             ));
         }
-        self.run_prepared(prepared, bound).await
+        Ok((prepared, parsed))
     }
 
     /// Executes a prepared update once per row of `values`, all in one commit.
@@ -178,10 +180,11 @@ impl Call {
         values: Option<RecordBatch>,
     ) -> Result<u64, Failure> {
         let prepared = self.prepared(handle)?;
+        let parsed = self.parse(prepared.sql.expose())?;
         let values = values
             .filter(|values| values.num_columns() > 0)
             .or(prepared.bound.clone());
-        match self.run_prepared(prepared, values).await? {
+        match self.run_prepared(prepared, &parsed, values).await? {
             Executed::Done { row_count } => Ok(row_count),
             Executed::Rows { .. } => Err(Failure::invalid(
                 "the statement returns rows: execute it as a query",
@@ -192,13 +195,15 @@ impl Call {
     async fn run_prepared(
         &self,
         prepared: Prepared,
+        parsed: &ParsedStatement,
         parameters: Option<RecordBatch>,
     ) -> Result<Executed, Failure> {
         let transaction = self.transaction_of(prepared.transaction.as_deref())?;
         let context = self.context_in(prepared.default_schema, transaction);
         let transaction_handle = prepared.transaction.as_deref();
         let execution = Execution {
-            parsed: &prepared.parsed,
+            sql: prepared.sql.expose(),
+            parsed,
             context,
             parameters,
             transaction_handle,

@@ -20,6 +20,9 @@ use super::ingest::{IngestTarget, UploadStream};
 use crate::request_end::RequestEnd;
 use crate::status::Failure;
 
+/// Rows of parameters that one execution may have; each executes the statement once.
+const PARAMETER_ROWS_MAX: usize = 1_000_000;
+
 /// The answer to a DoPut.
 #[derive(Debug)]
 pub(crate) struct PutOutcome {
@@ -67,7 +70,7 @@ impl Call {
             .clone()
             .ok_or_else(|| Failure::invalid("the first message of an upload needs a descriptor"))?;
         let upload: Upload = futures::stream::iter([Ok(first)]).chain(messages).boxed();
-        let upload = UploadStream::new(upload, end);
+        let upload = UploadStream::new(upload, end, self.shared.settings.server.message_bytes_max);
         match Request::of_descriptor(&descriptor)? {
             Request::Path(path) => self.put_path(&path, upload).await,
             Request::Sql(sql) => self.put_sql(&sql, None, upload).await,
@@ -163,6 +166,7 @@ impl Call {
         let parameters = self.parameters(upload).await?;
         let context = self.statement_context(transaction_handle)?;
         let execution = Execution {
+            sql,
             parsed: &parsed,
             context,
             parameters,
@@ -183,8 +187,17 @@ impl Call {
 
     /// All rows of a small upload; `None` when it has no columns.
     async fn parameters(&self, mut upload: UploadStream) -> Result<Option<RecordBatch>, Failure> {
-        let mut batches = vec![];
+        let bytes_max = self.shared.settings.server.message_bytes_max;
+        let (mut batches, mut rows, mut bytes) = (vec![], 0, 0);
         while let Some(received) = upload.next(self).await? {
+            rows += received.batch.num_rows();
+            bytes += received.batch.get_array_memory_size();
+            if rows > PARAMETER_ROWS_MAX || bytes > bytes_max {
+                return Err(Failure::invalid(format!(
+                    "parameters of a statement may have {PARAMETER_ROWS_MAX} rows and {bytes_max} \
+                     bytes: ingest larger data with adbc_ingest or CommandStatementIngest"
+                )));
+            }
             batches.push(received.batch);
         }
         upload.check_end()?;

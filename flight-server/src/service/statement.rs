@@ -1,23 +1,44 @@
 //! Statements between GetFlightInfo and DoGet: small records behind signed tickets.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use datafusion::sql::parser::Statement as DfStatement;
-use parking_lot::Mutex;
-use quiver_catalog::{ErrorKind, TenantId, UserId};
+use quiver_catalog::ErrorKind;
 use quiver_proto::{Claims, Purpose};
 use uuid::Uuid;
 
 use super::call::Call;
+use super::handles::{Handles, Keepable};
 use crate::auth::random;
 use crate::status::Failure;
 
-/// Statements that wait for their DoGet, over all tenants.
-const RECORDS_MAX: usize = 100_000;
+/// What a record takes beside its texts and rows.
+const HEAD_BYTES: usize = 512;
+/// What a field of a schema takes beside its name.
+const FIELD_BYTES: usize = 160;
+
+/// The text of a statement, which may hold passwords: `Debug` does not show it. A text is kept and
+/// parsed again because a syntax tree takes some fifty times its size.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SqlText(Arc<str>);
+
+impl SqlText {
+    pub(crate) fn new(sql: &str) -> Self {
+        Self(sql.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SqlText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SqlText({} bytes)", self.0.len())
+    }
+}
 
 /// What a ticket stands for.
 #[derive(Debug, Clone)]
@@ -26,7 +47,7 @@ pub(crate) struct StatementRecord {
     /// What GetFlightInfo promised.
     pub(crate) schema: SchemaRef,
     /// For `system.queries`: without passwords.
-    pub(crate) text: String,
+    pub(crate) text: Arc<str>,
     pub(crate) default_schema: String,
     pub(crate) transaction_id: Option<Uuid>,
 }
@@ -37,7 +58,7 @@ pub(crate) enum RowSource {
     /// A query, executed at DoGet.
     Query {
         /// The statement.
-        query: Arc<DfStatement>,
+        sql: SqlText,
         /// One row of parameters.
         parameters: Option<RecordBatch>,
     },
@@ -45,68 +66,58 @@ pub(crate) enum RowSource {
     Rows(RecordBatch),
 }
 
-#[derive(Debug)]
-struct Kept {
-    tenant_id: TenantId,
-    user_id: UserId,
-    expires_at_micros: i64,
-    record: StatementRecord,
+/// All statements that wait for their DoGet.
+pub(crate) type StatementRecords = Handles<StatementRecord>;
+
+impl Keepable for StatementRecord {
+    fn kept_bytes(&self) -> usize {
+        let source = match &self.source {
+            RowSource::Query { sql, parameters } => sql.expose().len() + rows_bytes(parameters),
+            RowSource::Rows(rows) => rows.get_array_memory_size(),
+        };
+        HEAD_BYTES + source + self.text.len() + schema_bytes(&self.schema)
+    }
 }
 
-/// All statements that wait for their DoGet.
-#[derive(Debug, Default)]
-pub(crate) struct StatementRecords {
-    kept: Mutex<HashMap<Uuid, Kept>>,
+/// What bound parameters take in memory.
+pub(crate) fn rows_bytes(rows: &Option<RecordBatch>) -> usize {
+    rows.as_ref().map_or(0, RecordBatch::get_array_memory_size)
+}
+
+/// What a schema takes in memory, roughly.
+pub(crate) fn schema_bytes(schema: &SchemaRef) -> usize {
+    let field = |field: &arrow::datatypes::FieldRef| FIELD_BYTES + field.name().len();
+    HEAD_BYTES + schema.fields().iter().map(field).sum::<usize>()
 }
 
 impl Call {
     /// Keeps a record and returns its ticket.
     pub(crate) fn keep_statement(&self, record: StatementRecord) -> Result<Bytes, Failure> {
         let ttl_ms = self.shared.settings.session.statement_ttl_ms;
-        let now = self.shared.clock.now_micros();
-        let expires_at_micros = now + ttl_ms as i64 * 1000;
+        let expires_at_micros = self.shared.clock.now_micros() + ttl_ms as i64 * 1000;
         let id = random::uuid();
-        let kept = Kept {
-            tenant_id: self.caller.tenant.id,
-            user_id: self.caller.user.id,
-            expires_at_micros,
-            record,
-        };
-        let mut records = self.shared.statements.kept.lock();
-        if records.len() >= RECORDS_MAX {
-            records.retain(|_, kept| kept.expires_at_micros > now);
-        }
-        if records.len() >= RECORDS_MAX {
-            return Err(Failure::new(
-                ErrorKind::Overloaded,
-                format!("{RECORDS_MAX} statements wait for their DoGet; fetch or wait"),
-            ));
-        }
-        records.insert(id, kept);
-        drop(records);
+        let tenant_id = self.caller.tenant.id;
+        self.shared
+            .statements
+            .insert(tenant_id, id, record, expires_at_micros)?;
         Ok(self.sign(Purpose::Statement, id, expires_at_micros))
     }
 
-    /// The record behind a ticket of this user; valid until it expires, from any connection.
-    pub(crate) fn statement(&self, handle: &[u8]) -> Result<StatementRecord, Failure> {
+    /// The id behind a ticket of this user, be it still valid or not.
+    pub(crate) fn statement_id(&self, handle: &[u8]) -> Result<Uuid, Failure> {
         let claims = self.verify(handle, Purpose::Statement, "ticket")?;
-        let now = self.shared.clock.now_micros();
-        let expired = || {
+        Ok(Uuid::from_bytes(claims.id))
+    }
+
+    /// The record behind a ticket of this user; valid until it expires, from any connection.
+    pub(crate) fn statement(&self, id: Uuid) -> Result<StatementRecord, Failure> {
+        let record = self.shared.statements.use_up(self.caller.tenant.id, id);
+        record.ok_or_else(|| {
             Failure::new(
                 ErrorKind::Precondition,
-                "the ticket has expired; execute the statement again",
+                "the ticket has expired or was cancelled; execute the statement again",
             )
-        };
-        if claims.expires_at_micros <= now {
-            return Err(expired());
-        }
-        let records = self.shared.statements.kept.lock();
-        let kept = records
-            .get(&Uuid::from_bytes(claims.id))
-            .ok_or_else(expired)?;
-        let own = kept.tenant_id == self.caller.tenant.id && kept.user_id == self.caller.user.id;
-        assert!(own, "a verified ticket belongs to its caller");
-        Ok(kept.record.clone())
+        })
     }
 
     /// Signs a handle for this caller.

@@ -81,7 +81,7 @@ const OBJECTS: [&str; 41] = [
 ];
 
 /// Statements of other databases and of standard SQL that have no second word worth naming.
-const UNSUPPORTED: [&str; 60] = [
+const UNSUPPORTED: [&str; 59] = [
     "UPDATE",
     "DELETE",
     "MERGE",
@@ -107,7 +107,6 @@ const UNSUPPORTED: [&str; 60] = [
     "COMMENT",
     "LOCK",
     "UNLOCK",
-    "USE",
     "DECLARE",
     "FETCH",
     "CLOSE",
@@ -164,10 +163,8 @@ pub(super) fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError>
         "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::parse_end(tokens),
         "SET" => session::parse_set(tokens),
         "RESET" => session::parse_reset(tokens),
-        "TABLE" => Err(ParseError::unsupported_but(
-            "TABLE",
-            "write SELECT * FROM the table",
-        )),
+        "TABLE" => query::parse_table(tokens),
+        "USE" => session::parse_use(tokens),
         verb if UNSUPPORTED.contains(&verb) => Err(ParseError::unsupported(verb)),
         _ => {
             Err(Cursor::new(tokens).expected("a statement such as SELECT, INSERT or CREATE TABLE"))

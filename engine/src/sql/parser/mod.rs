@@ -24,8 +24,7 @@ mod tokens;
 mod tests;
 
 pub use error::ParseError;
-#[cfg(test)]
-pub(crate) use redact::redact;
+pub use redact::redact;
 #[cfg(test)]
 pub(crate) use statement::PartitionTransform;
 pub use statement::{AdminStatement, ParsedStatement, Statement};

@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
-    self, GroupByExpr, Insert, Query, Select, TableFactor, TableObject, Value, ValueWithSpan,
+    self, Expr, GroupByExpr, Insert, Query, Select, TableFactor, TableObject, Value, ValueWithSpan,
     Visit, Visitor,
 };
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use super::cursor::{Cursor, is_word, shorten, unquoted};
 use super::error::ParseError;
@@ -29,9 +29,32 @@ pub(super) fn starts_query(token: &Token) -> bool {
             .any(|word| is_word(token, word))
 }
 
+/// `TABLE t` is `SELECT * FROM t`.
+pub(super) fn parse_table(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError> {
+    let span = tokens.first().map_or_else(Span::empty, |first| first.span);
+    let select = [
+        Token::make_keyword("SELECT"),
+        Token::Mul,
+        Token::make_keyword("FROM"),
+    ];
+    let select = select.map(|token| TokenWithSpan { token, span });
+    parse_query(
+        select
+            .into_iter()
+            .chain(tokens.into_iter().skip(1))
+            .collect(),
+    )
+}
+
 /// `SELECT`, `WITH`, `VALUES`, `FROM`, `SHOW`, `DESCRIBE`.
-pub(super) fn parse_query(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError> {
+pub(super) fn parse_query(mut tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError> {
     let what = leading_words(&tokens, 2);
+    let describes = ["DESCRIBE", "DESC"]
+        .iter()
+        .any(|word| is_word(&tokens[0].token, word));
+    if describes && tokens.len() > 2 && is_word(&tokens[1].token, "TABLE") {
+        tokens.remove(1);
+    }
     let statement = parse_df(tokens)?;
     match &statement {
         DfStatement::Statement(inner) => check_read(inner, &what)?,
@@ -93,12 +116,34 @@ pub(super) fn leading_words(tokens: &[TokenWithSpan], count: usize) -> String {
     shorten(&words.join(" "))
 }
 
-fn parse_df(tokens: Vec<TokenWithSpan>) -> Result<DfStatement, ParseError> {
+fn parse_df(mut tokens: Vec<TokenWithSpan>) -> Result<DfStatement, ParseError> {
+    drop_materialized(&mut tokens);
     let mut cursor = Cursor::new(tokens);
     let parsed = cursor.parser.parse_statement();
     let statement = parsed.map_err(|error| cursor.df_error(error))?;
     cursor.end()?;
     Ok(statement)
+}
+
+/// `AS [NOT] MATERIALIZED (` is advice to PostgreSQL's planner that changes no result.
+fn drop_materialized(tokens: &mut Vec<TokenWithSpan>) {
+    let mut index = 0;
+    while index < tokens.len() {
+        let word = |offset: usize, word: &str| {
+            let token = tokens.get(index + offset);
+            token.is_some_and(|token| is_word(&token.token, word))
+        };
+        let words = match (word(0, "AS"), word(1, "NOT"), word(1, "MATERIALIZED")) {
+            (true, _, true) => 1,
+            (true, true, _) if word(2, "MATERIALIZED") => 2,
+            _ => 0,
+        };
+        let opens = tokens.get(index + 1 + words);
+        if words > 0 && opens.is_some_and(|token| token.token == Token::LParen) {
+            tokens.drain(index + 1..=index + words);
+        }
+        index += 1;
+    }
 }
 
 /// Index of the statement after EXPLAIN and its options.
@@ -121,7 +166,7 @@ fn explained_at(tokens: &[TokenWithSpan]) -> usize {
 }
 
 fn check_read(statement: &ast::Statement, what: &str) -> Result<(), ParseError> {
-    use ast::{ShowCreateObject, Statement as Ast};
+    use ast::Statement as Ast;
     match statement {
         Ast::Query(query) => check(query),
         Ast::Explain { statement, .. } => match &**statement {
@@ -131,13 +176,14 @@ fn check_read(statement: &ast::Statement, what: &str) -> Result<(), ParseError> 
                 "describe a table or a query",
             )),
         },
-        Ast::ShowCreate {
-            obj_type: ShowCreateObject::Table,
-            ..
-        }
-        | Ast::ExplainTable { .. }
+        Ast::ShowCreate { .. } => Err(ParseError::unsupported_but(
+            what,
+            "describe the table with DESCRIBE",
+        )),
+        Ast::ExplainTable { .. }
         | Ast::ShowVariable { .. }
         | Ast::ShowTables { .. }
+        | Ast::ShowSchemas { .. }
         | Ast::ShowColumns { .. }
         | Ast::ShowFunctions { .. } => Ok(()),
         _ => Err(ParseError::unsupported(what)),
@@ -268,6 +314,17 @@ impl Visitor for Refusals {
             TableFactor::Derived {
                 sample: Some(_), ..
             } => Self::refuse(&[(true, "TABLESAMPLE")]),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<ParseError> {
+        match expr {
+            // DataFusion takes the pattern for a regular expression, which answers otherwise.
+            Expr::SimilarTo { .. } => ControlFlow::Break(ParseError::unsupported_but(
+                "SIMILAR TO",
+                "write LIKE, or ~ with a regular expression",
+            )),
             _ => ControlFlow::Continue(()),
         }
     }

@@ -25,7 +25,7 @@ fn queries_stay_as_they_are() {
         "SHOW timezone",
         "SHOW ALL",
         "SHOW COLUMNS FROM t",
-        "SHOW CREATE TABLE t",
+        "SHOW SCHEMAS",
         "DESCRIBE t",
         "DESCRIBE SELECT 1",
         "EXPLAIN SELECT 1",
@@ -42,6 +42,14 @@ fn queries_stay_as_they_are() {
             "query EXPLAIN ANALYZE FORMAT tree SELECT 1",
         ),
         ("desc t", "query DESC t"),
+        ("describe table t", "query DESCRIBE t"),
+        ("desc table", "query DESC table"),
+        ("table t order by 1", "query SELECT * FROM t ORDER BY 1"),
+        (
+            "with x as materialized (select 1), y as not materialized (select 2) select 3",
+            "query WITH x AS (SELECT 1), y AS (SELECT 2) SELECT 3",
+        ),
+        ("select 1 as materialized", "query SELECT 1 AS materialized"),
     ]);
 }
 
@@ -349,6 +357,8 @@ fn settings() {
         ("set x = on", "set x = on"),
         ("set x to true", "set x = true"),
         ("set x to default", "reset x"),
+        ("use Sales", "set schema = sales"),
+        ("use schema \"Sales\"", "set schema = Sales"),
         ("reset x.y", "reset x.y"),
         ("reset all", "reset all"),
         ("reset time zone", "reset timezone"),

@@ -35,7 +35,6 @@ fn statements_that_do_not_exist_are_named() {
         ("load 'x'", "LOAD"),
         ("install x", "INSTALL"),
         ("attach 'x' as y", "ATTACH"),
-        ("use s", "USE"),
         ("vacuum", "VACUUM"),
         ("savepoint x", "SAVEPOINT"),
         ("release savepoint x", "RELEASE"),
@@ -93,8 +92,12 @@ fn statements_that_do_not_exist_are_named() {
 fn a_refusal_says_what_to_do_where_there_is_something() {
     for (sql, message) in [
         (
-            "table t",
-            "TABLE is not supported yet; write SELECT * FROM the table",
+            "show create table t",
+            "SHOW CREATE is not supported yet; describe the table with DESCRIBE",
+        ),
+        (
+            "select 1 from t where a not similar to 'x%'",
+            "SIMILAR TO is not supported yet; write LIKE, or ~ with a regular expression",
         ),
         (
             "begin isolation level serializable",

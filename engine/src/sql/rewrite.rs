@@ -1,0 +1,261 @@
+//! What is spelled otherwise for DataFusion's planner before it sees a statement.
+//!
+//! `FETCH FIRST` is `LIMIT`; names of the session such as `current_schema` are values; patterns of
+//! `to_char` are PostgreSQL's; `SHOW …` is a query of `information_schema` or of the session.
+
+use std::ops::ControlFlow;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, DataType, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, LimitClause, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    TableFactor, TypedString, Value, ValueWithSpan, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use super::names::normalise;
+use super::show::show;
+use super::time_patterns::chrono_pattern;
+use crate::canonical::short;
+use crate::error::{EngineError, Result};
+
+/// Functions whose second argument is a pattern of a time.
+const WITH_PATTERN: [&str; 5] = [
+    "to_char",
+    "date_format",
+    "to_date",
+    "to_timestamp",
+    "to_timestamp_micros",
+];
+
+/// Spells a statement as the planner of `session` understands it.
+///
+/// # Errors
+/// `InvalidArgument` or `Unsupported` for forms of `SHOW` that mean nothing here.
+pub(crate) fn rewrite(session: &SessionState, statement: &mut DfStatement) -> Result<()> {
+    match statement {
+        DfStatement::Explain(explain) => rewrite(session, &mut explain.statement),
+        DfStatement::Statement(statement) => {
+            if let Some(query) = show(session, statement)? {
+                **statement = query;
+            }
+            let catalog = &session.config_options().catalog;
+            let mut spelling = Spelling {
+                tenant: &catalog.default_catalog,
+                schema: &catalog.default_schema,
+            };
+            match VisitMut::visit(statement.as_mut(), &mut spelling) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(error) => Err(error),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Spelling<'s> {
+    tenant: &'s str,
+    schema: &'s str,
+}
+
+impl VisitorMut for Spelling<'_> {
+    type Break = EngineError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<EngineError> {
+        if let Some(fetch) = query.fetch.take()
+            && let Err(error) = limit_of(fetch, &mut query.limit_clause)
+        {
+            return ControlFlow::Break(error);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<EngineError> {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && let Some((name, _)) = self.session_value(expr)
+            {
+                *item = SelectItem::ExprWithAlias {
+                    expr: expr.clone(),
+                    alias: Ident::new(name),
+                };
+            }
+        }
+        qualify_wildcards(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<EngineError> {
+        if let TableFactor::Table {
+            name,
+            args: Some(arguments),
+            ..
+        } = factor
+            && ["generate_series", "range"].contains(&name.to_string().to_lowercase().as_str())
+        {
+            arguments.args.iter_mut().for_each(count_nanoseconds);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<EngineError> {
+        if let Some((_, value)) = self.session_value(expr) {
+            *expr = text(value.to_owned());
+            return ControlFlow::Continue(());
+        }
+        match expr {
+            Expr::CompoundFieldAccess { access_chain, .. } => {
+                for access in access_chain {
+                    if let AccessExpr::Dot(Expr::Identifier(name)) = access {
+                        *access = AccessExpr::Dot(text(normalise(name)));
+                    }
+                }
+            }
+            Expr::Function(function) => {
+                if let Err(error) = time_pattern(function) {
+                    return ControlFlow::Break(error);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Spelling<'_> {
+    /// What a name of the session such as `current_schema` stands for.
+    fn session_value(&self, expr: &Expr) -> Option<(&'static str, &str)> {
+        let name = match expr {
+            Expr::Identifier(name) if name.quote_style.is_none() => name.value.to_lowercase(),
+            Expr::Function(function) if has_no_arguments(function) => {
+                function.name.to_string().to_lowercase()
+            }
+            _ => return None,
+        };
+        let called = matches!(expr, Expr::Function(_));
+        match name.as_str() {
+            "current_schema" => Some(("current_schema", self.schema)),
+            "current_catalog" => Some(("current_catalog", self.tenant)),
+            "current_database" if called => Some(("current_database", self.tenant)),
+            _ => None,
+        }
+    }
+}
+
+/// `t.*` means the `schema.t` of the same `FROM`; DataFusion wants it in full.
+fn qualify_wildcards(select: &mut Select) {
+    let relations = select.from.iter().flat_map(|from| {
+        let joined = from.joins.iter().map(|join| &join.relation);
+        std::iter::once(&from.relation).chain(joined)
+    });
+    let full_names: Vec<ObjectName> = relations
+        .filter_map(|relation| match relation {
+            TableFactor::Table {
+                name, alias: None, ..
+            } if name.0.len() > 1 => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    let last = |name: &ObjectName| name.0.last()?.as_ident().map(normalise);
+    for item in &mut select.projection {
+        if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) =
+            item
+            && name.0.len() == 1
+            && let Some(full) = full_names.iter().find(|full| last(full) == last(name))
+        {
+            *name = full.clone();
+        }
+    }
+}
+
+/// Series of times take nanoseconds only.
+fn count_nanoseconds(argument: &mut FunctionArg) {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(
+        Expr::TypedString(TypedString { data_type, .. }) | Expr::Cast { data_type, .. },
+    )) = argument
+    else {
+        return;
+    };
+    if let DataType::Timestamp(digits @ None, _) = data_type {
+        *digits = Some(9);
+    }
+}
+
+fn has_no_arguments(function: &Function) -> bool {
+    match &function.args {
+        FunctionArguments::None => true,
+        FunctionArguments::List(list) => list.args.is_empty() && function.over.is_none(),
+        FunctionArguments::Subquery(_) => false,
+    }
+}
+
+/// `FETCH FIRST n ROWS ONLY` as `LIMIT n`.
+fn limit_of(fetch: Fetch, clause: &mut Option<LimitClause>) -> Result<()> {
+    if fetch.with_ties || fetch.percent {
+        return Err(EngineError::Unsupported {
+            what: "FETCH … WITH TIES or PERCENT".to_owned(),
+        });
+    }
+    let one = || Expr::Value(number("1"));
+    let count = fetch.quantity.unwrap_or_else(one);
+    match clause {
+        None => {
+            *clause = Some(LimitClause::LimitOffset {
+                limit: Some(count),
+                offset: None,
+                limit_by: vec![],
+            });
+        }
+        Some(LimitClause::LimitOffset {
+            limit: limit @ None,
+            ..
+        }) => *limit = Some(count),
+        Some(_) => {
+            return Err(EngineError::invalid(
+                "the query has both LIMIT and FETCH: write one of them",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Patterns as PostgreSQL writes them, `YYYY-MM-DD`, become those of DataFusion, `%Y-%m-%d`.
+fn time_pattern(function: &mut Function) -> Result<()> {
+    let name = function.name.to_string().to_lowercase();
+    let FunctionArguments::List(list) = &mut function.args else {
+        return Ok(());
+    };
+    if WITH_PATTERN.contains(&name.as_str())
+        && let [
+            _,
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))),
+        ] = list.args.as_mut_slice()
+        && let Value::SingleQuotedString(pattern) = &mut value.value
+    {
+        if let Some(ours) = chrono_pattern(pattern) {
+            *pattern = ours;
+        } else if !pattern.contains('%') && pattern.contains(char::is_alphabetic) {
+            return Err(EngineError::invalid(format!(
+                "{name} does not know the pattern '{}': write it with YYYY, MM, DD, HH24, MI, SS, \
+                 Mon, FMMonth, FMDay …, or as %Y, %m, %d, %H, %M, %S …",
+                short(pattern)
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn text(value: String) -> Expr {
+    Expr::Value(ValueWithSpan {
+        value: Value::SingleQuotedString(value),
+        span: Span::empty(),
+    })
+}
+
+fn number(digits: &str) -> ValueWithSpan {
+    ValueWithSpan {
+        value: Value::Number(digits.to_owned(), false),
+        span: Span::empty(),
+    }
+}
