@@ -45,19 +45,6 @@ struct Inner {
 }
 
 impl Engine {
-    /// As [`Engine::open_with_dropped`], for a caller that does not know which tenants were
-    /// dropped: what the log holds for unknown ones is given up with a warning.
-    ///
-    /// # Errors
-    /// As [`Engine::open_with_dropped`].
-    pub async fn open(
-        settings: EngineSettings,
-        clock: Arc<dyn Clock>,
-        tenants: &[TenantPlace],
-    ) -> Result<Self> {
-        Self::open_node(settings, clock, tenants, None).await
-    }
-
     /// Opens the log, recovers what is not in segments yet, and starts the background work.
     /// `tenants` are all that exist, `dropped` all that ever existed beside them: the log may hold
     /// rows of those, and a crash may have left their folders, which are removed.
@@ -65,20 +52,11 @@ impl Engine {
     /// # Errors
     /// `Corruption` when the log or a catalog is not what was written, or the log holds rows of a
     /// tenant that is neither there nor dropped.
-    pub async fn open_with_dropped(
+    pub async fn open(
         settings: EngineSettings,
         clock: Arc<dyn Clock>,
         tenants: &[TenantPlace],
         dropped: &[TenantPlace],
-    ) -> Result<Self> {
-        Self::open_node(settings, clock, tenants, Some(dropped)).await
-    }
-
-    async fn open_node(
-        settings: EngineSettings,
-        clock: Arc<dyn Clock>,
-        tenants: &[TenantPlace],
-        dropped: Option<&[TenantPlace]>,
     ) -> Result<Self> {
         let mut report = RecoveryReport::start();
         let (wal, replay) = open_wal(&settings).await?;
@@ -101,8 +79,7 @@ impl Engine {
                 scheduler: Mutex::default(),
             }),
         };
-        let gives_up_unknown = dropped.is_none() || engine.settings().wal_repair;
-        let dropped = dropped.unwrap_or_default();
+        let gives_up_unknown = engine.settings().wal_repair;
         let wrote = contents.tenants_among(tenants, dropped, gives_up_unknown)?;
         for place in wrote {
             let tenants = &engine.inner.tenants;

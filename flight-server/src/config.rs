@@ -63,6 +63,9 @@ pub(crate) struct ServerSettings {
     pub(crate) message_bytes_max: usize,
     /// Most calls served at the same time; further ones are refused as overload. Default 1 024.
     pub(crate) calls_max: usize,
+    /// Most catalog files open at the same time; others are opened when they are written.
+    /// Default 128.
+    pub(crate) catalogs_open_max: usize,
     /// Certificate and key; both or neither.
     pub(crate) tls: TlsSettings,
 }
@@ -148,6 +151,11 @@ pub(crate) struct SessionSettings {
     pub(crate) stream_idle_timeout_ms: u64,
     /// Most sessions with state, per tenant. Default 10 000.
     pub(crate) tenant_sessions_max: usize,
+    /// How long an ingest with the same idempotency key is recognised as a repetition, in ms.
+    /// Default 24 hours.
+    pub(crate) idempotency_ttl_ms: u64,
+    /// Idempotency keys kept, per tenant; beyond it the oldest are forgotten. Default 100 000.
+    pub(crate) idempotency_keys_max: u64,
     /// Most open transactions, per tenant. Default 1 000.
     pub(crate) tenant_transactions_max: usize,
     /// Most tickets, and most prepared statements, per tenant; tickets that were redeemed make
@@ -198,6 +206,7 @@ impl Default for ServerSettings {
             shutdown_grace_ms: 10_000,
             message_bytes_max: 256 * 1024 * 1024,
             calls_max: 1024,
+            catalogs_open_max: 128,
             tls: TlsSettings::default(),
         }
     }
@@ -254,6 +263,8 @@ impl Default for SessionSettings {
             statement_ttl_ms: 600_000,
             stream_idle_timeout_ms: 120_000,
             tenant_sessions_max: 10_000,
+            idempotency_ttl_ms: 24 * 3_600_000,
+            idempotency_keys_max: 100_000,
             tenant_transactions_max: 1000,
             tenant_statements_max: 100_000,
             tenant_statement_bytes_max: 64 * 1024 * 1024,

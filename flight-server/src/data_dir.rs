@@ -1,8 +1,8 @@
 //! The data directory: made at the first start, locked while it is in use.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -52,7 +52,14 @@ impl DataDir {
     /// # Errors
     /// See [`DataDirError`].
     pub(crate) fn open(path: &Path, dev: bool) -> Result<Self, DataDirError> {
-        std::fs::create_dir_all(path).map_err(io("create", path))?;
+        if !path.is_dir() {
+            // Others on the machine have no business in it, and it must outlive a power cut as
+            // whole as what is in it.
+            let mut private = DirBuilder::new();
+            let made = private.recursive(true).mode(0o700).create(path);
+            made.map_err(io("create", path))?;
+            sync_entry(path).map_err(io("sync the parent of", path))?;
+        }
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -119,5 +126,14 @@ fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> DataDirEr
         action,
         path: path.clone(),
         source,
+    }
+}
+
+/// Makes the name of `path` in its parent folder durable.
+fn sync_entry(path: &Path) -> std::io::Result<()> {
+    let path = std::path::absolute(path)?;
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
     }
 }

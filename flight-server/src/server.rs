@@ -117,6 +117,7 @@ pub(crate) async fn serve(
     let _ended = sweeper.await;
     let poisoned = shared.engine.is_poisoned();
     let closed = shared.engine.close().await;
+    let control_closed = shared.control.close().await;
     http_stop.cancel();
     // Scrapes that still run do not keep the data open.
     let _ended = http_task.await;
@@ -126,6 +127,7 @@ pub(crate) async fn serve(
         return Err(ServeError::LogPoisoned);
     }
     closed?;
+    control_closed?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -143,7 +145,9 @@ async fn start(
     let control = Arc::new(control);
     let password_file = first_start(&control, settings).await?;
     let tenants: Vec<_> = control.tenants().await?.iter().map(place).collect();
-    let engine = Engine::open(engine_settings(settings), Arc::clone(&clock), &tenants).await?;
+    let dropped: Vec<_> = control.dropped_tenants().iter().map(place).collect();
+    let settings_of_engine = engine_settings(settings);
+    let engine = Engine::open(settings_of_engine, Arc::clone(&clock), &tenants, &dropped).await?;
     let auth_settings = AuthSettings {
         token_ttl: Duration::from_secs(settings.auth.token_ttl_s),
         password_remember: Duration::from_millis(settings.auth.password_cache_ttl_ms),
@@ -233,6 +237,9 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         wal_bytes_max: settings.wal.bytes_max,
         wal_queue_bytes_max: settings.wal.queue_bytes_max as usize,
         wal_repair: settings.wal.repair,
+        catalogs_open_max: settings.server.catalogs_open_max,
+        idempotency_ttl_ms: settings.session.idempotency_ttl_ms,
+        idempotency_keys_max: settings.session.idempotency_keys_max,
         buffer_bytes_max: settings.write_buffer.bytes_max,
         buffer_tenant_bytes_max: settings.write_buffer.tenant_bytes_max,
         flush_bytes: settings.write_buffer.flush_bytes,
@@ -343,6 +350,8 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken, shutdown: Cancellat
     }
 }
 
+type ReadShared = fn(&Shared) -> usize;
+
 fn register_gauges(metrics: &Metrics, shared: &Arc<Shared>) {
     let engine = &shared.engine;
     let wal = engine.clone();
@@ -361,7 +370,7 @@ fn register_gauges(metrics: &Metrics, shared: &Arc<Shared>) {
         "Committed rows that are not in segments",
         move || buffered.usage_bytes().2 as i64,
     );
-    let kept: [(_, _, fn(&Shared) -> usize); 4] = [
+    let kept: [(_, _, ReadShared); 4] = [
         ("tickets", "Tickets kept", |s| s.statements.usage().0),
         ("ticket_bytes", "What tickets stand for", |s| {
             s.statements.usage().1

@@ -9,6 +9,8 @@ mod tests;
 use std::future::Future;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::HeaderMap;
 use quiver_catalog::ErrorKind;
 use tokio::time::Instant;
@@ -117,16 +119,19 @@ impl Stop {
         }
     }
 
-    /// Does `work` unless it is stopped; then it is dropped.
-    pub(crate) async fn bound<T>(
-        &self,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        tokio::select! {
-            biased;
-            result = work => result,
-            failure = self.stopped() => Err(failure),
-        }
+    /// Does `work` unless it is stopped; then it is dropped. Boxed: planning takes large futures.
+    pub(crate) fn bound<'a, T: Send + 'a>(
+        &'a self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, Failure>> {
+        let bound = async move {
+            tokio::select! {
+                biased;
+                result = work => result,
+                failure = self.stopped() => Err(failure),
+            }
+        };
+        bound.boxed()
     }
 }
 

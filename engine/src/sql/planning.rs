@@ -10,6 +10,8 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::parser::Statement as DfStatement;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::repeated_names::{is_about_repeated_names, restore_name, with_own_names};
 use super::rewrite::rewrite;
@@ -17,22 +19,26 @@ use crate::error::{EngineError, Result};
 
 /// Plans a statement. Repeated names of result columns carry a mark that
 /// [`super::query::promised_schema`] takes off.
-pub(crate) async fn plan_statement(
+pub(crate) fn plan_statement(
     session: &SessionState,
     mut statement: DfStatement,
-) -> Result<LogicalPlan> {
-    rewrite(session, &mut statement)?;
-    let plan = match session.statement_to_plan(statement.clone()).await {
-        Err(error) if is_about_repeated_names(&error) => {
-            match with_own_names(session, statement).await? {
-                Some(plan) => plan,
-                None => return Err(error.into()),
+) -> BoxFuture<'_, Result<LogicalPlan>> {
+    // In a box, because the planner's future is large and there are several of them in this one.
+    let planning = async move {
+        rewrite(session, &mut statement)?;
+        let plan = match session.statement_to_plan(statement.clone()).await {
+            Err(error) if is_about_repeated_names(&error) => {
+                match with_own_names(session, statement).await? {
+                    Some(plan) => plan,
+                    None => return Err(error.into()),
+                }
             }
-        }
-        planned => planned?,
+            planned => planned?,
+        };
+        refuse_numbers_as_times(&plan)?;
+        Ok(describe_restored(plan))
     };
-    refuse_numbers_as_times(&plan)?;
-    Ok(describe_restored(plan))
+    planning.boxed()
 }
 
 /// `CAST(1700000000 AS TIMESTAMP)` would count microseconds where others count seconds.

@@ -28,9 +28,7 @@ async fn open(directory: &Path, clock: &Arc<SetClock>) -> Node {
         ..settings(directory)
     };
     let clock: Arc<dyn Clock> = Arc::<SetClock>::clone(clock);
-    let engine = Engine::open_with_dropped(short, clock, &[place(1)], &[])
-        .await
-        .unwrap();
+    let engine = Engine::open(short, clock, &[place(1)], &[]).await.unwrap();
     node(&engine, &place(1)).await
 }
 

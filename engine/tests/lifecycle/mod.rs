@@ -24,7 +24,7 @@ pub(super) async fn open_engine(
     tenants: &[TenantPlace],
     dropped: &[TenantPlace],
 ) -> quiver_engine::Result<Engine> {
-    Engine::open_with_dropped(settings, Arc::new(SystemClock), tenants, dropped).await
+    Engine::open(settings, Arc::new(SystemClock), tenants, dropped).await
 }
 
 pub(super) async fn node(engine: &Engine, place: &TenantPlace) -> Node {

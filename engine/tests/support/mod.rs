@@ -65,7 +65,7 @@ impl Node {
     }
 
     pub(crate) async fn open_with(settings: EngineSettings) -> Self {
-        let engine = Engine::open(settings, Arc::new(SystemClock), &places())
+        let engine = Engine::open(settings, Arc::new(SystemClock), &places(), &[])
             .await
             .unwrap();
         let tenant = engine.tenant(&places()[0]).await.unwrap();

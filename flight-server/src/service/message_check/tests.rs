@@ -88,7 +88,7 @@ fn ordinary_uploads_pass() {
         }
     }
     let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
-    check_all(&batches_to_flight_data(&empty.schema(), vec![empty.clone()]).unwrap()).unwrap();
+    check_all(&batches_to_flight_data(&Schema::empty(), vec![empty]).unwrap()).unwrap();
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn with_buffers(message: &FlightData, offset: i64, length: i64) -> FlightData {
 
 #[test]
 fn buffers_lie_inside_the_body_and_do_not_overlap() {
-    let columns = (0..8).map(|n| (format!("c{n}"), numbers().column(0).clone()));
+    let columns = (0..8).map(|n| (format!("c{n}"), Arc::clone(numbers().column(0))));
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let all = messages(&batch, None);
     let (schema, data) = (&all[0], &all[1]);

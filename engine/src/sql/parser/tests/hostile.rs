@@ -252,7 +252,9 @@ fn a_mebibyte_of_parts_is_answered_quickly() {
     };
     for sql in [
         parts("select 1", |_| ", call a".to_owned()),
-        parts("create table t (a int) with (k = 1", |n| format!(", k{n} = 1")) + ")",
+        parts("create table t (a int) with (k = 1", |n| {
+            format!(", k{n} = 1")
+        }) + ")",
         parts("call p(k => 1", |n| format!(", k{n} => 1")) + ")",
     ] {
         let start = Instant::now();
