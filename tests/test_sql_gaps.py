@@ -350,6 +350,9 @@ VALUES = {
     "SELECT current_database()": "default",
     "SELECT pg_typeof(1)": "Int64",
     f"SELECT every(id > 0) FROM {T}": True,
+    f"SELECT variance(id) FROM {T}": 1.0,
+    f"SELECT approx_count_distinct(id) FROM {T}": 3,
+    "SELECT length(gen_random_uuid())": 36,
     "SELECT (named_struct('a', 1)).a": 1,
     "SELECT 0.1 + 0.2": Decimal("0.3"),
     "SELECT count(*) FROM generate_series(TIMESTAMP '2024-01-01', '2024-01-03'::timestamp, "
@@ -380,6 +383,7 @@ def test_table_as_a_statement(flight):
     [
         ("SELECT 'abc' SIMILAR TO 'a%'", "LIKE"),
         ("SELECT to_char(now(), 'Month')", "Month"),
+        (f"CREATE TABLE {SCHEMA}.no (a INT DEFAULT 1)", "DEFAULT"),
         (f"SELECT * FROM {T} FETCH FIRST 1 ROW WITH TIES", "WITH TIES"),
         (f"SELECT * FROM {T} LIMIT 1 FETCH FIRST 1 ROW ONLY", "FETCH"),
         (f"SHOW CREATE TABLE {T}", "DESCRIBE"),

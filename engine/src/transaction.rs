@@ -100,7 +100,7 @@ impl Transaction {
         let transaction = Self::new(node, tenant, user_id, session_id, Scope::Client);
         let open_max = node.settings.tenant_transactions_max;
         let mut open = tenant.transactions().lock();
-        if open.len() >= open_max {
+        if open.len() >= open_max && !end_idle_reader(tenant, &mut open) {
             return Err(EngineError::Overloaded {
                 message: format!(
                     "{open_max} transactions are open (session.tenant_transactions_max): end some"
@@ -247,6 +247,10 @@ impl Transaction {
         }
     }
 
+    fn idle_micros(&self) -> i64 {
+        self.node.now_micros() - self.last_used_micros.load(Ordering::Relaxed)
+    }
+
     fn touch(&self) {
         self.last_used_micros
             .store(self.node.now_micros(), Ordering::Relaxed);
@@ -255,7 +259,7 @@ impl Transaction {
     /// Ends the transaction if it wrote something and was idle too long; one that wrote nothing
     /// only gives its read view back, because a client may hold it open for as long as it lives.
     pub(crate) async fn expire(&self, timeout_micros: i64) {
-        let idle = self.node.now_micros() - self.last_used_micros.load(Ordering::Relaxed);
+        let idle = self.idle_micros();
         let wrote = {
             let Ok(mut guard) = self.staged.try_lock() else {
                 return;
@@ -272,4 +276,29 @@ impl Transaction {
             self.rollback().await;
         }
     }
+}
+
+/// Ends the transaction that wrote nothing and is idle longest: clients that went away without a
+/// word must not keep those from working who are there.
+fn end_idle_reader(tenant: &Tenant, open: &mut BTreeMap<Uuid, Arc<Transaction>>) -> bool {
+    let mut by_age: Vec<_> = open.values().map(Arc::clone).collect();
+    by_age.sort_unstable_by_key(|transaction| transaction.last_used_micros.load(Ordering::Relaxed));
+    let ended = by_age.into_iter().find(|transaction| {
+        if transaction.idle_micros() <= IDLE_VIEW_MICROS {
+            return false;
+        }
+        let Ok(mut guard) = transaction.staged.try_lock() else {
+            return false;
+        };
+        let reads_only = guard.as_ref().is_none_or(|staged| !staged.wrote());
+        if reads_only {
+            *guard = None;
+        }
+        reads_only
+    });
+    let Some(ended) = ended else { return false };
+    tracing::info!(tenant_id = tenant.id().0, transaction_id = %ended.id, "ended an idle transaction");
+    tenant.note_expired(&ended);
+    open.remove(&ended.id);
+    true
 }

@@ -150,8 +150,8 @@ where
         };
         self.waiting = false;
         let ended = match &frame {
-            None => true,
-            Some(Ok(_)) => self.inner.is_end_stream(),
+            // Also after the last frame: a stream that the client has reset ends like a whole one.
+            None | Some(Ok(_)) => self.inner.is_end_stream(),
             Some(Err(_)) => false,
         };
         if ended {

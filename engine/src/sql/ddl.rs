@@ -5,7 +5,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, ObjectNamePart, Statement as AstStatement,
+    ColumnOption, Expr, Ident, ObjectName, ObjectNamePart, Statement as AstStatement, Value,
 };
 use quiver_catalog::{
     CatalogVersion, Change, Column, NewTable, SchemaId, SortColumn, TableId, TableVersion,
@@ -209,7 +209,12 @@ impl StatementContext {
 }
 
 fn refuse_unbuilt(create: &CreateTable) -> Result<()> {
+    let options = create.columns.iter().flat_map(|column| &column.options);
+    let mut defaults = options
+        .filter(|def| matches!(&def.option, ColumnOption::Default(value) if !is_null(value)));
+    let has_default = defaults.next().is_some();
     let unbuilt = [
+        (has_default, "DEFAULT on a column"),
         (!create.partitioned_by.is_empty(), "PARTITIONED BY"),
         (!create.primary_key.is_empty(), "PRIMARY KEY"),
         (!create.options.is_empty(), "WITH (…) on a table"),
@@ -220,6 +225,10 @@ fn refuse_unbuilt(create: &CreateTable) -> Result<()> {
         }),
         None => Ok(()),
     }
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if value.value == Value::Null)
 }
 
 fn sort_key(create: &CreateTable, columns: &[Column]) -> Result<Vec<SortColumn>> {

@@ -12,6 +12,17 @@ use datafusion::logical_expr::{ColumnarValue, Documentation, Volatility, create_
 /// What `version()` answers.
 const VERSION: &str = concat!("Quiver ", env!("CARGO_PKG_VERSION"));
 
+/// Other names of functions that DataFusion has.
+const SCALAR_ALIASES: [(&str, &[&str]); 2] = [
+    ("arrow_typeof", &["pg_typeof", "typeof"]),
+    ("uuid", &["gen_random_uuid"]),
+];
+const AGGREGATE_ALIASES: [(&str, &str); 3] = [
+    ("bool_and", "every"),
+    ("var_samp", "variance"),
+    ("approx_distinct", "approx_count_distinct"),
+];
+
 /// A function as `SHOW FUNCTIONS` lists it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ListedFunction {
@@ -24,16 +35,20 @@ pub(crate) struct ListedFunction {
 
 /// Adds our functions to a session.
 pub(crate) fn register(state: &mut SessionState) -> DataFusionResult<()> {
-    if let Some(typeof_) = state.scalar_functions().get("arrow_typeof").cloned() {
-        let named = typeof_
-            .as_ref()
-            .clone()
-            .with_aliases(["pg_typeof", "typeof"]);
-        state.register_udf(Arc::new(named))?;
+    for (name, aliases) in SCALAR_ALIASES {
+        if let Some(function) = state.scalar_functions().get(name).cloned() {
+            let named = function
+                .as_ref()
+                .clone()
+                .with_aliases(aliases.iter().copied());
+            state.register_udf(Arc::new(named))?;
+        }
     }
-    if let Some(bool_and) = state.aggregate_functions().get("bool_and").cloned() {
-        let named = bool_and.as_ref().clone().with_aliases(["every"]);
-        state.register_udaf(Arc::new(named))?;
+    for (name, alias) in AGGREGATE_ALIASES {
+        if let Some(function) = state.aggregate_functions().get(name).cloned() {
+            let named = function.as_ref().clone().with_aliases([alias]);
+            state.register_udaf(Arc::new(named))?;
+        }
     }
     let version = |_: &[ColumnarValue]| {
         let version = ScalarValue::Utf8(Some(VERSION.to_owned()));

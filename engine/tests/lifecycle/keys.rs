@@ -13,7 +13,7 @@ use crate::support::{Node, keyed, rows, settings};
 
 /// A clock that goes when it is told to.
 #[derive(Debug)]
-struct SetClock(AtomicI64);
+pub(super) struct SetClock(pub(super) AtomicI64);
 
 impl Clock for SetClock {
     fn now_micros(&self) -> i64 {

@@ -2,6 +2,7 @@
 
 mod drops;
 mod keys;
+mod transactions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,14 +5,24 @@
 
 use quiver_catalog::{ErrorKind, NewUser, Tenant, User};
 use quiver_engine::AdminStatement;
+use quiver_engine::task::spawn;
 
 use super::call::Call;
 use crate::shared::place;
 use crate::status::{Classify, Failure};
 
 impl Call {
-    /// Executes a statement about tenants or users.
-    pub(crate) async fn administer(&self, statement: &AdminStatement) -> Result<(), Failure> {
+    /// Executes a statement about tenants or users to its end, even if the client goes away: half of
+    /// one would leave a dropped user or an old password in memory.
+    pub(crate) async fn administer_whole(&self, statement: &AdminStatement) -> Result<(), Failure> {
+        let (call, statement) = (self.clone(), statement.clone());
+        let whole = spawn(async move { call.administer(&statement).await });
+        whole
+            .await
+            .map_err(|error| Failure::internal(format!("the statement failed half way: {error}")))?
+    }
+
+    async fn administer(&self, statement: &AdminStatement) -> Result<(), Failure> {
         match statement {
             AdminStatement::AlterUser {
                 name,

@@ -170,7 +170,7 @@ impl Call {
                 self.set_option(name, Some(value)).await.map(|()| 0)?
             }
             Statement::Reset { name } => self.set_option(name, None).await.map(|()| 0)?,
-            Statement::Admin(admin) => self.administer(admin).await.map(|()| 0)?,
+            Statement::Admin(admin) => self.administer_whole(admin).await.map(|()| 0)?,
             statement => {
                 require_parameters(parsed, parameters)?;
                 self.update(statement, context, parameters).await?
