@@ -20,6 +20,8 @@ use crate::task::spawn;
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 /// Some for each core: the operating system shares the cores out among queries that do not yield.
 const THREADS_PER_CORE: usize = 2;
+/// Beyond those: other statements are planned while a few wait for an operator to yield.
+const SPARE_THREADS: usize = 4;
 /// Batches between an executing query and the one who reads it.
 const BATCHES_AHEAD: usize = 2;
 
@@ -42,7 +44,7 @@ impl QueryRuntime {
     pub(crate) fn start() -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let runtime = Builder::new_multi_thread()
-            .worker_threads(cores * THREADS_PER_CORE)
+            .worker_threads(cores * THREADS_PER_CORE + SPARE_THREADS)
             .thread_name("quiver-query")
             .thread_stack_size(STACK_BYTES)
             .enable_all()

@@ -7,6 +7,7 @@
 
 mod call;
 mod context;
+mod cooperative_joins;
 mod copy_statement;
 mod ddl;
 mod functions;

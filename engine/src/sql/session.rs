@@ -13,6 +13,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::TableFactor;
 
 use super::context::StatementContext;
+use super::cooperative_joins::CooperativeJoins;
 use super::functions::{self, ListedFunction};
 use super::information_schema::InformationSchema;
 use super::provider::TenantCatalogList;
@@ -49,6 +50,7 @@ impl QueryTemplate {
             .with_config(config)
             .with_default_features()
             .with_relation_planners(vec![Arc::new(OwnTables)])
+            .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .with_type_planner(Arc::new(SqlTypes))
             .build();
         functions::register(&mut state).expect("a session takes functions");
