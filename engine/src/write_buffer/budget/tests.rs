@@ -46,7 +46,7 @@ async fn what_never_fits_is_refused_at_once_and_takes_nothing() {
 
 #[tokio::test]
 async fn a_waiting_writer_goes_on_when_rows_are_flushed() {
-    let (node, tenant) = (Budget::new("node", 100), Budget::new("tenant", 100));
+    let (node, tenant) = (Budget::new("node", 100), Budget::new("tenant", 1000));
     let mut first = Reservation::new(&node, &tenant);
     first.grow(80, SHORT).await.unwrap();
     let first = first.commit();
