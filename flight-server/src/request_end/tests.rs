@@ -2,6 +2,7 @@
 
 use futures::StreamExt;
 use futures::channel::mpsc;
+use futures::stream::FusedStream;
 use http_body_util::{BodyExt, StreamBody};
 use tonic::{Code, Status};
 
@@ -13,20 +14,39 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 type Frames = mpsc::UnboundedSender<Frame<Bytes>>;
 
-/// A body fed by hand.
-fn body() -> (
-    Frames,
-    EndNotingBody<impl Body<Data = Bytes, Error = Status> + Unpin>,
-) {
-    let (sender, receiver) = mpsc::unbounded();
-    let body = EndNotingBody {
-        inner: StreamBody::new(receiver.map(Ok)),
+/// As hyper's body does, it knows after its last frame whether that was the end.
+struct Fed(mpsc::UnboundedReceiver<Frame<Bytes>>);
+
+impl Body for Fed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.0.poll_next_unpin(context).map(|frame| frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_terminated()
+    }
+}
+
+fn noting<B>(inner: B) -> EndNotingBody<B> {
+    EndNotingBody {
+        inner,
         end: RequestEnd::default(),
         idle_max: IDLE,
         idle: None,
         waiting: false,
-    };
-    (sender, body)
+    }
+}
+
+/// A body fed by hand.
+fn body() -> (Frames, EndNotingBody<Fed>) {
+    let (sender, receiver) = mpsc::unbounded();
+    (sender, noting(Fed(receiver)))
 }
 
 fn data() -> Frame<Bytes> {
@@ -44,6 +64,16 @@ async fn a_body_of_which_nothing_comes_fails() {
     let status = Status::from_error(error);
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(status.message().contains("stream_idle_timeout_ms"));
+    assert!(!body.end.is_complete());
+}
+
+/// hyper hides a reset without an error code behind an ordinary end of frames.
+#[tokio::test]
+async fn a_body_that_was_reset_is_not_complete() {
+    let frames = futures::stream::iter([Ok::<_, Status>(data())]);
+    let mut body = noting(StreamBody::new(frames));
+    body.frame().await.unwrap().unwrap();
+    assert!(body.frame().await.is_none());
     assert!(!body.end.is_complete());
 }
 
