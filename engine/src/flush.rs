@@ -45,10 +45,25 @@ pub struct FlushOutcome {
     pub row_count: u64,
 }
 
+/// Segments of one table. Until they are kept, nobody knows their files, and dropping this removes
+/// them.
 struct WrittenTable {
     table_id: TableId,
     segments: Vec<NewSegment>,
     paths: Vec<PathBuf>,
+}
+
+impl WrittenTable {
+    /// The catalog may know the files from here on.
+    fn keep(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.paths)
+    }
+}
+
+impl Drop for WrittenTable {
+    fn drop(&mut self) {
+        remove_unregistered(&self.paths);
+    }
 }
 
 /// Flushes everything that is committed now, even if the caller goes away.
@@ -110,22 +125,9 @@ async fn write_segments(
         if batches.iter().all(|batch| batch.num_rows() == 0) {
             continue;
         }
-        match write_table(tenant, Arc::clone(table), batches).await {
-            Ok(table) => written.push(table),
-            Err(error) => {
-                remove_unregistered(paths_of(&written)).await;
-                return Err(error);
-            }
-        }
+        written.push(write_table(tenant, Arc::clone(table), batches).await?);
     }
     Ok(written)
-}
-
-fn paths_of(tables: &[WrittenTable]) -> Vec<PathBuf> {
-    tables
-        .iter()
-        .flat_map(|table| table.paths.clone())
-        .collect()
 }
 
 async fn write_table(
@@ -136,7 +138,11 @@ async fn write_table(
     let directory = tenant.data_directory().join(&table.path);
     let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     blocking(move || {
-        let mut written = UnregisteredSegments::default();
+        let mut written = WrittenTable {
+            table_id: table.id,
+            segments: vec![],
+            paths: vec![],
+        };
         for batches in split(batches, SEGMENT_BYTES_MAX) {
             let segment = write_segment(
                 &directory,
@@ -155,48 +161,22 @@ async fn write_table(
             rows,
             "segments hold every row they were given"
         );
-        Ok(WrittenTable {
-            table_id: table.id,
-            segments: std::mem::take(&mut written.segments),
-            paths: std::mem::take(&mut written.paths),
-        })
+        Ok(written)
     })
     .await
-}
-
-/// Segments of one table that are removed again if a later one cannot be written.
-#[derive(Default)]
-struct UnregisteredSegments {
-    segments: Vec<NewSegment>,
-    paths: Vec<PathBuf>,
-}
-
-impl Drop for UnregisteredSegments {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            // What cannot be removed is an orphan and does no harm: only catalogued files count.
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 async fn register(
     tenant: &Tenant,
     memtables: &[Arc<Memtable>],
     cut: u64,
-    written: Vec<WrittenTable>,
+    mut written: Vec<WrittenTable>,
 ) -> Result<FlushOutcome> {
     let _committer = tenant.committer().lock().await;
-    if let Err(error) = tenant.check_writable() {
-        remove_unregistered(paths_of(&written)).await;
-        return Err(error);
-    }
+    tenant.check_writable()?;
     // Tables may have been dropped while the segments were written.
     let catalog = tenant.catalog_version();
-    let (written, dropped): (Vec<_>, Vec<_>) = written
-        .into_iter()
-        .partition(|table| catalog.table_by_id(table.table_id).is_some());
-    remove_unregistered(paths_of(&dropped)).await;
+    written.retain(|table| catalog.table_by_id(table.table_id).is_some());
     let mut flushed: Vec<_> = memtables
         .iter()
         .map(|memtable| memtable.table_id())
@@ -204,15 +184,15 @@ async fn register(
     flushed.sort_unstable();
     flushed.dedup();
     flushed.retain(|table_id| catalog.table_by_id(*table_id).is_some());
-    let paths = paths_of(&written);
-    let segment_count = paths.len() as u64;
     let segments = written.iter().flat_map(|table| &table.segments);
     let row_count = segments.map(|segment| segment.record_count).sum();
-    let append = |table: WrittenTable| Change::AppendSegments {
+    let append = |table: &mut WrittenTable| Change::AppendSegments {
         table_id: table.table_id,
-        segments: table.segments,
+        segments: std::mem::take(&mut table.segments),
     };
-    let changes = written.into_iter().map(append).collect();
+    let changes = written.iter_mut().map(append).collect();
+    let paths: Vec<_> = written.iter_mut().flat_map(WrittenTable::keep).collect();
+    let segment_count = paths.len() as u64;
     let commit = Commit {
         changes,
         flushed: flushed
@@ -230,7 +210,7 @@ async fn register(
         Err(error) => {
             // In doubt the catalog may know them.
             if !tenant.is_in_doubt() {
-                remove_unregistered(paths).await;
+                remove_unregistered(&paths);
             }
             return Err(error);
         }
@@ -245,10 +225,11 @@ async fn register(
     })
 }
 
-/// The catalog says that nothing was committed, so nobody can know these files.
-async fn remove_unregistered(paths: Vec<PathBuf>) {
+/// Removes files that nobody can know. What cannot be removed does no harm: only catalogued files
+/// count.
+fn remove_unregistered(paths: &[PathBuf]) {
     for path in paths {
-        if let Err(error) = tokio::fs::remove_file(&path).await {
+        if let Err(error) = std::fs::remove_file(path) {
             tracing::warn!(path = %path.display(), %error, "cannot remove an unregistered segment");
         }
     }
