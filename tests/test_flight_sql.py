@@ -181,6 +181,25 @@ def test_prepared_statement_says_what_it_is(flight, table):
         flight.close_prepared(prepared.prepared_statement_handle)
 
 
+def test_large_parameters_count_once(connection):
+    """Twelve megabytes in twelve columns of one message: far below what parameters may have."""
+    texts = tuple("x" * 1_000_000 + str(n) for n in range(12))
+    sums = " + ".join("length(?)" for _ in texts)
+    [(total,)] = adbc.rows(connection, f"SELECT {sums}", texts)
+    assert total == sum(len(text) for text in texts)
+
+
+def test_a_procedure_may_be_called_as_an_update(flight, table):
+    """JDBC's executeUpdate sends whatever it is given that way."""
+    handle = flight.prepare("CALL system.flush()").prepared_statement_handle
+    assert flight.update("CommandPreparedStatementUpdate", prepared_statement_handle=handle) == 0
+    assert flight.update("CommandStatementUpdate", query="CALL system.flush()") == 0
+    query = flight.prepare(f"SELECT id FROM {table}").prepared_statement_handle
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.update("CommandPreparedStatementUpdate", prepared_statement_handle=query)
+    assert_refused(caught.value, "INVALID_ARGUMENT")
+
+
 def test_prepared_update_without_parameters_runs_once(flight, table):
     """JDBC sends a batch without columns or rows: that means once, not never."""
     handle = flight.prepare(f"INSERT INTO {table} VALUES (1, 'x')").prepared_statement_handle

@@ -4,6 +4,7 @@
 //! transactions and SQL over one tenant; it knows nothing of Flight, HTTP, users' passwords or
 //! rights.
 
+mod batch_bytes;
 mod canonical;
 mod commit;
 mod copy;
@@ -31,6 +32,7 @@ mod transaction;
 mod wal;
 mod write_buffer;
 
+pub use batch_bytes::slice_bytes;
 pub use engine::Engine;
 pub use error::{EngineError, Result};
 pub use flush::FlushOutcome;

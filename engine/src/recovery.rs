@@ -12,7 +12,9 @@ use prost::Message;
 use quiver_catalog::{IdempotencyRecord, TableId, TenantId, UserId};
 use uuid::Uuid;
 
+use crate::batch_bytes::slice_bytes;
 use crate::error::{EngineError, Result};
+use crate::ingest::BATCH_HEAD_BYTES;
 use crate::node::Node;
 use crate::record::{
     CommitRecord, CommittedStream, KIND_COMMIT, KIND_PREPARE, KIND_ROWS, PrepareRecord, RowsRecord,
@@ -206,7 +208,7 @@ impl LogContents {
         for (table_id, (first_lsn, batches)) in recovered {
             let bytes = batches
                 .iter()
-                .map(|batch| batch.get_array_memory_size() as u64)
+                .map(|batch| slice_bytes(batch) as u64 + BATCH_HEAD_BYTES)
                 .sum();
             let bytes = CommittedBytes::recovered(&node.budget, tenant.budget(), bytes);
             let now_micros = node.now_micros();

@@ -357,6 +357,37 @@ async fn a_stream_that_holds_a_full_log_is_given_up_and_others_go_on() {
     assert_eq!(Node::open_with(small).await.count("t").await, id);
 }
 
+/// What was decoded from a log's file must not count once for each of its columns.
+#[tokio::test(flavor = "multi_thread")]
+async fn recovered_rows_count_as_much_as_they_did_before() {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::open(directory.path()).await;
+    let column = |n: i64| {
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(n..n + 5_000));
+        (format!("c{n}"), values)
+    };
+    let wide = RecordBatch::try_from_iter((0..20).map(column)).unwrap();
+    let ingest = || IngestRequest {
+        incoming: wide.schema(),
+        ..request("wide", IngestMode::CREATE_APPEND)
+    };
+    for _ in 0..3 {
+        node.ingest(ingest(), std::slice::from_ref(&wide))
+            .await
+            .unwrap();
+    }
+    let (_, _, before) = node.engine.usage_bytes();
+    node.abandon().await;
+    let node = Node::open(directory.path()).await;
+    let (_, _, after) = node.engine.usage_bytes();
+    assert!(
+        after.abs_diff(before) <= before / 10,
+        "{before} bytes before, {after} after"
+    );
+    node.close().await;
+}
+
 /// A prepared statement is executed for each row of parameters, one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_rows_of_parameters_insert_as_one_commit() {

@@ -13,8 +13,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use quiver_catalog::{Change, IdempotencyRecord, UserId};
 
-pub(crate) use stream::StagedStream;
 use stream::StreamWriter;
+pub(crate) use stream::{BATCH_HEAD_BYTES, StagedStream};
 pub use target::{IngestMode, TableExists, TableMissing};
 use target::{Target, resolve_target};
 

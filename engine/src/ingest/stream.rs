@@ -19,7 +19,7 @@ const FRAME_BYTES_MAX: u64 = 32 << 20;
 /// What a frame holds beside the rows: headers and, once per stream, the schema.
 const FRAME_HEAD_BYTES: u64 = 64 << 10;
 /// What a batch takes in memory beside its buffers.
-const BATCH_HEAD_BYTES: u64 = 1024;
+pub(crate) const BATCH_HEAD_BYTES: u64 = 1024;
 
 /// Writes one stream.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::segment::slice_bytes;
+use crate::batch_bytes::slice_bytes;
 
 /// Rows of a merged batch, about.
 const MERGED_ROWS: usize = 8192;

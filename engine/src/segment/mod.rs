@@ -19,7 +19,7 @@ mod writer;
 pub(crate) use bound_text::{has_bounds, parse_bounds};
 pub(crate) use directory::create_synced;
 pub(crate) use options::SegmentOptions;
-pub(crate) use split::{slice_bytes, split};
+pub(crate) use split::split;
 pub(crate) use stats::{max_of, min_of, without_nan};
 pub(crate) use storage::{check_rows, check_storable};
 pub(crate) use writer::write_segment;

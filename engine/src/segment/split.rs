@@ -4,7 +4,9 @@
 //! an array of texts ends at 2 GiB: rows that came in as many batches have to leave as several
 //! segments, or they could never be flushed.
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
+
+use crate::batch_bytes::slice_bytes;
 
 #[cfg(test)]
 mod tests;
@@ -46,14 +48,4 @@ fn cut(batch: RecordBatch, bytes_max: usize) -> Vec<RecordBatch> {
         .into_iter()
         .flat_map(|half| cut(half, bytes_max))
         .collect()
-}
-
-/// Bytes that the rows of a batch take by themselves, whatever they are a slice of.
-pub(crate) fn slice_bytes(batch: &RecordBatch) -> usize {
-    let columns = batch.columns().iter().map(|column| {
-        let data = column.to_data();
-        data.get_slice_memory_size()
-            .unwrap_or_else(|_| data.get_array_memory_size())
-    });
-    columns.sum()
 }

@@ -17,7 +17,7 @@ use quiver_catalog::ErrorKind;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::status::Failure;
+use crate::status::{Failure, IntoStatus};
 
 /// Messages that wait for the network.
 const QUEUED_MESSAGES: usize = 4;
@@ -28,6 +28,7 @@ pub(crate) fn delivery<T>(idle_max: Duration) -> (Outbox<T>, Delivery<T>) {
     let state = Arc::new(Mutex::new(State {
         receiver: Some(receiver),
         failure: None,
+        is_finished: false,
         reader: None,
     }));
     let outbox = Outbox {
@@ -44,10 +45,13 @@ struct State<T> {
     receiver: Option<mpsc::Receiver<T>>,
     /// What an aborted stream ends with.
     failure: Option<Status>,
+    /// Whether all messages were sent: a stream that ends otherwise ends with an error.
+    is_finished: bool,
     reader: Option<Waker>,
 }
 
-/// The writing side. Dropping it ends the stream behind what was sent.
+/// The writing side. Dropping it without [`Outbox::finish`] ends the stream with an error: a part of
+/// a result must never pass for the whole.
 #[derive(Debug)]
 pub(crate) struct Outbox<T> {
     queue: mpsc::Sender<T>,
@@ -76,6 +80,13 @@ impl<T> Outbox<T> {
             free.push(self.slot().await?);
         }
         Ok(())
+    }
+
+    /// Ends the stream behind what was sent.
+    pub(crate) fn finish(self) {
+        if let Some(state) = self.state.upgrade() {
+            state.lock().is_finished = true;
+        }
     }
 
     /// Completes when the client is gone.
@@ -130,9 +141,21 @@ impl<T> Stream for Delivery<T> {
             return Poll::Ready(state.failure.take().map(Err));
         };
         let polled = receiver.poll_recv(context);
-        if polled.is_pending() {
-            state.reader = Some(context.waker().clone());
+        match polled {
+            Poll::Pending => {
+                state.reader = Some(context.waker().clone());
+                Poll::Pending
+            }
+            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(message))),
+            Poll::Ready(None) => {
+                state.receiver = None;
+                let broken_off = (!state.is_finished).then(broken_off);
+                Poll::Ready(broken_off.map(Err))
+            }
         }
-        polled.map(|message| message.map(Ok))
     }
+}
+
+fn broken_off() -> Status {
+    Failure::internal("the stream broke off before its end").into_status(None)
 }

@@ -8,13 +8,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::FlightData;
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use futures::{Stream, StreamExt};
-use quiver_engine::{EngineError, QueryRows, task};
+use quiver_engine::{EngineError, QueryRows, slice_bytes, task};
 use tonic::Status;
 
 use super::call::Call;
@@ -69,12 +69,14 @@ pub(crate) fn stream_rows(
         };
         drop(stream);
         metrics.active_streams.dec();
-        if let Err(failure) = result {
-            outbox.abort(failure.into_status(Some(query_id)));
-            // The answer may stay with a client that does not read; the call is over.
-            if let Some(slot) = slot {
-                slot.free();
-            }
+        let Err(failure) = result else {
+            outbox.finish();
+            return;
+        };
+        outbox.abort(failure.into_status(Some(query_id)));
+        // The answer may stay with a client that does not read; the call is over.
+        if let Some(slot) = slot {
+            slot.free();
         }
     }));
     reader
@@ -138,7 +140,7 @@ impl Joined {
 
     fn push(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>, EngineError> {
         self.rows += batch.num_rows();
-        self.bytes += own_bytes(&batch);
+        self.bytes += slice_bytes(&batch);
         self.batches.push(batch);
         match self.bytes >= MESSAGE_BYTES_MIN || self.rows >= MESSAGE_ROWS_MAX {
             true => self.take(),
@@ -159,23 +161,13 @@ impl Joined {
 
 /// Cuts a batch into pieces of about the target size; a single row is never cut.
 fn cut(batch: &RecordBatch) -> Vec<RecordBatch> {
-    let bytes = own_bytes(batch);
+    let bytes = slice_bytes(batch);
     let pieces = bytes.div_ceil(MESSAGE_BYTES_TARGET * 3 / 2).max(1);
     let rows = batch.num_rows().div_ceil(pieces).max(1);
     (0..batch.num_rows())
         .step_by(rows)
         .map(|start| batch.slice(start, rows.min(batch.num_rows() - start)))
         .collect()
-}
-
-/// Bytes that the rows of a batch take by themselves.
-fn own_bytes(batch: &RecordBatch) -> usize {
-    let bytes = |array: &Arc<dyn Array>| {
-        let data = array.to_data();
-        data.get_slice_memory_size()
-            .unwrap_or_else(|_| data.get_array_memory_size())
-    };
-    batch.columns().iter().map(bytes).sum()
 }
 
 /// Encodes one stream of messages.

@@ -35,6 +35,25 @@ pub(crate) enum Executed {
     },
 }
 
+impl Executed {
+    /// What a client is told that asked for no rows.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a query, whose rows are not fetched this way.
+    pub(crate) fn rows_changed(self) -> Result<u64, Failure> {
+        match self {
+            Self::Done { row_count } => Ok(row_count),
+            // The result of a CALL, which has taken effect.
+            Self::Rows {
+                row_count: Some(_), ..
+            } => Ok(0),
+            Self::Rows { .. } => Err(Failure::invalid(
+                "the statement returns rows: use GetFlightInfo and DoGet",
+            )),
+        }
+    }
+}
+
 /// A statement and where it runs.
 #[derive(Debug)]
 pub(crate) struct Execution<'a> {

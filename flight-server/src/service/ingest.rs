@@ -12,7 +12,7 @@ use arrow_flight::sql::{TableExistsOption, TableNotExistOption};
 use arrow_ipc::root_as_message;
 use futures::{FutureExt, StreamExt};
 use quiver_catalog::ErrorKind;
-use quiver_engine::{IngestMode, IngestRequest, IpcBatch, TableExists, TableMissing};
+use quiver_engine::{IngestMode, IngestRequest, IpcBatch, TableExists, TableMissing, slice_bytes};
 use tonic::{Code, Status};
 
 use super::call::Call;
@@ -255,7 +255,7 @@ impl Call {
         while let Some(Received { batch, ipc }) = upload.next(self).await? {
             bytes += ipc
                 .as_ref()
-                .map_or_else(|| batch.get_array_memory_size(), |ipc| ipc.body.len());
+                .map_or_else(|| slice_bytes(&batch), |ipc| ipc.body.len());
             ingest
                 .push(batch, ipc)
                 .await

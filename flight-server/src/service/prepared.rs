@@ -184,12 +184,8 @@ impl Call {
         let values = values
             .filter(|values| values.num_columns() > 0)
             .or(prepared.bound.clone());
-        match self.run_prepared(prepared, &parsed, values).await? {
-            Executed::Done { row_count } => Ok(row_count),
-            Executed::Rows { .. } => Err(Failure::invalid(
-                "the statement returns rows: execute it as a query",
-            )),
-        }
+        let executed = self.run_prepared(prepared, &parsed, values).await?;
+        executed.rows_changed()
     }
 
     async fn run_prepared(

@@ -8,13 +8,13 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use prost::Message;
 use quiver_catalog::ErrorKind;
-use quiver_engine::{IngestMode, TableExists, TableMissing};
+use quiver_engine::{IngestMode, TableExists, TableMissing, slice_bytes};
 use quiver_proto::headers;
 use tonic::{Status, Streaming};
 
 use super::call::Call;
 use super::command::{Request, table_of_path};
-use super::execute::{Executed, Execution};
+use super::execute::Execution;
 use super::info::unexpected;
 use super::ingest::{IngestTarget, UploadStream};
 use crate::request_end::RequestEnd;
@@ -173,16 +173,8 @@ impl Call {
             transaction_handle,
             promised: None,
         };
-        match self.execute(execution).await? {
-            Executed::Done { row_count } => Ok(PutOutcome::of_rows(row_count, false)),
-            // The result of a CALL; a query's rows are not fetched this way.
-            Executed::Rows {
-                row_count: Some(_), ..
-            } => Ok(PutOutcome::of_rows(0, false)),
-            Executed::Rows { .. } => Err(Failure::invalid(
-                "the statement returns rows: use GetFlightInfo and DoGet",
-            )),
-        }
+        let row_count = self.execute(execution).await?.rows_changed()?;
+        Ok(PutOutcome::of_rows(row_count, false))
     }
 
     /// All rows of a small upload; `None` when it has no columns.
@@ -191,7 +183,7 @@ impl Call {
         let (mut batches, mut rows, mut bytes) = (vec![], 0, 0);
         while let Some(received) = upload.next(self).await? {
             rows += received.batch.num_rows();
-            bytes += received.batch.get_array_memory_size();
+            bytes += slice_bytes(&received.batch);
             if rows > PARAMETER_ROWS_MAX || bytes > bytes_max {
                 return Err(Failure::invalid(format!(
                     "parameters of a statement may have {PARAMETER_ROWS_MAX} rows and {bytes_max} \

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use quiver_catalog::ErrorKind;
+use quiver_engine::slice_bytes;
 use quiver_proto::{Claims, Purpose};
 use uuid::Uuid;
 
@@ -73,7 +74,7 @@ impl Keepable for StatementRecord {
     fn kept_bytes(&self) -> usize {
         let source = match &self.source {
             RowSource::Query { sql, parameters } => sql.expose().len() + rows_bytes(parameters),
-            RowSource::Rows(rows) => rows.get_array_memory_size(),
+            RowSource::Rows(rows) => slice_bytes(rows),
         };
         HEAD_BYTES + source + self.text.len() + schema_bytes(&self.schema)
     }
@@ -81,7 +82,7 @@ impl Keepable for StatementRecord {
 
 /// What bound parameters take in memory.
 pub(crate) fn rows_bytes(rows: &Option<RecordBatch>) -> usize {
-    rows.as_ref().map_or(0, RecordBatch::get_array_memory_size)
+    rows.as_ref().map_or(0, slice_bytes)
 }
 
 /// What a schema takes in memory, roughly.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 
-use super::{slice_bytes, split};
+use super::split;
+use crate::batch_bytes::slice_bytes;
 
 fn texts(lengths: impl IntoIterator<Item = usize>) -> RecordBatch {
     let array = StringArray::from_iter_values(lengths.into_iter().map(|length| "x".repeat(length)));

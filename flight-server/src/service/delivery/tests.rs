@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use futures::StreamExt;
+use quiver_engine::task;
 use tonic::Code;
 
 use super::*;
@@ -46,7 +47,7 @@ async fn a_slow_reader_is_not_idle() {
             outbox.send(number).await.unwrap();
         }
         outbox.drained().await.unwrap();
-        drop(outbox);
+        outbox.finish();
     };
     let (mut reader, ()) = tokio::join!(read, write);
     assert!(reader.next().await.is_none());
@@ -68,6 +69,21 @@ async fn a_reader_that_goes_is_noticed() {
     let failure = outbox.send(1).await.unwrap_err();
     assert_eq!(failure.kind, ErrorKind::Cancelled);
     outbox.abort(Status::cancelled("nobody reads this"));
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_is_not_the_end_of_the_rows() {
+    let (outbox, mut reader) = delivery::<u8>(IDLE);
+    let writer = task::spawn(async move {
+        outbox.send(1).await.unwrap();
+        assert!(std::hint::black_box(false), "on purpose");
+        outbox.finish();
+    });
+    assert!(writer.await.is_err());
+    assert_eq!(reader.next().await.unwrap().unwrap(), 1);
+    let last = reader.next().await.unwrap().unwrap_err();
+    assert_eq!(last.code(), Code::Internal);
+    assert!(reader.next().await.is_none());
 }
 
 #[tokio::test]
