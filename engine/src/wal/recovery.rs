@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,11 +44,21 @@ pub(super) fn open(
     create_dir(&*fs, &settings.dir)?;
     let mut chain = find_chain(&*fs, &settings.dir, repair)?;
     let mut found = verify(&*fs, &mut chain, repair)?;
-    found.dropped_frames += count_frames(&*fs, &chain.leftovers);
+    let (unused, leftovers) = partition_unused(&*fs, chain.leftovers);
+    let mut unused: Vec<_> = unused.into_iter().map(|file| file.path).collect();
+    let replaced = match found.cut_bytes == 0 && leftovers.is_empty() {
+        true => found.take_unused(),
+        false => vec![],
+    };
+    unused.extend(replaced.iter().map(|file| file.path.clone()));
     let (ready, next_number) = find_spares(&*fs, &settings)?;
 
     let sealed: VecDeque<LogFile> = found.files.iter().map(sealed_file).collect();
-    let position = position_after(&found.files);
+    found.dropped_frames += count_frames(&*fs, &leftovers);
+    let position = match replaced.last() {
+        Some(oldest) => position_of(&oldest.header),
+        None => position_after(&found.files),
+    };
     // Replaced by the real one as soon as it is there; only its LSNs are read before.
     let placeholder = LogFile {
         number: 0,
@@ -66,7 +76,8 @@ pub(super) fn open(
     )?;
     files.set_current(core.current_file());
     // Only now: until the new file is there, the next start must find the damage again.
-    set_aside(&*fs, &settings.dir, &chain.leftovers)?;
+    set_aside(&*fs, &settings.dir, &leftovers)?;
+    remove_unused(&*fs, &settings.dir, &unused)?;
     let housekeeper = Housekeeper {
         fs: Arc::clone(&fs),
         settings,
@@ -103,6 +114,19 @@ struct Found {
     files: Vec<ReplayFile>,
     cut_bytes: u64,
     dropped_frames: u64,
+}
+
+impl Found {
+    /// Takes the files at the end out that have no frame, newest first: the new file takes their
+    /// place, so that a server which is started again and again does not fill the disk with them.
+    fn take_unused(&mut self) -> Vec<ReplayFile> {
+        let mut unused = vec![];
+        let is_unused = |file: &mut ReplayFile| file.end_lsn == file.header.first_lsn;
+        while let Some(last) = self.files.pop_if(is_unused) {
+            unused.push(last);
+        }
+        unused
+    }
 }
 
 /// Checks all frames; makes those of the last file durable.
@@ -228,6 +252,29 @@ fn position_after(files: &[ReplayFile]) -> Position {
     }
 }
 
+/// Where a file stood that another one is to replace.
+fn position_of(header: &FileHeader) -> Position {
+    Position {
+        first_lsn: header.first_lsn,
+        predecessor: (
+            header.predecessor_number,
+            header.predecessor_salt,
+            header.predecessor_bytes,
+        ),
+    }
+}
+
+/// Tells the files without any frame, which a start that was interrupted left, from the others.
+fn partition_unused(
+    fs: &dyn StorageFs,
+    leftovers: Vec<ChainFile>,
+) -> (Vec<ChainFile>, Vec<ChainFile>) {
+    let is_unused = |file: &ChainFile| {
+        file.header.is_some() && count_frames(fs, std::slice::from_ref(file)) == 0
+    };
+    leftovers.into_iter().partition(is_unused)
+}
+
 fn count_frames(fs: &dyn StorageFs, files: &[ChainFile]) -> u64 {
     let count = |file: &ChainFile, header: &FileHeader| {
         let content = read_aligned(fs, &file.path, file.file_bytes).unwrap_or_default();
@@ -248,6 +295,19 @@ fn set_aside(fs: &dyn StorageFs, dir: &Path, files: &[ChainFile]) -> Result<(), 
             .map_err(|error| WalError::io("rename", &file.path, error))?;
     }
     if files.is_empty() {
+        return Ok(());
+    }
+    fs.sync_dir(dir)
+        .map_err(|error| WalError::io("sync", dir, error))
+}
+
+/// Removes files that are not part of the log any more and never held a frame.
+fn remove_unused(fs: &dyn StorageFs, dir: &Path, paths: &[PathBuf]) -> Result<(), WalError> {
+    for path in paths {
+        fs.remove(path)
+            .map_err(|error| WalError::io("remove", path, error))?;
+    }
+    if paths.is_empty() {
         return Ok(());
     }
     fs.sync_dir(dir)

@@ -124,14 +124,13 @@ fn spares_survive_a_start_unless_they_are_unfinished_or_too_many() {
     let number = |number: u64, suffix: &str| format!("{number:020}.{suffix}");
     // One of the two that were kept is the new file, with a number that no file ever had.
     let expected = [
-        number(1, "wal"),
         number(91, "spare"),
         number(99, "wal.dropped"),
         number(100, "wal"),
     ];
-    assert_eq!(names[..4], expected);
-    assert_eq!(names[4..], ["notes.txt"]);
-    let newest = Path::new(DIR).join(&names[3]);
+    assert_eq!(names[..3], expected);
+    assert_eq!(names[3..], ["notes.txt"]);
+    let newest = Path::new(DIR).join(&names[2]);
     assert_eq!(fs.content(&newest).unwrap().len() as u64, FILE_BYTES);
 }
 
@@ -242,4 +241,54 @@ fn the_folder_of_a_new_log_is_durable() {
         fs.crash();
         assert_eq!(open(&fs, FILE_BYTES, 2).unwrap().found.len(), 1);
     }
+}
+
+#[test]
+fn starts_without_writes_leave_one_file() {
+    let fs = SimulatedFs::new(1);
+    let mut log = open(&fs, FILE_BYTES, 1).unwrap();
+    fill(&mut log, 4);
+    log.release(4);
+    assert_eq!(paths(&fs, ".wal").len(), 1, "frame 4 is in the second file");
+    let expected = [(4, 4, payload(&numbered(4, 900)))];
+    for seed in 2..6 {
+        fs.crash();
+        log = open(&fs, FILE_BYTES, seed).unwrap();
+        assert_eq!(log.found(), expected);
+        assert_eq!(paths(&fs, ".wal").len(), 2);
+    }
+    // Also when nothing is left that a new file could follow.
+    log.release(5);
+    for seed in 6..9 {
+        fs.crash();
+        log = open(&fs, FILE_BYTES, seed).unwrap();
+        assert_eq!(log.found(), []);
+        assert_eq!(paths(&fs, ".wal").len(), 1);
+    }
+    assert_eq!(log.write_synced(&[numbered(5, 900)]), 5, "numbers go on");
+}
+
+#[test]
+fn a_start_that_was_interrupted_is_cleaned_up_by_the_next() {
+    let fs = SimulatedFs::new(1);
+    let mut log = open(&fs, FILE_BYTES, 1).unwrap();
+    fill(&mut log, 1);
+    drop(open(&fs, FILE_BYTES, 2).unwrap());
+    let unused = paths(&fs, ".wal").pop().unwrap();
+    let content = fs.content(&unused).unwrap();
+    drop(open(&fs, FILE_BYTES, 3).unwrap());
+    assert_eq!(fs.content(&unused), None);
+    // As if the power had gone before the removal.
+    fs.overwrite(&unused, content);
+    let mut log = open(&fs, FILE_BYTES, 4).unwrap();
+    assert_eq!(log.stats.dropped_frames, 0);
+    assert_eq!(fs.content(&unused), None);
+    assert_eq!(paths(&fs, ".dropped"), [] as [PathBuf; 0]);
+    fill(&mut log, 1);
+    fs.crash();
+    let numbers: Vec<_> = open(&fs, FILE_BYTES, 5).unwrap().found();
+    assert_eq!(
+        numbers.iter().map(|found| found.0).collect::<Vec<_>>(),
+        [1, 2]
+    );
 }
