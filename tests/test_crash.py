@@ -342,6 +342,24 @@ def test_rows_of_an_open_transaction_are_gone(make_server):
         assert client.scalar("SELECT count(*) FROM ledger") == 0
 
 
+def test_what_lies_below_a_null_does_not_stop_the_flush(make_server):
+    """A time that no segment can hold, below a NULL list: it is nobody's, in the log as well."""
+    hidden = pa.array([2**62, 5], pa.timestamp("s"))
+    offsets, mask = pa.array([0, 1, 2], pa.int32()), pa.array([True, False])
+    times = pa.ListArray.from_arrays(offsets, hidden, mask=mask)
+    server = make_server(settings=NO_TIMED_FLUSH).start()
+    with adbc.connect(server.uri) as connection:
+        adbc.ingest(connection, "nested", pa.table({"times": times}), mode="create")
+    server.kill9()
+    server.start()
+    with Flight(server.uri) as client:
+        client.execute("CALL system.flush()")
+        assert client.scalar("SELECT count(*) FROM system.segments") == 1
+        [(null,), (kept,)] = client.rows("SELECT times FROM nested ORDER BY times IS NOT NULL")
+        assert null is None and [time.timestamp() for time in kept] == [5]
+    assert server.stop() == 0
+
+
 def test_a_corrupt_log_is_refused_not_guessed(make_server):
     """A bad frame in front of durable ones is no torn tail: start is refused, and says where."""
     server = make_server(settings=NO_TIMED_FLUSH).start()

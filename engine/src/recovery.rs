@@ -4,8 +4,10 @@
 //! above the table's flushed sequence; a prepare record counts if the catalog holds its commit id.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use prost::Message;
@@ -13,6 +15,7 @@ use quiver_catalog::{IdempotencyRecord, TableId, TenantId, UserId};
 use uuid::Uuid;
 
 use crate::batch_bytes::slice_bytes;
+use crate::canonical::Adapter;
 use crate::error::{EngineError, Result};
 use crate::ingest::BATCH_HEAD_BYTES;
 use crate::node::Node;
@@ -128,6 +131,10 @@ impl LogContents {
     }
 
     /// Applies what belongs to `tenant`, in sequence order.
+    ///
+    /// # Errors
+    /// `Corruption` when log and catalog together do not have every commit, unless the settings
+    /// give up what is lost.
     pub(crate) async fn apply(&mut self, node: &Node, tenant: &Tenant) -> Result<RecoveryOutcome> {
         let Some(logged) = self.tenants.remove(&tenant.id().0) else {
             return Ok(RecoveryOutcome::default());
@@ -146,6 +153,13 @@ impl LogContents {
             }
         }
         commits.sort_by_key(|commit| commit.sequence);
+        if let Some(missing) = missing_commits(tenant.catalog().last_sequence(), &commits) {
+            let error = lost_commits(tenant, &missing);
+            if !node.settings.wal_repair {
+                return Err(error);
+            }
+            tracing::warn!(tenant_id = tenant.id().0, %error, "given up");
+        }
         let mut outcome = RecoveryOutcome::default();
         let mut seen = HashSet::new();
         for commit in commits {
@@ -182,16 +196,15 @@ impl LogContents {
                 continue;
             }
             let rows = self.take_stream(commit.tenant_id, described)?;
-            let schema = rows.1.first().map(RecordBatch::schema);
-            if schema.is_some_and(|schema| schema != table.arrow_schema) {
-                return Err(corrupt(format!(
-                    "rows of commit {} do not have the schema of table {}",
+            let adapted = adapt_rows(rows.1, &table.arrow_schema).map_err(|error| {
+                corrupt(format!(
+                    "rows of commit {} do not fit table {}: {error}",
                     commit.sequence, table.name
-                )));
-            }
+                ))
+            })?;
             outcome.rows += described.row_count;
             applied = true;
-            recovered.push((table_id, rows));
+            recovered.push((table_id, (rows.0, adapted)));
         }
         for entry in &commit.idempotency {
             tenant.keys().commit(IdempotencyRecord {
@@ -252,6 +265,33 @@ impl LogContents {
     }
 }
 
+/// Rows as they were in memory before: the log may hold a client's own bytes, with values below
+/// NULL parents that are nobody's and that no segment can keep.
+fn adapt_rows(batches: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+    let Some(first) = batches.first() else {
+        return Ok(batches);
+    };
+    if first.schema_ref() != schema {
+        return Err(EngineError::invalid("they have another schema"));
+    }
+    let adapter = Adapter::new(schema, schema)?;
+    batches
+        .into_iter()
+        .map(|batch| adapter.adapt(batch))
+        .collect()
+}
+
+/// The first commits that neither the catalog, which ends at `last_sequence`, nor the log has.
+/// `commits` are in order.
+fn missing_commits(last_sequence: u64, commits: &[CommitRecord]) -> Option<RangeInclusive<u64>> {
+    let logged = commits.iter().map(|commit| commit.sequence);
+    let above = logged.filter(|sequence| *sequence > last_sequence);
+    (last_sequence + 1..)
+        .zip(above)
+        .find(|(expected, sequence)| expected != sequence)
+        .map(|(expected, sequence)| expected..=sequence - 1)
+}
+
 /// Times a recovery and logs it.
 #[derive(Debug)]
 pub(crate) struct RecoveryReport {
@@ -308,6 +348,16 @@ fn unknown_table(table_id: TableId, sequence: u64) -> EngineError {
     ))
 }
 
+fn lost_commits(tenant: &Tenant, missing: &RangeInclusive<u64>) -> EngineError {
+    corrupt(format!(
+        "commits {} to {} of tenant {} are neither in its catalog nor in the log: put back the \
+         catalog.sqlite that belongs to this log, or start with wal.repair = true to give them up",
+        missing.start(),
+        missing.end(),
+        tenant.id().0
+    ))
+}
+
 fn unreadable(lsn: Lsn) -> EngineError {
     corrupt(format!(
         "the WAL frame at {lsn} cannot be understood; was it written by a newer version?"
@@ -316,4 +366,26 @@ fn unreadable(lsn: Lsn) -> EngineError {
 
 fn corrupt(message: String) -> EngineError {
     EngineError::Corruption { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_above_the_catalog_is_found() {
+        let commits = |sequences: &[u64]| -> Vec<CommitRecord> {
+            let commit = |sequence: &u64| CommitRecord {
+                sequence: *sequence,
+                ..Default::default()
+            };
+            sequences.iter().map(commit).collect()
+        };
+        for whole in [&[][..], &[3, 5], &[8, 9], &[2, 7, 8], &[8]] {
+            assert_eq!(missing_commits(7, &commits(whole)), None, "{whole:?}");
+        }
+        assert_eq!(missing_commits(7, &commits(&[9, 10])), Some(8..=8));
+        assert_eq!(missing_commits(7, &commits(&[5, 8, 12, 14])), Some(9..=11));
+        assert_eq!(missing_commits(0, &commits(&[2])), Some(1..=1));
+    }
 }

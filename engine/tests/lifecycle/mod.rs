@@ -4,6 +4,7 @@ mod drops;
 mod keys;
 mod transactions;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use quiver_catalog::{ErrorKind, SystemClock, TenantId};
 use quiver_engine::{Engine, EngineSettings, IngestMode, TenantPlace};
 
-use crate::support::{Node, request, rows, settings, summary};
+use crate::support::{Node, places, request, rows, settings, summary};
 
 pub(super) fn place(number: u64) -> TenantPlace {
     TenantPlace {
@@ -119,6 +120,65 @@ async fn a_lost_catalog_is_not_replaced_by_an_empty_one() {
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Corruption, "{refused}");
+}
+
+/// The rows between its last commit and the first of the log would be gone without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_catalog_is_not_taken_for_the_current_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let tenant = directory.path().join("tenants/default");
+    let older = directory.path().join("older.sqlite");
+    let node = Node::open(directory.path()).await;
+    node.append("t", 0..10).await.unwrap();
+    node.close().await;
+    std::fs::copy(tenant.join("catalog.sqlite"), &older).unwrap();
+    let node = Node::open(directory.path()).await;
+    node.append("t", 10..20).await.unwrap();
+    node.close().await;
+    let logged = log_files(directory.path());
+    let node = Node::open(directory.path()).await;
+    node.append("t", 20..30).await.unwrap();
+    node.engine.flush(&node.tenant).await.unwrap();
+    node.append("t", 30..40).await.unwrap();
+    for _ in 0..500 {
+        // Until the log has given up what is in segments.
+        if log_files(directory.path()).is_disjoint(&logged) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    node.abandon().await;
+    let kept = directory.path().join("kept");
+    std::fs::create_dir(&kept).unwrap();
+    let side_files = catalog_side_files(directory.path());
+    for path in side_files
+        .into_iter()
+        .chain([tenant.join("catalog.sqlite")])
+    {
+        std::fs::rename(&path, kept.join(path.file_name().unwrap())).unwrap();
+    }
+    std::fs::copy(&older, tenant.join("catalog.sqlite")).unwrap();
+
+    let opened = open_engine(settings(directory.path()), &places(), &[]).await;
+    let refused = opened.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corruption, "{refused}");
+    assert!(refused.to_string().contains("put back"), "{refused}");
+    for side_file in catalog_side_files(directory.path()) {
+        std::fs::remove_file(side_file).unwrap();
+    }
+    for entry in std::fs::read_dir(&kept).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::rename(entry.path(), tenant.join(entry.file_name())).unwrap();
+    }
+    let node = Node::open(directory.path()).await;
+    assert_eq!(node.count("t").await, 40, "put back, all is there");
+    node.close().await;
+}
+
+fn log_files(directory: &Path) -> HashSet<String> {
+    let entries = std::fs::read_dir(directory.join("wal")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".wal")).collect()
 }
 
 /// A flush whose caller goes away at any moment neither loses nor doubles a row.
