@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -46,7 +48,7 @@ def read_on(stream) -> None:
             return
 
 
-def refused(action, *codes: str, mentions: str) -> None:
+def refused(action, *codes: str, mentions: str = "") -> None:
     with pytest.raises(CLIENT_ERRORS) as caught:
         action()
     assert_refused(caught.value, *codes, mentions=mentions)
@@ -237,7 +239,7 @@ def test_sql_of_just_the_allowed_length_runs(terse):
 # server.calls_max
 
 
-def test_a_call_too_many_is_refused_before_its_login(make_server):
+def test_a_call_too_many_is_refused(make_server):
     server = limited(make_server, SERVER__CALLS_MAX=2)
     with Flight(server.uri) as client, Raw(server.flight_port, password="wrong") as stranger:
         client.put("t", numbered(0, 30_000), CREATE)
@@ -249,10 +251,11 @@ def test_a_call_too_many_is_refused_before_its_login(make_server):
         assert client.response_header("x-query-id")
         request = descriptor(b"SELECT 1").SerializeToString()
         knock = lambda: stranger.unary("GetFlightInfo", request, "FlightInfo")  # noqa: E731
-        refused(knock, "RESOURCE_EXHAUSTED", mentions="server.calls_max")
+        # Strangers have places of their own: what they are told says nothing about the load.
+        refused(knock, "UNAUTHENTICATED", mentions="")
         for path in ("/health", "/ready"):
             assert server.get(path)[0] == 200
-        assert metric(server, 'rejected_total{reason="calls"}') == 2
+        assert metric(server, 'rejected_total{reason="calls"}') == 1
         readers[0].cancel()
         wait_until(lambda: metric(server, "active_calls") == 1, "the cancelled stream has ended")
         assert client.scalar("SELECT 1 AS one") == 1
@@ -260,6 +263,87 @@ def test_a_call_too_many_is_refused_before_its_login(make_server):
         readers[1].cancel()
     wait_until(lambda: metric(server, "active_calls") == 0, "every call has ended")
     assert server.stop() == 0
+
+
+# Before the login
+
+
+def test_nothing_of_a_call_is_read_before_its_login(server):
+    """A hundred megabytes to somebody who may not send a byte, and a little to one who may log in."""
+    large = b"x" * (100 << 20)
+    with Raw(server.flight_port, password="wrong") as stranger:
+        before = resident_bytes(server)
+        for _ in range(3):
+            refused(lambda: stranger.unary("GetFlightInfo", large, "FlightInfo"), "UNAUTHENTICATED")
+        assert resident_bytes(server) - before < 64 << 20
+        payload = b"x" * (1 << 20)
+        shake = stranger.channel.stream_stream(SERVICE + "Handshake")
+        refused(lambda: list(shake(iter([payload]))), "INVALID_ARGUMENT", mentions="65536")
+    with Raw(server.flight_port) as client:
+        refused(lambda: client.unary("GetFlightInfo", large, "FlightInfo"), "INVALID_ARGUMENT",
+                mentions="DoPut")
+
+
+def resident_bytes(server) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) << 10
+
+
+def test_those_who_do_not_log_in_keep_nobody_out(make_server):
+    """Sixty-four handshakes that say nothing are all that one address may have."""
+    server = make_server().start()
+    with Raw(server.flight_port) as stranger, Flight(server.uri) as client:
+        silence = threading.Event()
+
+        def say_nothing():
+            silence.wait()
+            yield b""
+
+        shake = stranger.channel.stream_stream(SERVICE + "Handshake")
+        waiting = [shake(say_nothing()) for _ in range(64)]
+        time.sleep(1)
+        refused(lambda: next(iter(shake(say_nothing()))), "RESOURCE_EXHAUSTED", mentions="logins")
+        assert metric(server, "active_calls") == 0
+        assert client.scalar("SELECT 1 AS one") == 1
+        for call in waiting:
+            call.cancel()
+        silence.set()
+        wait_until(lambda: logs_in(server), "there is room again")
+    assert server.stop() == 0
+
+
+def logs_in(server) -> bool:
+    try:
+        Flight(server.uri).close()
+        return True
+    except CLIENT_ERRORS:
+        return False
+
+
+def test_connections_beyond_the_limit_are_closed(make_server):
+    server = limited(make_server, SERVER__CONNECTIONS_MAX=4)
+    with Flight(server.uri) as one, Flight(server.uri) as two:
+        assert one.scalar("SELECT 1 AS x") == two.scalar("SELECT 1 AS x") == 1
+        idle = [socket.create_connection(("127.0.0.1", server.flight_port)) for _ in range(2)]
+        wait_until(lambda: metric(server, "connections") == 4, "all places are taken")
+        with socket.create_connection(("127.0.0.1", server.flight_port)) as late:
+            late.settimeout(10)
+            assert closed(late)
+        assert one.scalar("SELECT 1 AS x") == 1
+        assert metric(server, 'rejected_total{reason="connections"}') >= 1
+        for connection in idle:
+            connection.close()
+        wait_until(lambda: metric(server, "connections") == 2, "their places are free")
+        with Flight(server.uri) as three:
+            assert three.scalar("SELECT 1 AS x") == 1
+    assert server.stop() == 0
+
+
+def closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 KILLED_CLIENT = """

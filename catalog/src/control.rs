@@ -170,6 +170,7 @@ impl ControlCatalog {
             tenant_id: user.tenant_id,
             name: user.name,
             node_admin: user.node_admin,
+            password_version: 1,
             created_micros: self.clock.now_micros(),
         };
         let mut transaction = sqlite::begin(&mut connection).await?;
@@ -198,7 +199,7 @@ impl ControlCatalog {
         Ok(user)
     }
 
-    /// Gives a user another password.
+    /// Gives a user another password, and a new [`User::password_version`].
     ///
     /// # Errors
     /// `InvalidArgument` for a bad password, `NotFound`.

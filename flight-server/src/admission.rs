@@ -1,9 +1,8 @@
 //! How many calls are served at the same time.
 //!
-//! A call takes a slot before anything else is done for it, its login included, and keeps it until
-//! its answer was sent or its client is gone. Without a free slot it is refused at once, so that
-//! overload costs next to nothing. Also ends a call whose client said how long it will wait, with
-//! the code that gRPC has for that. Knows nothing of what calls do.
+//! A call that was let in takes a slot before anything of it is read, and keeps it until its answer
+//! was sent or its client is gone. Without a free slot it is refused at once, so that overload costs
+//! next to nothing. Knows nothing of what calls do.
 
 #[cfg(test)]
 mod tests;
@@ -23,10 +22,9 @@ use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::auth::random;
+use crate::auth::{TenantContext, random};
 use crate::metrics::Metrics;
 use crate::status::{Failure, IntoStatus};
-use crate::stop::{Deadline, passed};
 
 /// The slot of one call, in the extensions of its request; free when every clone is dropped, or
 /// before that by [`CallSlot::free`].
@@ -107,25 +105,19 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if request.extensions().get::<TenantContext>().is_none() {
+            // A login; [`crate::login`] has places of its own for them.
+            return Box::pin(self.inner.call(request));
+        }
         let Ok(permit) = Arc::clone(&self.layer.slots).try_acquire_owned() else {
             let refusal = self.layer.refusal();
             return Box::pin(async move { Ok(refusal) });
         };
         let slot = CallSlot(Arc::new(Mutex::new(Some(permit))));
         request.extensions_mut().insert(slot.clone());
-        let deadline = Deadline::of_client(request.headers());
-        if let Some(deadline) = deadline {
-            request.extensions_mut().insert(deadline);
-        }
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = tokio::select! {
-                biased;
-                answer = answer => answer?,
-                failure = passed(deadline) => {
-                    failure.into_status(Some(random::uuid())).into_http()
-                }
-            };
+            let answer = answer.await?;
             Ok(answer.map(|inner| Body::new(SlotBody { inner, _slot: slot })))
         })
     }

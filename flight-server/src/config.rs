@@ -63,6 +63,9 @@ pub(crate) struct ServerSettings {
     pub(crate) message_bytes_max: usize,
     /// Most calls served at the same time; further ones are refused as overload. Default 1 024.
     pub(crate) calls_max: usize,
+    /// Most connections at the same time, those on which nobody has logged in at most half of them.
+    /// Never more than half of the files that the process may open. Default 4 096.
+    pub(crate) connections_max: usize,
     /// Most catalog files open at the same time; others are opened when they are written.
     /// Default 128.
     pub(crate) catalogs_open_max: usize,
@@ -206,6 +209,7 @@ impl Default for ServerSettings {
             shutdown_grace_ms: 10_000,
             message_bytes_max: 256 * 1024 * 1024,
             calls_max: 1024,
+            connections_max: 4096,
             catalogs_open_max: 128,
             tls: TlsSettings::default(),
         }

@@ -13,10 +13,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::Acceptor;
 use crate::metrics::Metrics;
 
 /// Media type of OpenMetrics text.
@@ -53,7 +53,7 @@ pub(crate) struct HttpState {
 /// # Errors
 /// When the listener fails.
 pub(crate) async fn serve_http(
-    listener: TcpListener,
+    listener: Acceptor,
     state: HttpState,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {

@@ -1,4 +1,5 @@
-//! Tells a finished upload from a broken one.
+//! Watches the body of a request below gRPC: whether it ended properly, how long it keeps one
+//! waiting, how large it is.
 //!
 //! When a client cancels or its deadline passes, tonic ends the request stream as if it had been
 //! complete, and a handler would commit half of an upload. This layer looks at the HTTP body below
@@ -8,6 +9,9 @@
 //! It also fails a body of which nothing came for too long while somebody waited for it, whatever
 //! call it belongs to: logins and single messages can be held back as well as uploads. Time in
 //! which nobody reads does not count, so that an upload which the server slows down is not idle.
+//!
+//! Calls other than uploads have one small message; what is larger fails before it is all in memory,
+//! and that of a login, which anybody may send, much earlier.
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +31,11 @@ use tokio::time::{Instant, Sleep};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::method::Method;
 use crate::status::{Failure, IntoStatus};
+
+/// Most bytes that somebody may send who has not logged in.
+const HANDSHAKE_BYTES_MAX: u64 = 64 * 1024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -42,38 +50,56 @@ impl RequestEnd {
     }
 }
 
-/// Adds a [`RequestEnd`] to every request, and fails those that are idle.
+/// What a request body may do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestEndLayer {
-    idle_max: Duration,
+pub(crate) struct BodyLimits {
+    /// Longest time in which nothing comes.
+    pub(crate) idle_max: Duration,
+    /// Most bytes of a call that is no upload.
+    pub(crate) request_bytes_max: u64,
 }
 
-impl RequestEndLayer {
-    /// A request of which nothing comes for `idle_max` fails.
-    pub(crate) fn new(idle_max: Duration) -> Self {
-        Self { idle_max }
-    }
-}
-
-/// The service of [`RequestEndLayer`].
-#[derive(Debug, Clone)]
-pub(crate) struct RequestEndService<S> {
-    inner: S,
-    idle_max: Duration,
-}
-
-impl<S> Layer<S> for RequestEndLayer {
-    type Service = RequestEndService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        RequestEndService {
-            inner,
-            idle_max: self.idle_max,
+impl BodyLimits {
+    fn bytes_max(&self, method: Method) -> u64 {
+        match method {
+            Method::Handshake => HANDSHAKE_BYTES_MAX,
+            Method::Upload(_) => u64::MAX,
+            Method::Request(_) | Method::Unknown => self.request_bytes_max,
         }
     }
 }
 
-impl<S, B> Service<Request<B>> for RequestEndService<S>
+/// Adds a [`RequestEnd`] to every request, and fails those that go beyond the limits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestBodyLayer {
+    limits: BodyLimits,
+}
+
+impl RequestBodyLayer {
+    pub(crate) fn new(limits: BodyLimits) -> Self {
+        Self { limits }
+    }
+}
+
+/// The service of [`RequestBodyLayer`].
+#[derive(Debug, Clone)]
+pub(crate) struct RequestBodyService<S> {
+    inner: S,
+    limits: BodyLimits,
+}
+
+impl<S> Layer<S> for RequestBodyLayer {
+    type Service = RequestBodyService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestBodyService {
+            inner,
+            limits: self.limits,
+        }
+    }
+}
+
+impl<S, B> Service<Request<B>> for RequestBodyService<S>
 where
     S: Service<Request<tonic::body::Body>>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -91,27 +117,51 @@ where
         let (mut parts, body) = request.into_parts();
         let end = RequestEnd::default();
         parts.extensions.insert(end.clone());
-        let body = tonic::body::Body::new(EndNotingBody {
-            inner: body,
-            end,
-            idle_max: self.idle_max,
-            idle: None,
-            waiting: false,
-        });
+        let bytes_max = self.limits.bytes_max(Method::of(parts.uri.path()));
+        let body = WatchedBody::new(body, end, self.limits.idle_max, bytes_max);
+        let body = tonic::body::Body::new(body);
         self.inner.call(Request::from_parts(parts, body))
     }
 }
 
-struct EndNotingBody<B> {
+struct WatchedBody<B> {
     inner: B,
     end: RequestEnd,
     idle_max: Duration,
+    bytes_max: u64,
+    bytes: u64,
     /// Made at the first wait and used again.
     idle: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
-impl<B> EndNotingBody<B> {
+impl<B> WatchedBody<B> {
+    fn new(inner: B, end: RequestEnd, idle_max: Duration, bytes_max: u64) -> Self {
+        Self {
+            inner,
+            end,
+            idle_max,
+            bytes_max,
+            bytes: 0,
+            idle: None,
+            waiting: false,
+        }
+    }
+
+    /// Counts a frame in; an error when the body has become too large.
+    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), BoxError> {
+        self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if self.bytes <= self.bytes_max {
+            return Ok(());
+        }
+        let message = format!(
+            "the request has more than {} bytes: rows are uploaded by DoPut, everything else is \
+             small",
+            self.bytes_max
+        );
+        Err(Box::new(Failure::invalid(message).into_status(None)))
+    }
+
     /// Ready when this wait has taken too long.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<BoxError> {
         let until = Instant::now() + self.idle_max;
@@ -133,7 +183,7 @@ impl<B> EndNotingBody<B> {
     }
 }
 
-impl<B> Body for EndNotingBody<B>
+impl<B> Body for WatchedBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -157,7 +207,8 @@ where
         if ended {
             self.end.0.store(true, Ordering::Release);
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        let counted = |frame: Frame<Bytes>| self.count(&frame).map(|()| frame);
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into).and_then(counted)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -11,18 +11,19 @@ use quiver_engine::{Engine, EngineError, EngineSettings, task};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::admission::AdmissionLayer;
 use crate::auth::{AuthSettings, Authenticator, Keys, KeysError, random};
 use crate::banner;
 use crate::config::Settings;
+use crate::connections::{Acceptor, ConnectionLimits};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::{HttpState, Readiness, serve_http};
+use crate::login::LoginLayer;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
-use crate::request_end::RequestEndLayer;
+use crate::request_body::{BodyLimits, RequestBodyLayer};
 use crate::service::{
     HandleLimits, PreparedStatements, QuiverFlightService, SqlTransactions, StatementRecords,
 };
@@ -33,6 +34,11 @@ use crate::shared::{Shared, place};
 const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 const FRAME_BYTES: u32 = 1 << 20;
+/// Calls that one connection may have open; a client waits with further ones.
+const CONNECTION_CALLS_MAX: u32 = 256;
+/// What a request may have beside its SQL, in bytes: a little more SQL than is allowed, too, which
+/// then is refused by name.
+const REQUEST_BYTES: usize = 16 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How often idle state is looked for.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -88,6 +94,7 @@ pub(crate) async fn serve(
     settings: Settings,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let limits = ConnectionLimits::of_flight(settings.server.connections_max);
     let data_dir = DataDir::open(&settings.server.data_dir, settings.server.dev)?;
     let flight = listen(settings.server.flight_addr).await?;
     let http = listen(settings.server.http_addr).await?;
@@ -102,6 +109,10 @@ pub(crate) async fn serve(
         flight: local_address(&flight)?,
         http: local_address(&http)?,
     };
+    let flight = Acceptor::new(flight, limits, Arc::clone(&metrics));
+    let help = "Connections of Flight clients";
+    metrics.gauge("connections", help, flight.count());
+    let http = Acceptor::new(http, ConnectionLimits::of_http(), Arc::clone(&metrics));
     let http_task = task::spawn(serve_http(http, http_state, http_stop.clone()));
 
     let (shared, password_file) = start(&settings, Arc::clone(&metrics)).await?;
@@ -174,7 +185,7 @@ async fn start(
         settings: settings.clone(),
         control,
         engine,
-        auth,
+        auth: Arc::new(auth),
         sessions: Sessions::new(limits, Arc::clone(&clock)),
         statements,
         prepared,
@@ -273,12 +284,17 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
 async fn serve_flight(
     settings: &Settings,
     shared: Arc<Shared>,
-    listener: TcpListener,
+    acceptor: Acceptor,
     ready: watch::Sender<Readiness>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let admission = AdmissionLayer::new(settings.server.calls_max, Arc::clone(&shared.metrics));
-    let idle_max = Duration::from_millis(settings.session.stream_idle_timeout_ms);
+    let login = LoginLayer::new(Arc::clone(&shared.auth), Arc::clone(&shared.metrics));
+    let calls_max = settings.server.calls_max;
+    let admission = AdmissionLayer::new(calls_max, Arc::clone(&shared.metrics));
+    let request_body = RequestBodyLayer::new(BodyLimits {
+        idle_max: Duration::from_millis(settings.session.stream_idle_timeout_ms),
+        request_bytes_max: (settings.query.sql_bytes_max + REQUEST_BYTES) as u64,
+    });
     let service = FlightServiceServer::new(QuiverFlightService::new(shared))
         .max_decoding_message_size(settings.server.message_bytes_max)
         .max_encoding_message_size(usize::MAX);
@@ -286,6 +302,7 @@ async fn serve_flight(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
+        .max_concurrent_streams(Some(CONNECTION_CALLS_MAX))
         .http2_keepalive_interval(Some(KEEPALIVE));
     if let (Some(cert), Some(key)) = (
         &settings.server.tls.cert_file,
@@ -294,16 +311,14 @@ async fn serve_flight(
         let identity = Identity::from_pem(read_file(cert)?, read_file(key)?);
         server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
     }
-    let incoming = TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(KEEPALIVE));
     let grace = Duration::from_millis(settings.server.shutdown_grace_ms);
     let draining = shutdown.clone();
     let serving = server
+        .layer(login)
         .layer(admission)
-        .layer(RequestEndLayer::new(idle_max))
+        .layer(request_body)
         .add_service(service)
-        .serve_with_incoming_shutdown(incoming, async move {
+        .serve_with_incoming_shutdown(acceptor.incoming(), async move {
             draining.cancelled().await;
             ready.send_replace(Readiness::Draining);
             tracing::info!("draining");

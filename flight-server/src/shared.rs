@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) control: Arc<ControlCatalog>,
     pub(crate) engine: Engine,
-    pub(crate) auth: Authenticator,
+    pub(crate) auth: Arc<Authenticator>,
     pub(crate) sessions: Sessions,
     pub(crate) statements: StatementRecords,
     pub(crate) prepared: PreparedStatements,

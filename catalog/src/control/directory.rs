@@ -112,6 +112,7 @@ impl Directory {
     pub(super) fn set_password_hash(&mut self, id: UserId, password_hash: String) {
         if let Some(entry) = self.users.get_mut(&id) {
             entry.password_hash = password_hash.into();
+            entry.user.password_version += 1;
         }
     }
 

@@ -28,6 +28,8 @@ pub struct User {
     pub name: String,
     /// Whether it may administer the node: tenants and the users of all of them.
     pub node_admin: bool,
+    /// Counts its passwords: what was granted for an earlier one is void.
+    pub password_version: u64,
     /// When it was created, in microseconds since 1970.
     pub created_micros: i64,
 }

@@ -14,7 +14,13 @@ use crate::ids::{TenantId, UserId};
 use crate::names::fold;
 use crate::sqlite::{self, sql_int, unsigned};
 
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
+
+/// What format 1 did not have.
+const FROM_FORMAT_1: &str = "
+ALTER TABLE user ADD COLUMN password_version INTEGER NOT NULL DEFAULT 1;
+UPDATE control_meta SET value = '2' WHERE key = 'format';
+";
 
 /// `AUTOINCREMENT` keeps ids from being used again, even those of deleted rows.
 const TABLES: &str = "
@@ -26,7 +32,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS tenant_name ON tenant (folded_name)
   WHERE dropped_micros IS NULL;
 CREATE TABLE IF NOT EXISTS user (id INTEGER PRIMARY KEY AUTOINCREMENT, tenant_id INTEGER NOT NULL,
   name TEXT NOT NULL, folded_name TEXT NOT NULL, password_hash TEXT NOT NULL,
-  node_admin INTEGER NOT NULL, created_micros INTEGER NOT NULL, UNIQUE (tenant_id, folded_name));
+  node_admin INTEGER NOT NULL, created_micros INTEGER NOT NULL,
+  password_version INTEGER NOT NULL DEFAULT 1, UNIQUE (tenant_id, folded_name));
 CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
@@ -74,18 +81,25 @@ pub(super) async fn prepare(connection: &mut SqliteConnection, path: &Path) -> R
         .fetch_one(&mut *transaction)
         .await
         .map_err(failed())?;
-    if format != FORMAT {
-        let reason = format!("it has format {format}, only {FORMAT} is known");
-        return Err(CatalogError::UnsupportedCatalog {
-            path: path.to_owned(),
-            reason,
-        });
+    match format.as_str() {
+        FORMAT => {}
+        "1" => {
+            let upgraded = raw_sql(FROM_FORMAT_1).execute(&mut *transaction).await;
+            upgraded.map_err(storage("upgrade the control tables"))?;
+        }
+        _ => {
+            let reason = format!("it has format {format}, only {FORMAT} is known");
+            return Err(CatalogError::UnsupportedCatalog {
+                path: path.to_owned(),
+                reason,
+            });
+        }
     }
     transaction.commit().await.map_err(failed())
 }
 
 type TenantColumns = (i64, String, String, i64, Option<i64>);
-type UserColumns = (i64, i64, String, String, i64, i64);
+type UserColumns = (i64, i64, String, String, i64, i64, i64);
 
 pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Directory> {
     let mut directory = Directory::default();
@@ -108,17 +122,20 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Directory>
         }
     }
     let users: Vec<UserColumns> = sqlx::query_as(
-        "SELECT id, tenant_id, name, password_hash, node_admin, created_micros FROM user",
+        "SELECT id, tenant_id, name, password_hash, node_admin, password_version, created_micros \
+         FROM user",
     )
     .fetch_all(connection)
     .await
     .map_err(storage("read the users"))?;
-    for (id, tenant_id, name, password_hash, node_admin, created_micros) in users {
+    for (id, tenant_id, name, password_hash, node_admin, password_version, created_micros) in users
+    {
         let user = User {
             id: UserId(unsigned(id, "user id")?),
             tenant_id: TenantId(unsigned(tenant_id, "tenant id")?),
             name,
             node_admin: node_admin != 0,
+            password_version: unsigned(password_version, "password version")?,
             created_micros,
         };
         directory.add_user(user, password_hash);
@@ -189,7 +206,7 @@ pub(super) async fn insert_user(
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO user (id, tenant_id, name, folded_name, password_hash, node_admin, \
-         created_micros) VALUES (?, ?, ?, ?, ?, ?, ?)",
+         password_version, created_micros) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(sql_int(user.id.0))
     .bind(sql_int(user.tenant_id.0))
@@ -197,6 +214,7 @@ pub(super) async fn insert_user(
     .bind(fold(&user.name))
     .bind(password_hash)
     .bind(i64::from(user.node_admin))
+    .bind(sql_int(user.password_version))
     .bind(user.created_micros)
     .execute(connection)
     .await
@@ -218,7 +236,9 @@ pub(super) async fn update_password(
     id: UserId,
     password_hash: &str,
 ) -> Result<()> {
-    sqlx::query("UPDATE user SET password_hash = ? WHERE id = ?")
+    let change = "UPDATE user SET password_hash = ?, password_version = password_version + 1 \
+                  WHERE id = ?";
+    sqlx::query(change)
         .bind(password_hash)
         .bind(sql_int(id.0))
         .execute(connection)

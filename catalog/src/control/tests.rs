@@ -263,3 +263,30 @@ async fn closing_leaves_one_file_and_can_be_undone() {
     control.create_user(user(acme.id, "ann")).await.unwrap();
     control.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_control_catalog_of_format_1_is_upgraded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sqlite");
+    let control = open(folder.path()).await;
+    let acme = control.create_tenant("acme").await.unwrap();
+    let ann = control.create_user(user(acme.id, "ann")).await.unwrap();
+    control.close().await.unwrap();
+    let mut connection = crate::sqlite::connect(&path, false).await.unwrap();
+    let to_format_1 = "ALTER TABLE user DROP COLUMN password_version;
+        UPDATE control_meta SET value = '1' WHERE key = 'format'";
+    let downgraded = sqlx::raw_sql(to_format_1).execute(&mut connection).await;
+    downgraded.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+
+    let control = open(folder.path()).await;
+    assert_eq!(control.user_by_id(ann.id).await.unwrap(), Some(ann.clone()));
+    control.set_password(ann.id, "other").await.unwrap();
+    let versions = async |control: &ControlCatalog| {
+        let user = control.user_by_id(ann.id).await.unwrap().unwrap();
+        user.password_version
+    };
+    assert_eq!((ann.password_version, versions(&control).await), (1, 2));
+    control.close().await.unwrap();
+    assert_eq!(versions(&open(folder.path()).await).await, 2);
+}

@@ -1,5 +1,6 @@
 //! Turns what a call presents into the caller it proves, and hands out session tokens.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::credentials::{Login, Presented};
 use super::directory;
 use super::error::AuthError;
 use super::keys::Keys;
-use super::passwords::{Limits, PasswordGate};
+use super::passwords::{Attempt, Limits, PasswordGate};
 use super::random;
 use super::token::{Token, Tokens};
 
@@ -72,7 +73,7 @@ impl Authenticator {
         settings: AuthSettings,
     ) -> Self {
         const REMEMBERED_MAX: usize = 4_096;
-        const WAITING_MAX: usize = 64;
+        const WAITING_MAX: usize = 128;
         let limits = Limits {
             remember: settings.password_remember,
             remembered_max: REMEMBERED_MAX,
@@ -91,7 +92,7 @@ impl Authenticator {
         }
     }
 
-    /// The caller of a call with these headers (`request.metadata().as_ref()`).
+    /// The caller of a call with these headers (`request.metadata().as_ref()`) from `address`.
     ///
     /// Several credentials are fine as long as all name the same user and tenant; the newest token
     /// names the session. An expired token beside a valid credential is passed over, because
@@ -103,9 +104,10 @@ impl Authenticator {
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
+        address: Option<IpAddr>,
     ) -> Result<TenantContext, AuthError> {
         let presented = Presented::from_headers(headers)?;
-        let proof = self.prove(&presented).await?;
+        let proof = self.prove(&presented, address).await?;
         let (user, tenant) = self.load(proof, presented.tenant.as_deref()).await?;
         match proof.token {
             Some(token) => self.continue_session(user, tenant, token),
@@ -124,13 +126,14 @@ impl Authenticator {
     pub(crate) async fn handshake(
         &self,
         headers: &HeaderMap,
+        address: Option<IpAddr>,
         payload: Option<&[u8]>,
     ) -> Result<TenantContext, AuthError> {
         let mut presented = Presented::from_headers(headers)?;
         if let Some(payload) = payload.filter(|bytes| presented.is_empty() && !bytes.is_empty()) {
             presented.add_legacy_payload(payload)?;
         }
-        let proof = self.prove(&presented).await?;
+        let proof = self.prove(&presented, address).await?;
         let (user, tenant) = self.load(proof, presented.tenant.as_deref()).await?;
         self.new_session(user, tenant)
     }
@@ -147,7 +150,11 @@ impl Authenticator {
     }
 
     /// Checks every credential; all must prove the same caller.
-    async fn prove(&self, presented: &Presented) -> Result<Proof, AuthError> {
+    async fn prove(
+        &self,
+        presented: &Presented,
+        address: Option<IpAddr>,
+    ) -> Result<Proof, AuthError> {
         let mut proofs = Proofs::default();
         for text in &presented.tokens {
             let token = self.tokens.verify(text).ok_or(AuthError::InvalidToken)?;
@@ -160,7 +167,8 @@ impl Authenticator {
             }
         }
         for login in &presented.logins {
-            proofs.add(self.check_login(login, presented.tenant.as_deref()).await?)?;
+            let tenant = presented.tenant.as_deref();
+            proofs.add(self.check_login(login, tenant, address).await?)?;
         }
         proofs.finish()
     }
@@ -169,21 +177,27 @@ impl Authenticator {
         &self,
         login: &Login,
         header_tenant: Option<&str>,
+        address: Option<IpAddr>,
     ) -> Result<Proof, AuthError> {
         let tenant = login
             .tenant
             .as_deref()
             .or(header_tenant)
             .unwrap_or(TENANT_DEFAULT);
-        let Login { user, password, .. } = login;
-        let mut found = self.passwords.check(tenant, user, password).await?;
+        let attempt = Attempt {
+            tenant,
+            user: &login.user,
+            password: &login.password,
+            address,
+        };
+        let mut found = self.passwords.check(attempt).await?;
         if directory::user_and_tenant(&self.control, found.0, found.1)
             .await?
             .is_none()
         {
             // A user who was dropped and made anew has another id than the one remembered.
             self.passwords.forget();
-            found = self.passwords.check(tenant, user, password).await?;
+            found = self.passwords.check(attempt).await?;
         }
         let (user_id, tenant_id) = found;
         Ok(Proof {
@@ -193,7 +207,8 @@ impl Authenticator {
         })
     }
 
-    /// User and tenant as they are now; the tenant must be the one of `x-tenant-id`, if given.
+    /// User and tenant as they are now; the tenant must be the one of `x-tenant-id`, if given, and
+    /// the password still the one that the token was granted for.
     async fn load(
         &self,
         proof: Proof,
@@ -205,6 +220,10 @@ impl Authenticator {
             Some(_) => AuthError::InvalidToken,
             None => AuthError::WrongPassword,
         })?;
+        let is_current = |token: Token| token.password_version == user.password_version;
+        if !proof.token.is_none_or(is_current) {
+            return Err(AuthError::InvalidToken);
+        }
         if header_tenant.is_some_and(|name| !name.eq_ignore_ascii_case(&tenant.name)) {
             return Err(AuthError::Disagree);
         }
@@ -239,6 +258,7 @@ impl Authenticator {
         let now_s = self.now_s();
         let token = Token {
             user_id: user.id,
+            password_version: user.password_version,
             tenant_id: tenant.id,
             session_id,
             issued_at_s: now_s,

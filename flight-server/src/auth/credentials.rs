@@ -76,6 +76,12 @@ impl Presented {
         for value in headers.get_all(headers::LEGACY_TOKEN) {
             presented.tokens.push(legacy_token(value.as_bytes())?);
         }
+        if headers.contains_key(headers::API_KEY) {
+            return Err(AuthError::Malformed {
+                what: "API keys are not supported yet; send `authorization: Basic …` instead of \
+                       `x-api-key`",
+            });
+        }
         presented.cookies.extend(session_cookies(headers));
         let count = presented.logins.len() + presented.tokens.len() + presented.cookies.len();
         if count > CREDENTIALS_MAX {

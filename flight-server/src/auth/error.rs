@@ -17,7 +17,7 @@ pub(crate) enum AuthError {
     /// Unknown tenant, unknown user or wrong password.
     #[error("wrong user name or password; log in as `user@tenant`")]
     WrongPassword,
-    /// Not a token of this server, or its user or tenant is gone.
+    /// Not a token of this server, or its user, password or tenant is gone.
     #[error("the token is not valid; log in again")]
     InvalidToken,
     /// An own token that is too old.

@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use super::{AuthSettings, Authenticator, Keys};
 
 #[derive(Debug)]
-pub(super) struct ManualClock(AtomicI64);
+pub(crate) struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    pub(super) fn advance(&self, duration: Duration) {
+    pub(crate) fn advance(&self, duration: Duration) {
         self.0.fetch_add(
             i64::try_from(duration.as_micros()).unwrap(),
             Ordering::Relaxed,
@@ -32,20 +32,20 @@ impl Clock for ManualClock {
     }
 }
 
-pub(super) struct Fixture {
-    pub(super) home: TempDir,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) control: Arc<ControlCatalog>,
-    pub(super) authenticator: Authenticator,
-    pub(super) acme: Tenant,
+pub(crate) struct Fixture {
+    pub(crate) home: TempDir,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) control: Arc<ControlCatalog>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) acme: Tenant,
     /// `bob@acme`, password `pw`.
-    pub(super) bob: User,
+    pub(crate) bob: User,
     /// `bob` of tenant `default`, password `pw`.
-    pub(super) other_bob: User,
+    pub(crate) other_bob: User,
 }
 
 impl Fixture {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let home = TempDir::new().unwrap();
         let clock = Arc::new(ManualClock(AtomicI64::new(1_700_000_000_000_000)));
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
@@ -65,7 +65,7 @@ impl Fixture {
             home,
             clock,
             control,
-            authenticator,
+            authenticator: Arc::new(authenticator),
             acme,
             bob,
             other_bob,
@@ -73,7 +73,7 @@ impl Fixture {
     }
 
     /// An authenticator of the same server after a restart.
-    pub(super) fn restarted(&self) -> Authenticator {
+    pub(crate) fn restarted(&self) -> Authenticator {
         let keys = Keys::load_or_create(&self.home.path().join("keys")).unwrap();
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         Authenticator::new(
@@ -93,7 +93,7 @@ async fn tenant(control: &ControlCatalog, name: &str) -> Tenant {
     }
 }
 
-pub(super) async fn user(
+pub(crate) async fn user(
     control: &ControlCatalog,
     tenant: &Tenant,
     name: &str,
@@ -108,7 +108,7 @@ pub(super) async fn user(
     control.create_user(new).await.unwrap()
 }
 
-pub(super) fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
+pub(crate) fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in entries {
         map.append(*name, HeaderValue::from_str(value).unwrap());
@@ -116,6 +116,6 @@ pub(super) fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
     map
 }
 
-pub(super) fn basic(login: &str) -> String {
+pub(crate) fn basic(login: &str) -> String {
     format!("Basic {}", STANDARD.encode(login))
 }

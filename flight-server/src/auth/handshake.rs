@@ -1,5 +1,6 @@
 //! The Flight call `Handshake`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use arrow_flight::{HandshakeRequest, HandshakeResponse};
@@ -24,6 +25,7 @@ impl Authenticator {
     pub(crate) async fn answer_handshake<S>(
         &self,
         headers: &HeaderMap,
+        address: Option<IpAddr>,
         mut requests: S,
     ) -> Result<Response<BoxStream<'static, Result<HandshakeResponse, Status>>>, Status>
     where
@@ -38,7 +40,7 @@ impl Authenticator {
         let protocol_version = first.as_ref().map_or(0, |request| request.protocol_version);
         let payload = first.as_ref().map(|request| request.payload.as_ref());
         let context = self
-            .handshake(headers, payload)
+            .handshake(headers, address, payload)
             .await
             .map_err(|error| error.into_status(None))?;
         let token = context.new_token.clone().unwrap_or_default();

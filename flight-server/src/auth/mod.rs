@@ -12,10 +12,11 @@ mod credentials;
 mod directory;
 mod error;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod handshake;
 mod keys;
 mod passwords;
+mod places;
 pub(crate) mod random;
 mod token;
 
@@ -23,3 +24,4 @@ pub(crate) use authenticator::{AuthSettings, Authenticator};
 pub(crate) use context::TenantContext;
 pub(crate) use error::AuthError;
 pub(crate) use keys::{Keys, KeysError};
+pub(crate) use places::{Place, Places};

@@ -3,10 +3,12 @@
 //! Checking a password costs tens of milliseconds of processor by design, and some clients send
 //! theirs with every call. So a password that was right is recognised for [`Limits::remember`] by a
 //! keyed digest, at most [`Limits::checks_max`] checks run at once, and after [`FREE_FAILURES`]
-//! wrong passwords for one name each further check of that name waits, up to [`PENALTY_MAX`]. All
-//! of it is in memory and bounded; names that do not exist are treated like those that do.
+//! wrong passwords for one name from one address each further check of that name from there waits,
+//! up to [`PENALTY_MAX`]; whoever guesses does not lock out the user, who is elsewhere. All of it is
+//! in memory and bounded; names that do not exist are treated like those that do.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use quiver_proto::keyed_digest;
 use tokio::sync::Semaphore;
 
 use super::error::AuthError;
+use super::places::Places;
 use super::random;
 
 /// Wrong passwords per name that cost nothing: typing errors.
@@ -42,7 +45,7 @@ pub(super) struct Limits {
     pub(super) remembered_max: usize,
     /// How many checks run at once.
     pub(super) checks_max: usize,
-    /// How many checks may run or wait for a place to run.
+    /// How many checks may run or wait for a place to run; half as many from one address.
     pub(super) waiting_max: usize,
 }
 
@@ -54,7 +57,7 @@ pub(super) struct PasswordGate {
     limits: Limits,
     digest_key: [u8; 32],
     places: Semaphore,
-    waiting: Semaphore,
+    waiting: Arc<Places>,
     state: Mutex<State>,
 }
 
@@ -74,8 +77,18 @@ struct Remembered {
     until_micros: i64,
 }
 
-/// Tenant and user name in lower case, as names are compared.
-type Name = (String, String);
+/// Tenant and user name in lower case, as names are compared, and where the login came from.
+type Name = (String, String, Option<IpAddr>);
+
+/// A login that is to be checked.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    pub(super) tenant: &'a str,
+    pub(super) user: &'a str,
+    pub(super) password: &'a str,
+    /// Where it came from, if that is known.
+    pub(super) address: Option<IpAddr>,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Failures {
@@ -92,7 +105,7 @@ impl PasswordGate {
             limits,
             digest_key: random::bytes(),
             places: Semaphore::new(limits.checks_max),
-            waiting: Semaphore::new(limits.waiting_max),
+            waiting: Places::new(limits.waiting_max),
             state: Mutex::default(),
         }
     }
@@ -103,11 +116,19 @@ impl PasswordGate {
     /// [`AuthError::WrongPassword`] also for names that do not exist; [`AuthError::Busy`].
     pub(super) async fn check(
         &self,
-        tenant: &str,
-        user: &str,
-        password: &str,
+        attempt: Attempt<'_>,
     ) -> Result<(UserId, TenantId), AuthError> {
-        let name = (tenant.to_ascii_lowercase(), user.to_ascii_lowercase());
+        let Attempt {
+            tenant,
+            user,
+            password,
+            address,
+        } = attempt;
+        let name = (
+            tenant.to_ascii_lowercase(),
+            user.to_ascii_lowercase(),
+            address,
+        );
         let digest = keyed_digest(
             &self.digest_key,
             &[name.0.as_bytes(), name.1.as_bytes(), password.as_bytes()],
@@ -115,11 +136,11 @@ impl PasswordGate {
         if let Some(known) = self.recognise(&digest) {
             return Ok(known);
         }
-        self.wait_out_penalty(&name).await?;
-        let busy = |_| AuthError::Busy {
+        let busy = AuthError::Busy {
             retry_after_ms: BUSY_RETRY_MS,
         };
-        let _waiting = self.waiting.try_acquire().map_err(busy)?;
+        let _waiting = Places::take(&self.waiting, address).ok_or(busy)?;
+        self.wait_out_penalty(&name).await?;
         let _place = self
             .places
             .acquire()

@@ -1,9 +1,9 @@
 //! Session tokens: JSON Web Tokens signed with HMAC-SHA256.
 //!
-//! Claims: `sub` user id, `tid` tenant id, `sid` random session id, `iat` and `exp` in seconds;
-//! header `kid` names the key. A token says who somebody is, never what he may do. Does not know
-//! the time: the caller compares the expiry, because an expired token beside a valid one is no
-//! error.
+//! Claims: `sub` user id, `pwv` version of the password it was granted for, `tid` tenant id, `sid`
+//! random session id, `iat` and `exp` in seconds; header `kid` names the key. A token says who
+//! somebody is, never what he may do. Does not know the time: the caller compares the expiry,
+//! because an expired token beside a valid one is no error.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +23,8 @@ const TOKEN_BYTES_MAX: usize = 2_048;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) user_id: UserId,
+    /// Of the user's password when he logged in.
+    pub(super) password_version: u64,
     pub(super) tenant_id: TenantId,
     pub(super) session_id: Uuid,
     /// Seconds since 1970-01-01 UTC.
@@ -35,6 +37,7 @@ pub(super) struct Token {
 #[derive(Serialize, Deserialize)]
 struct WireClaims {
     sub: String,
+    pwv: u64,
     tid: u64,
     sid: String,
     iat: i64,
@@ -84,6 +87,7 @@ impl Tokens {
     pub(super) fn sign(&self, token: &Token) -> Result<String, AuthError> {
         let claims = WireClaims {
             sub: token.user_id.0.to_string(),
+            pwv: token.password_version,
             tid: token.tenant_id.0,
             sid: token.session_id.to_string(),
             iat: token.issued_at_s,
@@ -105,6 +109,7 @@ impl Tokens {
             .claims;
         Some(Token {
             user_id: UserId(claims.sub.parse().ok()?),
+            password_version: claims.pwv,
             tenant_id: TenantId(claims.tid),
             session_id: Uuid::try_parse(&claims.sid).ok()?,
             issued_at_s: claims.iat,

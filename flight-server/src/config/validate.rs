@@ -89,6 +89,8 @@ fn validate_sizes(settings: &Settings) -> Result<(), ConfigError> {
         2048 * MIB - 1,
     )?;
     between("server.calls_max", server.calls_max as u64, 1, 1_000_000)?;
+    let connections = server.connections_max as u64;
+    between("server.connections_max", connections, 2, 1_000_000)?;
     let catalogs = server.catalogs_open_max as u64;
     between("server.catalogs_open_max", catalogs, 1, 100_000)?;
     between("wal.file_bytes", wal.file_bytes, MIB, 4096 * MIB)?;

@@ -3,9 +3,11 @@
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 use super::*;
+use crate::connections::ConnectionLimits;
 
 fn state() -> (watch::Sender<Readiness>, HttpState) {
     let (sender, ready) = watch::channel(Readiness::Starting);
@@ -64,5 +66,7 @@ async fn it_stops_when_told_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let shutdown = CancellationToken::new();
     shutdown.cancel();
-    serve_http(listener, state, shutdown).await.unwrap();
+    let metrics = Arc::clone(&state.metrics);
+    let acceptor = Acceptor::new(listener, ConnectionLimits::of_http(), metrics);
+    serve_http(acceptor, state, shutdown).await.unwrap();
 }

@@ -12,6 +12,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Well below it: test machines are slow.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// One byte per frame of these tests.
+const BYTES_MAX: u64 = 8;
+
 type Frames = mpsc::UnboundedSender<Frame<Bytes>>;
 
 /// As hyper's body does, it knows after its last frame whether that was the end.
@@ -33,18 +36,12 @@ impl Body for Fed {
     }
 }
 
-fn noting<B>(inner: B) -> EndNotingBody<B> {
-    EndNotingBody {
-        inner,
-        end: RequestEnd::default(),
-        idle_max: IDLE,
-        idle: None,
-        waiting: false,
-    }
+fn noting<B>(inner: B) -> WatchedBody<B> {
+    WatchedBody::new(inner, RequestEnd::default(), IDLE, BYTES_MAX)
 }
 
 /// A body fed by hand.
-fn body() -> (Frames, EndNotingBody<Fed>) {
+fn body() -> (Frames, WatchedBody<Fed>) {
     let (sender, receiver) = mpsc::unbounded();
     (sender, noting(Fed(receiver)))
 }
@@ -108,4 +105,33 @@ async fn time_in_which_nobody_reads_does_not_count() {
     };
     let (frame, ()) = tokio::join!(body.frame(), feed);
     frame.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_fails() {
+    let (sender, mut body) = body();
+    for _ in 0..=BYTES_MAX {
+        sender.unbounded_send(data()).unwrap();
+    }
+    for _ in 0..BYTES_MAX {
+        body.frame().await.unwrap().unwrap();
+    }
+    let status = Status::from_error(body.frame().await.unwrap().unwrap_err());
+    assert_eq!(status.code(), Code::InvalidArgument);
+}
+
+#[test]
+fn only_uploads_are_unbounded() {
+    let limits = BodyLimits {
+        idle_max: IDLE,
+        request_bytes_max: 1 << 20,
+    };
+    let bytes_max = |name: &str| {
+        let path = format!("/arrow.flight.protocol.FlightService/{name}");
+        limits.bytes_max(Method::of(&path))
+    };
+    assert_eq!(bytes_max("DoPut"), u64::MAX);
+    assert_eq!(bytes_max("DoGet"), 1 << 20);
+    assert_eq!(bytes_max("Handshake"), HANDSHAKE_BYTES_MAX);
+    assert_eq!(bytes_max("NoSuchCall"), 1 << 20);
 }

@@ -11,7 +11,7 @@ use tonic::{Response, Status};
 use uuid::Uuid;
 
 use crate::admission::CallSlot;
-use crate::auth::{TenantContext, random};
+use crate::auth::{AuthError, TenantContext, random};
 use crate::shared::{Shared, place};
 use crate::status::{Failure, IntoStatus, insert_query_id};
 use crate::stop::Deadline;
@@ -32,7 +32,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Lets the caller in and opens the tenant; before this nothing is done for anyone.
+    /// Opens the tenant of a caller who was let in by [`crate::login`].
     pub(crate) async fn begin(
         shared: &Arc<Shared>,
         metadata: &MetadataMap,
@@ -40,11 +40,10 @@ impl Call {
     ) -> Result<Self, Status> {
         let query_id = random::uuid();
         let headers: HeaderMap = metadata.as_ref().clone();
-        let caller = shared
-            .auth
-            .authenticate(&headers)
-            .await
-            .map_err(|error| error.into_status(Some(query_id)))?;
+        let caller: TenantContext = extensions
+            .get()
+            .cloned()
+            .ok_or_else(|| AuthError::Missing.into_status(Some(query_id)))?;
         let tenant = shared
             .engine
             .tenant(&place(&caller.tenant))

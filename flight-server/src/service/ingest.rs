@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use super::call::Call;
 use super::message_check::MessageCheck;
 use super::put::{PutOutcome, Upload};
-use crate::request_end::RequestEnd;
+use crate::request_body::RequestEnd;
 use crate::status::{Classify, Failure};
 
 /// Where an upload goes.

@@ -43,7 +43,8 @@ pub(crate) use transaction::SqlTransactions;
 
 use call::Call;
 
-use crate::request_end::RequestEnd;
+use crate::connections::Peer;
+use crate::request_body::RequestEnd;
 use crate::shared::Shared;
 use crate::status::{Failure, IntoStatus};
 
@@ -104,11 +105,16 @@ impl FlightService for QuiverFlightService {
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Answer<Self::HandshakeStream> {
         let headers = request.metadata().as_ref().clone();
+        let peer = Peer::of(request.extensions()).cloned();
+        let address = peer.as_ref().map(Peer::address);
         let answer = self
             .shared
             .auth
-            .answer_handshake(&headers, request.into_inner())
+            .answer_handshake(&headers, address, request.into_inner())
             .await;
+        if let (Ok(_), Some(peer)) = (&answer, peer) {
+            peer.set_known();
+        }
         let code = answer
             .as_ref()
             .err()

@@ -17,7 +17,7 @@ use super::command::{Request, table_of_path};
 use super::execute::Execution;
 use super::info::unexpected;
 use super::ingest::{IngestTarget, UploadStream};
-use crate::request_end::RequestEnd;
+use crate::request_body::RequestEnd;
 use crate::status::Failure;
 
 /// Rows of parameters that one execution may have; each executes the statement once.

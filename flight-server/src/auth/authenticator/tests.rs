@@ -14,7 +14,9 @@ fn bearer(token: &str) -> String {
 
 impl Fixture {
     async fn call(&self, entries: &[(&'static str, &str)]) -> Result<TenantContext, AuthError> {
-        self.authenticator.authenticate(&headers(entries)).await
+        self.authenticator
+            .authenticate(&headers(entries), None)
+            .await
     }
 
     /// A token of a fresh session of `bob@acme`.
@@ -24,7 +26,11 @@ impl Fixture {
 
     async fn token_of(&self, login: &str) -> String {
         let headers = headers(&[("authorization", &basic(login))]);
-        let context = self.authenticator.handshake(&headers, None).await.unwrap();
+        let context = self
+            .authenticator
+            .handshake(&headers, None, None)
+            .await
+            .unwrap();
         context.new_token.unwrap()
     }
 }
@@ -220,7 +226,11 @@ async fn tokens_outlive_a_restart_and_forged_ones_are_never_passed_over() {
     let fixture = Fixture::new().await;
     let token = fixture.token().await;
     let entries = headers(&[("authorization", &bearer(&token))]);
-    let context = fixture.restarted().authenticate(&entries).await.unwrap();
+    let context = fixture
+        .restarted()
+        .authenticate(&entries, None)
+        .await
+        .unwrap();
     assert_eq!(context.user.id, fixture.bob.id);
 
     let stranger = Fixture::new().await.token().await;
@@ -319,7 +329,7 @@ async fn a_handshake_always_begins_a_session() {
     let entries = headers(&[("authorization", &bearer(&token))]);
     let context = fixture
         .authenticator
-        .handshake(&entries, None)
+        .handshake(&entries, None, None)
         .await
         .unwrap();
     assert_ne!(context.session_id, before.session_id);
@@ -339,22 +349,22 @@ async fn the_legacy_payload_counts_only_without_other_credentials() {
     let none = HeaderMap::new();
     let auth = &fixture.authenticator;
     let context = auth
-        .handshake(&none, Some(&payload("bob@acme", "pw")))
+        .handshake(&none, None, Some(&payload("bob@acme", "pw")))
         .await
         .unwrap();
     assert_eq!(context.user.id, fixture.bob.id);
     let error = auth
-        .handshake(&none, Some(&payload("bob@acme", "no")))
+        .handshake(&none, None, Some(&payload("bob@acme", "no")))
         .await
         .unwrap_err();
     assert!(matches!(error, AuthError::WrongPassword));
     assert!(matches!(
-        auth.handshake(&none, Some(b"")).await,
+        auth.handshake(&none, None, Some(b"")).await,
         Err(AuthError::Missing)
     ));
     let entries = headers(&[("authorization", &basic("bob@acme:pw"))]);
     let context = auth
-        .handshake(&entries, Some(&payload("bob@default", "no")))
+        .handshake(&entries, None, Some(&payload("bob@default", "no")))
         .await
         .unwrap();
     assert_eq!(context.user.id, fixture.bob.id);
@@ -383,4 +393,31 @@ async fn the_token_goes_into_the_response_header_and_never_into_logs() {
     let mut metadata = tonic::metadata::MetadataMap::new();
     next.insert_token(&mut metadata);
     assert!(metadata.is_empty());
+}
+
+#[tokio::test]
+async fn a_token_ends_with_the_password_it_was_granted_for() {
+    let fixture = Fixture::new().await;
+    let token = bearer(&fixture.token().await);
+    fixture.call(&[("authorization", &token)]).await.unwrap();
+    let changed = fixture.control.set_password(fixture.bob.id, "new").await;
+    changed.unwrap();
+    let error = fixture
+        .call(&[("authorization", &token)])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AuthError::InvalidToken), "{error}");
+    let token = bearer(&fixture.token_of("bob@acme:new").await);
+    fixture.call(&[("authorization", &token)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_api_key_is_refused_and_not_ignored() {
+    let fixture = Fixture::new().await;
+    let entries = [
+        ("authorization", &*basic("bob@acme:pw")),
+        ("x-api-key", "k"),
+    ];
+    let error = fixture.call(&entries).await.unwrap_err();
+    assert!(error.to_string().contains("x-api-key"), "{error}");
 }

@@ -35,7 +35,7 @@ async fn a_login_by_header_is_answered_without_reading_the_stream() {
     let entries = header_map(&[("authorization", &basic("bob@acme:pw"))]);
     let answer = fixture
         .authenticator
-        .answer_handshake(&entries, stream::pending())
+        .answer_handshake(&entries, None, stream::pending())
         .await
         .unwrap();
     let (token, answers) = read(answer).await;
@@ -45,7 +45,7 @@ async fn a_login_by_header_is_answered_without_reading_the_stream() {
     assert_eq!(
         fixture
             .authenticator
-            .authenticate(&entries)
+            .authenticate(&entries, None)
             .await
             .unwrap()
             .user
@@ -65,7 +65,7 @@ async fn a_login_by_payload_uses_the_legacy_token_header_afterwards() {
     let none = HeaderMap::new();
     let answer = fixture
         .authenticator
-        .answer_handshake(&none, requests)
+        .answer_handshake(&none, None, requests)
         .await
         .unwrap();
     let (_, answers) = read(answer).await;
@@ -76,7 +76,7 @@ async fn a_login_by_payload_uses_the_legacy_token_header_afterwards() {
     metadata.insert_bin("auth-token-bin", token);
     let context = fixture
         .authenticator
-        .authenticate(metadata.as_ref())
+        .authenticate(metadata.as_ref(), None)
         .await
         .unwrap();
     assert_eq!(context.user.id, fixture.bob.id);
@@ -99,7 +99,7 @@ async fn refusals_have_the_right_codes() {
         let requests = stream::iter(requests);
         let answer = fixture
             .authenticator
-            .answer_handshake(&headers, requests)
+            .answer_handshake(&headers, None, requests)
             .await;
         assert_eq!(answer.err().unwrap().code(), Code::Unauthenticated);
     }
@@ -109,7 +109,10 @@ async fn refusals_have_the_right_codes() {
         None,
         None,
     ))]);
-    let answer = fixture.authenticator.answer_handshake(&none, broken).await;
+    let answer = fixture
+        .authenticator
+        .answer_handshake(&none, None, broken)
+        .await;
     assert_eq!(answer.err().unwrap().code(), Code::Cancelled);
 }
 
@@ -119,7 +122,7 @@ async fn a_client_that_says_nothing_is_not_waited_for() {
     let silent = stream::pending();
     let answer = fixture
         .authenticator
-        .answer_handshake(&HeaderMap::new(), silent)
+        .answer_handshake(&HeaderMap::new(), None, silent)
         .await;
     assert_eq!(answer.err().unwrap().code(), Code::Unauthenticated);
 }

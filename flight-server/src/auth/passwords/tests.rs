@@ -17,9 +17,18 @@ fn gate(fixture: &Fixture, limits: Limits) -> PasswordGate {
     PasswordGate::new(Arc::clone(&fixture.control), clock, limits)
 }
 
+fn attempt<'a>(tenant: &'a str, user: &'a str, password: &'a str) -> Attempt<'a> {
+    Attempt {
+        tenant,
+        user,
+        password,
+        address: None,
+    }
+}
+
 /// Whether the gate lets `bob@acme` in with `password`.
 async fn bob(gate: &PasswordGate, password: &str) -> bool {
-    match gate.check("acme", "bob", password).await {
+    match gate.check(attempt("acme", "bob", password)).await {
         Ok(_) => true,
         Err(AuthError::WrongPassword) => false,
         Err(error) => unreachable!("{error}"),
@@ -30,7 +39,7 @@ async fn bob(gate: &PasswordGate, password: &str) -> bool {
 async fn a_right_password_is_remembered_for_a_while() {
     let fixture = Fixture::new().await;
     let gate = gate(&fixture, LIMITS);
-    let found = gate.check("acme", "bob", "pw").await.unwrap();
+    let found = gate.check(attempt("acme", "bob", "pw")).await.unwrap();
     assert_eq!(found, (fixture.bob.id, fixture.acme.id));
     // The catalog is not asked again: a change behind the gate's back goes unnoticed …
     fixture
@@ -38,7 +47,10 @@ async fn a_right_password_is_remembered_for_a_while() {
         .set_password(fixture.bob.id, "new")
         .await
         .unwrap();
-    assert_eq!(gate.check("ACME", "BOB", "pw").await.unwrap(), found);
+    assert_eq!(
+        gate.check(attempt("ACME", "BOB", "pw")).await.unwrap(),
+        found
+    );
     assert!(bob(&gate, "new").await);
     // … until the time is over.
     fixture.clock.advance(LIMITS.remember);
@@ -64,7 +76,7 @@ async fn a_changed_password_is_forgotten_when_told() {
 async fn a_check_that_began_before_a_change_is_not_remembered() {
     let fixture = Fixture::new().await;
     let gate = gate(&fixture, LIMITS);
-    let name = ("acme".to_owned(), "bob".to_owned());
+    let name = ("acme".to_owned(), "bob".to_owned(), None);
     let generation = gate.state.lock().generation;
     gate.forget();
     gate.remember([1; 32], &name, generation, fixture.bob.id, fixture.acme.id);
@@ -77,11 +89,11 @@ async fn the_memory_is_bounded() {
     let gate = gate(&fixture, LIMITS);
     for name in ["u1", "u2", "u3", "u4"] {
         user(&fixture.control, &fixture.acme, name, "pw").await;
-        gate.check("acme", name, "pw").await.unwrap();
+        gate.check(attempt("acme", name, "pw")).await.unwrap();
     }
     assert_eq!(gate.state.lock().remembered.len(), LIMITS.remembered_max);
     fixture.clock.advance(LIMITS.remember);
-    gate.check("acme", "u4", "pw").await.unwrap();
+    gate.check(attempt("acme", "u4", "pw")).await.unwrap();
     assert_eq!(gate.state.lock().remembered.len(), 1);
 }
 
@@ -92,11 +104,12 @@ async fn checks_beyond_the_queue_are_turned_away() {
         &fixture,
         Limits {
             checks_max: 1,
-            waiting_max: 2,
+            // Of which one address has half.
+            waiting_max: 4,
             ..LIMITS
         },
     );
-    let checks = ["u1", "u2", "u3", "u4"].map(|name| gate.check("acme", name, "pw"));
+    let checks = ["u1", "u2", "u3", "u4"].map(|name| gate.check(attempt("acme", name, "pw")));
     let results = join_all(checks).await;
     let busy = |result: &&Result<_, AuthError>| matches!(result, Err(AuthError::Busy { .. }));
     assert_eq!(results.iter().filter(busy).count(), 2);
@@ -120,10 +133,10 @@ async fn repeated_failures_slow_the_name_down_whether_or_not_it_exists() {
     let gate = gate(&fixture, LIMITS);
     for (tenant, name) in [("acme", "bob"), ("acme", "nobody"), ("nowhere", "bob")] {
         for _ in 0..FREE_FAILURES {
-            gate.check(tenant, name, "no").await.unwrap_err();
+            gate.check(attempt(tenant, name, "no")).await.unwrap_err();
         }
         let begun = tokio::time::Instant::now();
-        gate.check(tenant, name, "no").await.unwrap_err();
+        gate.check(attempt(tenant, name, "no")).await.unwrap_err();
         assert!(begun.elapsed() >= PENALTY_MIN, "{name}@{tenant}");
     }
     // The right password still gets in, and clears the record.
@@ -133,7 +146,7 @@ async fn repeated_failures_slow_the_name_down_whether_or_not_it_exists() {
             .state
             .lock()
             .failures
-            .contains_key(&("acme".to_owned(), "bob".to_owned()))
+            .contains_key(&("acme".to_owned(), "bob".to_owned(), None))
     );
 }
 
@@ -141,17 +154,17 @@ async fn repeated_failures_slow_the_name_down_whether_or_not_it_exists() {
 async fn few_checks_of_a_failing_name_wait_and_cancelled_ones_make_room() {
     let fixture = Fixture::new().await;
     let gate = gate(&fixture, LIMITS);
-    let name = ("acme".to_owned(), "bob".to_owned());
+    let name = ("acme".to_owned(), "bob".to_owned(), None);
     for _ in 0..20 {
         gate.note_failure(name.clone());
     }
     let mut waiting = Vec::new();
     for _ in 0..WAITING_PER_NAME_MAX {
-        let mut check = Box::pin(gate.check("acme", "bob", "no"));
+        let mut check = Box::pin(gate.check(attempt("acme", "bob", "no")));
         assert!(futures::poll!(&mut check).is_pending());
         waiting.push(check);
     }
-    let error = gate.check("acme", "bob", "no").await.unwrap_err();
+    let error = gate.check(attempt("acme", "bob", "no")).await.unwrap_err();
     assert!(
         matches!(
             error,
@@ -162,7 +175,7 @@ async fn few_checks_of_a_failing_name_wait_and_cancelled_ones_make_room() {
         "{error}"
     );
     // Other names are not affected, nor is a remembered password.
-    gate.check("default", "bob", "pw").await.unwrap();
+    gate.check(attempt("default", "bob", "pw")).await.unwrap();
     drop(waiting);
     assert_eq!(gate.state.lock().failures[&name].waiting, 0);
 }
@@ -171,7 +184,7 @@ async fn few_checks_of_a_failing_name_wait_and_cancelled_ones_make_room() {
 async fn failures_are_forgotten_after_a_while() {
     let fixture = Fixture::new().await;
     let gate = gate(&fixture, LIMITS);
-    let name = ("acme".to_owned(), "bob".to_owned());
+    let name = ("acme".to_owned(), "bob".to_owned(), None);
     for _ in 0..20 {
         gate.note_failure(name.clone());
     }
@@ -193,11 +206,29 @@ fn the_record_of_failures_is_bounded() {
             waiting: 0,
             last_micros,
         };
-        failures.insert(("acme".to_owned(), index.to_string()), entry);
+        failures.insert(("acme".to_owned(), index.to_string(), None), entry);
     }
     make_room(&mut failures, 0);
     assert_eq!(failures.len(), NAMES_MAX - 1);
-    assert!(!failures.contains_key(&("acme".to_owned(), "0".to_owned())));
+    assert!(!failures.contains_key(&("acme".to_owned(), "0".to_owned(), None)));
     make_room(&mut failures, i64::MAX);
     assert!(failures.is_empty());
+}
+
+#[tokio::test]
+async fn who_guesses_elsewhere_locks_nobody_out() {
+    let fixture = Fixture::new().await;
+    let gate = gate(&fixture, LIMITS);
+    let from = |last: u8, password| Attempt {
+        address: Some(IpAddr::from([10, 0, 0, last])),
+        ..attempt("acme", "bob", password)
+    };
+    for _ in 0..FREE_FAILURES {
+        gate.check(from(1, "no")).await.unwrap_err();
+    }
+    let guess = gate.check(from(1, "pw"));
+    assert!(futures::poll!(Box::pin(guess)).is_pending());
+    gate.check(from(2, "pw")).await.unwrap();
+    // The guesser's failures still count, and nobody else's ever did.
+    assert_eq!(gate.state.lock().failures.len(), 1);
 }

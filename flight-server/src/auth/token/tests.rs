@@ -9,6 +9,7 @@ use super::*;
 fn token() -> Token {
     Token {
         user_id: UserId(u64::MAX),
+        password_version: 3,
         tenant_id: TenantId(7),
         session_id: Uuid::from_u128(42),
         issued_at_s: 1_000,
@@ -45,6 +46,7 @@ fn the_wire_format_is_the_documented_one() {
     let claims: serde_json::Value = serde_json::from_str(&part(&text, 1)).unwrap();
     let expected = serde_json::json!({
         "sub": u64::MAX.to_string(),
+        "pwv": 3,
         "tid": 7,
         "sid": "00000000-0000-0000-0000-00000000002a",
         "iat": 1_000,
