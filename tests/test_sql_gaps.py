@@ -6,6 +6,7 @@ import datetime
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.flight as fl
 import pytest
 
 from quiver_testing import adbc
@@ -391,3 +392,46 @@ def test_table_as_a_statement(flight):
 )
 def test_what_would_answer_wrongly_is_refused(flight, sql, hint):
     refused(flight, sql, "INVALID_ARGUMENT", "UNIMPLEMENTED", mentions=hint)
+
+
+# What must not be taken for something else
+
+
+def test_copy_of_a_query_takes_it_as_it_is_written(flight, connection):
+    """Quotes in texts and names, and values for parameters."""
+    query = f"""SELECT 'a''''b' AS "odd ""name", name FROM {SCHEMA}.t WHERE id < 3 ORDER BY id"""
+    assert flight.execute(f"COPY ({query}) TO 'quotes.parquet'") == 2
+    names = ", ".join(f'"{field.name}" TEXT'.replace('d "n', 'd ""n') for field in flight.query(query).schema)
+    flight.execute(f"CREATE TABLE {SCHEMA}.quotes ({names})")
+    flight.execute(f"COPY {SCHEMA}.quotes FROM 'quotes.parquet'")
+    assert flight.rows(f"SELECT * FROM {SCHEMA}.quotes ORDER BY name") == [("a''b", "one"), ("a''b", "two")]
+    copy = f"COPY (SELECT ? AS \"odd \"\"name\", name FROM {SCHEMA}.t WHERE id = ?) TO 'one.csv'"
+    with connection.cursor() as cursor:
+        cursor.execute(copy, ("it's", 3))
+    flight.execute(f"COPY {SCHEMA}.quotes FROM 'one.csv'")
+    assert ("it's", "three") in flight.rows(f"SELECT * FROM {SCHEMA}.quotes")
+
+
+def test_only_insert_takes_several_rows_of_parameters(connection):
+    with connection.cursor() as cursor:
+        with pytest.raises(CLIENT_ERRORS) as caught:
+            cursor.executemany(f"CREATE TABLE {SCHEMA}.several AS SELECT ? AS x", [(1,), (2,)])
+    assert_refused(caught.value, "INVALID_ARGUMENT", mentions="once per row")
+
+
+def test_a_key_for_sql_is_refused_and_not_ignored(flight):
+    insert = f"INSERT INTO {SCHEMA}.t VALUES (99, 'no', NULL)"
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.execute(insert, headers=[("x-idempotency-key", "k")])
+    assert_refused(caught.value, "UNIMPLEMENTED", mentions="x-idempotency-key")
+    assert flight.scalar(f"SELECT count(*) FROM {SCHEMA}.t WHERE id = 99") == 0
+
+
+def test_the_schema_of_a_call_is_known_before(flight):
+    call = "CALL system.flush()"
+    descriptor = fl.FlightDescriptor.for_command(call.encode())
+    promised = flight.client.get_schema(descriptor, flight.options()).schema
+    assert promised == flight.query(call).schema
+    prepared = flight.prepare(call)
+    assert pa.ipc.read_schema(pa.py_buffer(prepared.dataset_schema)) == promised
+    flight.close_prepared(prepared.prepared_statement_handle)

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use quiver_catalog::{IdempotencyRecord, TableId, UserId};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::error::{EngineError, Result};
 use crate::settings::EngineSettings;
@@ -72,7 +73,15 @@ struct Keys {
     /// Keys forgotten here that the catalog may hold.
     stale: u64,
     pruned_micros: i64,
-    running: HashMap<KeyScope, watch::Receiver<()>>,
+    running: HashMap<KeyScope, Running>,
+}
+
+/// A key that an ingest uses now.
+#[derive(Debug)]
+struct Running {
+    /// The transaction it belongs to.
+    transaction_id: Option<Uuid>,
+    ended: watch::Receiver<()>,
 }
 
 impl Keys {
@@ -145,26 +154,43 @@ impl IdempotencyKeys {
     }
 
     /// Waits until no other ingest uses the key, then reserves it.
-    pub(crate) async fn reserve(&self, scope: KeyScope) -> KeyReservation {
+    ///
+    /// # Errors
+    /// `Conflict` when the other one belongs to the same transaction: its key is free only after
+    /// the transaction's end, for which nobody would wait in vain but the transaction itself.
+    pub(crate) async fn reserve(
+        &self,
+        scope: KeyScope,
+        transaction_id: Option<Uuid>,
+    ) -> Result<KeyReservation> {
         loop {
-            let mut running = {
+            let mut ended = {
                 let mut keys = self.keys.lock();
                 match keys.running.get(&scope) {
-                    Some(running) => running.clone(),
+                    Some(running) => {
+                        if transaction_id.is_some() && running.transaction_id == transaction_id {
+                            return Err(used_in_transaction(&scope.key));
+                        }
+                        running.ended.clone()
+                    }
                     None => {
-                        let (sender, receiver) = watch::channel(());
-                        keys.running.insert(scope.clone(), receiver);
+                        let (sender, ended) = watch::channel(());
+                        let running = Running {
+                            transaction_id,
+                            ended,
+                        };
+                        keys.running.insert(scope.clone(), running);
                         let keys = Arc::clone(&self.keys);
-                        return KeyReservation {
+                        return Ok(KeyReservation {
                             keys,
                             scope,
                             _outcome: sender,
-                        };
+                        });
                     }
                 }
             };
             // An error means that the other ingest ended: look again.
-            let _ended = running.changed().await;
+            let _ended = ended.changed().await;
         }
     }
 
@@ -255,6 +281,14 @@ pub(crate) fn check_repetition(
             record.key
         ),
     })
+}
+
+fn used_in_transaction(key: &str) -> EngineError {
+    EngineError::Conflict {
+        message: format!(
+            "another ingest of this transaction uses idempotency key '{key}' now: give each its own"
+        ),
+    }
 }
 
 fn identity(record: &IdempotencyRecord) -> Identity {

@@ -41,7 +41,7 @@ pub use record::IpcBatch;
 pub use settings::EngineSettings;
 pub use sql::{
     AdminStatement, ParseError, ParsedStatement, QueryPlan, QueryRows, Statement, StatementContext,
-    SystemTable, SystemTables, parse, redact,
+    SystemTable, SystemTables, parse, procedure_schema, redact,
 };
 pub use tenant::Tenant;
 pub use tenants::TenantPlace;

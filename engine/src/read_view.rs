@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use quiver_catalog::{CatalogVersion, TableId};
 
+use crate::transaction::{Transaction, TransactionUse};
 use crate::write_buffer::MemtableSet;
 
 /// A consistent state of one tenant: segments, memtables up to a sequence, and the rows that the
@@ -19,6 +20,8 @@ pub(crate) struct ReadView {
     memtables: Arc<MemtableSet>,
     sequence: u64,
     staged: BTreeMap<TableId, Vec<RecordBatch>>,
+    /// Of the transaction whose view it is.
+    in_use: Option<Arc<TransactionUse>>,
 }
 
 impl ReadView {
@@ -32,7 +35,21 @@ impl ReadView {
             memtables,
             sequence,
             staged: BTreeMap::new(),
+            in_use: None,
         }
+    }
+
+    /// The same view for somebody whose transaction is in use for as long as he holds it.
+    pub(crate) fn used_by(self, transaction: &Arc<Transaction>) -> Self {
+        Self {
+            in_use: Some(Arc::new(TransactionUse::new(transaction))),
+            ..self
+        }
+    }
+
+    /// What keeps the transaction in use, if it is one's view.
+    pub(crate) fn into_use(self) -> Option<Arc<TransactionUse>> {
+        self.in_use
     }
 
     pub(crate) fn catalog(&self) -> &Arc<CatalogVersion> {
@@ -59,6 +76,7 @@ impl ReadView {
             memtables: Arc::clone(&self.memtables),
             sequence: self.sequence,
             staged,
+            in_use: None,
         }
     }
 }

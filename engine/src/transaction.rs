@@ -9,15 +9,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use quiver_catalog::{Change, Stamp, TableId, UserId};
+use quiver_catalog::{Change, IdempotencyRecord, Stamp, TableId, UserId};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::commit::{CommitRequest, SettledKey, as_conflict, commit};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
+use crate::idempotency::KeyScope;
 use crate::ids::new_id;
 use crate::ingest::StagedStream;
 use crate::node::Node;
@@ -37,6 +38,8 @@ pub struct Transaction {
     tenant: Arc<Tenant>,
     scope: Scope,
     last_used_micros: AtomicI64,
+    /// Statements and uploads that are on their way.
+    uses: AtomicUsize,
     /// `None` once committed, rolled back or expired.
     staged: Mutex<Option<Staged>>,
 }
@@ -139,6 +142,7 @@ impl Transaction {
             tenant: Arc::clone(tenant),
             scope,
             last_used_micros: AtomicI64::new(node.now_micros()),
+            uses: AtomicUsize::new(0),
             staged: Mutex::new(Some(Staged::default())),
         })
     }
@@ -162,15 +166,23 @@ impl Transaction {
     ///
     /// # Errors
     /// `Conflict` when the transaction is over.
-    pub(crate) async fn read_view(&self) -> Result<ReadView> {
-        if let Scope::Statement(Some(outer)) = &self.scope {
-            return outer.own_view().await;
-        }
-        self.own_view().await
+    pub(crate) async fn read_view(self: &Arc<Self>) -> Result<ReadView> {
+        let reader = match &self.scope {
+            Scope::Statement(Some(outer)) => outer,
+            _ => self,
+        };
+        Ok(reader.own_view().await?.used_by(reader))
+    }
+
+    /// What an ingest of this transaction with the same key has staged already.
+    pub(crate) async fn staged_key(&self, scope: &KeyScope) -> Option<IdempotencyRecord> {
+        let guard = self.staged.lock().await;
+        let mut keys = guard.as_ref()?.keys.iter();
+        let same = keys.find(|key| key.reservation.scope() == scope)?;
+        Some(same.record.clone())
     }
 
     async fn own_view(&self) -> Result<ReadView> {
-        self.touch();
         let mut guard = self.staged.lock().await;
         let staged = guard.as_mut().ok_or_else(Self::over)?;
         let base = staged
@@ -247,7 +259,11 @@ impl Transaction {
         }
     }
 
+    /// How long nothing of it has been on its way.
     fn idle_micros(&self) -> i64 {
+        if self.uses.load(Ordering::Relaxed) > 0 {
+            return 0;
+        }
         self.node.now_micros() - self.last_used_micros.load(Ordering::Relaxed)
     }
 
@@ -275,6 +291,25 @@ impl Transaction {
             self.tenant.note_expired(self);
             self.rollback().await;
         }
+    }
+}
+
+/// Something on its way in a transaction, which is not idle until this is dropped.
+#[derive(Debug)]
+pub(crate) struct TransactionUse(Arc<Transaction>);
+
+impl TransactionUse {
+    pub(crate) fn new(transaction: &Arc<Transaction>) -> Self {
+        transaction.uses.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(transaction))
+    }
+}
+
+impl Drop for TransactionUse {
+    fn drop(&mut self) {
+        // In this order: between the two it must not look idle since its begin.
+        self.0.touch();
+        self.0.uses.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

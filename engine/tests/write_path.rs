@@ -276,6 +276,36 @@ async fn the_same_key_at_the_same_time_takes_effect_once() {
     assert_eq!(node.count("t").await, 100);
 }
 
+/// Several loaders that begin at once, as after a restart, make one table and lose nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_second_appends_to_the_table_that_was_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Arc::new(Node::open(directory.path()).await);
+    for round in 0..10 {
+        let table = format!("t{round}");
+        let loaders = (0..8_i64).map(|loader| {
+            let (node, table) = (Arc::clone(&node), table.clone());
+            quiver_engine::task::spawn(async move {
+                let first = loader * 10;
+                let (key, some) = (format!("loader {loader}"), rows(first..first + 10));
+                let request = keyed(&table, &key);
+                let mut ingest = node.engine.begin_ingest(&node.tenant, request).await?;
+                ingest.push(some.clone(), None).await?;
+                // Until all have seen that the table is missing.
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                let outcome = ingest.commit().await?;
+                let again = node.ingest(keyed(&table, &key), &[some]).await?;
+                Ok::<_, quiver_engine::EngineError>((outcome.duplicate, again.duplicate))
+            })
+        });
+        for loader in loaders.collect::<Vec<_>>() {
+            assert_eq!(loader.await.unwrap().unwrap(), (false, true));
+        }
+        let expected = (80, 80, 79 * 40);
+        assert_eq!(summary(&node.context(None), &table).await, expected);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_beyond_the_budget_are_refused_and_leave_nothing() {
     let directory = tempfile::tempdir().unwrap();

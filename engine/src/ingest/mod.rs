@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{Change, IdempotencyRecord, UserId};
+use quiver_catalog::{Change, ErrorKind, IdempotencyRecord, UserId};
 
 use stream::StreamWriter;
 pub(crate) use stream::{BATCH_HEAD_BYTES, StagedStream};
@@ -27,10 +27,13 @@ use crate::node::Node;
 use crate::record::IpcBatch;
 use crate::segment::check_rows;
 use crate::tenant::Tenant;
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, TransactionUse};
+
+/// How often an ingest begins anew because its table came or went before it could commit.
+const RACES_MAX: usize = 3;
 
 /// What a client wants to ingest, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct IngestRequest {
     /// Schema of the table.
     pub schema_name: String,
@@ -70,6 +73,8 @@ pub struct Ingest {
     key: Option<KeyReservation>,
     /// The commit that used the same key before: rows are compared, not written.
     repeats: Option<IdempotencyRecord>,
+    /// Keeps the transaction from expiring.
+    _in_use: Option<Arc<TransactionUse>>,
 }
 
 impl Ingest {
@@ -80,26 +85,32 @@ impl Ingest {
     ) -> Result<Self> {
         tenant.check_writable()?;
         node.wait_for_log_room().await?;
-        let key = reserve_key(&tenant, &request).await?;
+        let staged = staged_key(&request).await;
+        let key = match &staged {
+            Some(_) => None,
+            None => reserve_key(&tenant, &request).await?,
+        };
         let view = match &request.transaction {
             Some(transaction) => transaction.read_view().await?,
             None => tenant.read_view(),
         };
-        let repeats = request.idempotency_key.as_deref().and_then(|key| {
+        let committed = || {
+            let key = request.idempotency_key.as_deref()?;
             let table = view
                 .catalog()
                 .table(&request.schema_name, &request.table_name)?;
             let now_micros = node.now_micros();
-            tenant
-                .keys()
-                .committed(request.user_id, table.id, key, now_micros)
-        });
+            let keys = tenant.keys();
+            keys.committed(request.user_id, table.id, key, now_micros)
+        };
+        let repeats = staged.or_else(committed);
         let target = match &repeats {
             Some(record) => Target::existing(view.catalog(), record.table_id)?,
             None => resolve_target(&tenant, view.catalog(), &request)?,
         };
         let adapter = Adapter::new(&request.incoming, &target.arrow_schema)?;
-        let digest = key
+        let digest = request
+            .idempotency_key
             .is_some()
             .then(|| ContentDigest::new(&target.arrow_schema));
         let stream_id = new_id();
@@ -122,6 +133,7 @@ impl Ingest {
             digest,
             key,
             repeats,
+            _in_use: view.into_use(),
         })
     }
 
@@ -161,6 +173,36 @@ impl Ingest {
     /// `Conflict` when the table was dropped or changed meanwhile, `AlreadyExists` when the
     /// idempotency key was used for other rows.
     pub async fn commit(self) -> Result<IngestOutcome> {
+        let mut ingest = self;
+        for _ in 0..RACES_MAX {
+            let Some(again) = ingest.again() else { break };
+            match ingest.commit_once().await {
+                // Somebody else has made the table in the meantime: the rows go there.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    ingest = again.begin().await?;
+                }
+                outcome => return outcome,
+            }
+        }
+        ingest.commit_once().await
+    }
+
+    /// What it takes to do all of it once more: when it makes a table that may as well be there.
+    fn again(&self) -> Option<Again> {
+        let may_append = self.request.mode == IngestMode::CREATE_APPEND;
+        let makes_table = !self.changes.is_empty() && self.request.transaction.is_none();
+        (may_append && makes_table).then(|| Again {
+            node: Arc::clone(&self.node),
+            tenant: Arc::clone(&self.tenant),
+            request: IngestRequest {
+                incoming: Arc::clone(self.writer.schema()),
+                ..self.request.clone()
+            },
+            batches: self.writer.batches().to_vec(),
+        })
+    }
+
+    async fn commit_once(self) -> Result<IngestOutcome> {
         let row_count = self.writer.row_count();
         let mode = self.request.mode.to_string();
         let digest = self.digest.map(ContentDigest::finish);
@@ -208,20 +250,49 @@ impl Ingest {
     }
 }
 
+/// An ingest that lost a race, with its rows.
+struct Again {
+    node: Arc<Node>,
+    tenant: Arc<Tenant>,
+    request: IngestRequest,
+    batches: Vec<RecordBatch>,
+}
+
+impl Again {
+    async fn begin(self) -> Result<Ingest> {
+        let mut ingest = Ingest::begin(self.node, self.tenant, self.request).await?;
+        for batch in self.batches {
+            ingest.push(batch, None).await?;
+        }
+        Ok(ingest)
+    }
+}
+
+fn key_scope(request: &IngestRequest) -> Option<KeyScope> {
+    Some(KeyScope {
+        user_id: request.user_id,
+        // Names differ by more than case: two spellings are one table, and one key.
+        table: format!("{}.{}", request.schema_name, request.table_name).to_lowercase(),
+        key: request.idempotency_key.clone()?,
+    })
+}
+
+/// What the ingest's own transaction has staged under its key.
+async fn staged_key(request: &IngestRequest) -> Option<IdempotencyRecord> {
+    let scope = key_scope(request)?;
+    request.transaction.as_ref()?.staged_key(&scope).await
+}
+
 async fn reserve_key(tenant: &Tenant, request: &IngestRequest) -> Result<Option<KeyReservation>> {
-    let Some(key) = &request.idempotency_key else {
+    let Some(scope) = key_scope(request) else {
         return Ok(None);
     };
-    if key.is_empty() || key.len() > 256 {
+    if scope.key.is_empty() || scope.key.len() > 256 {
         return Err(EngineError::invalid(
             "an idempotency key has 1 to 256 bytes",
         ));
     }
-    let scope = KeyScope {
-        user_id: request.user_id,
-        // Names differ by more than case: two spellings are one table, and one key.
-        table: format!("{}.{}", request.schema_name, request.table_name).to_lowercase(),
-        key: key.clone(),
-    };
-    Ok(Some(tenant.keys().reserve(scope).await))
+    let transaction_id = request.transaction.as_ref().map(|t| t.id());
+    let reservation = tenant.keys().reserve(scope, transaction_id).await?;
+    Ok(Some(reservation))
 }

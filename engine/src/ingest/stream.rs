@@ -75,6 +75,14 @@ impl StreamWriter {
         self.stream.row_count
     }
 
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.stream.schema
+    }
+
+    pub(crate) fn batches(&self) -> &[RecordBatch] {
+        &self.stream.batches
+    }
+
     /// Counts rows that are compared only.
     pub(crate) fn count(&mut self, rows: usize) {
         self.stream.row_count += rows as u64;

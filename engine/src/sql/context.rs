@@ -76,6 +76,12 @@ impl StatementContext {
         statement: &Statement,
         parameters: Option<&RecordBatch>,
     ) -> Result<u64> {
+        let several = parameters.is_some_and(|rows| rows.num_rows() > 1);
+        if several && !matches!(statement, Statement::Insert(_)) {
+            return Err(EngineError::invalid(
+                "only INSERT takes several rows of parameters: execute the statement once per row",
+            ));
+        }
         match statement {
             Statement::Insert(insert) => self.insert(insert, parameters).await,
             Statement::CreateTable(create) => self.create_table(create, parameters).await,
@@ -99,7 +105,7 @@ impl StatementContext {
                 source,
                 path,
                 options,
-            } => self.copy_to(source, path, options).await,
+            } => self.copy_to(source, path, options, parameters).await,
             _ => Err(EngineError::internal(
                 "a statement without effect was executed for it",
             )),

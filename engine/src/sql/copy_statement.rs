@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Statement as AstStatement};
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::context::StatementContext;
 use super::names::{check_writable, normalise};
-use super::parser::{CopyFormat, CopyOptions, CopySource};
-use super::query::{QueryRows, read_only_plan, run};
+use super::parser::{CopyFormat, CopyOptions, CopySource, Statement, parse};
+use super::query::{QueryRows, read_only_plan, row_parameters, run};
 use crate::canonical::logical_schema;
 use crate::copy::{self, FileCompression, FileFormat, FileWriter};
 use crate::error::{EngineError, Result};
@@ -90,8 +91,9 @@ impl StatementContext {
         source: &CopySource,
         path: &str,
         options: &CopyOptions,
+        parameters: Option<&RecordBatch>,
     ) -> Result<u64> {
-        let rows = self.copy_source(source).await?;
+        let rows = self.copy_source(source, parameters).await?;
         let area = self.tenant.files_directory();
         let path = path.to_owned();
         let options = file_options(options, path.ends_with(".arrows"))?;
@@ -122,26 +124,37 @@ impl StatementContext {
         written
     }
 
-    async fn copy_source(&self, source: &CopySource) -> Result<QueryRows> {
+    async fn copy_source(
+        &self,
+        source: &CopySource,
+        parameters: Option<&RecordBatch>,
+    ) -> Result<QueryRows> {
         let session = self.new_session().await?;
-        let query = match source {
-            CopySource::Query(query) => query.to_string(),
-            CopySource::Table { name, columns } => {
-                let columns: Vec<_> = columns.iter().map(ToString::to_string).collect();
-                let list = if columns.is_empty() {
-                    "*".to_owned()
-                } else {
-                    columns.join(", ")
-                };
-                format!("SELECT {list} FROM {name}")
+        let statement = match source {
+            CopySource::Query(query) => {
+                let query = AstStatement::Query(query.clone());
+                DfStatement::Statement(Box::new(query))
             }
-        };
-        let statement = match super::parser::parse(&query)?.statement {
-            super::Statement::Query(query) => *query,
-            _ => return Err(EngineError::internal("COPY of something that is no query")),
+            CopySource::Table { name, columns } => select_from(name, columns)?,
         };
         let plan = read_only_plan(&session, statement).await?;
+        let plan = match parameters {
+            Some(values) => plan.with_param_values(row_parameters(values, 0)?)?,
+            None => plan,
+        };
         run(&session, plan).await
+    }
+}
+
+fn select_from(table: &ObjectName, columns: &[Ident]) -> Result<DfStatement> {
+    let columns: Vec<_> = columns.iter().map(ToString::to_string).collect();
+    let list = match columns.is_empty() {
+        true => "*".to_owned(),
+        false => columns.join(", "),
+    };
+    match parse(&format!("SELECT {list} FROM {table}"))?.statement {
+        Statement::Query(query) => Ok(*query),
+        _ => Err(EngineError::internal("COPY of something that is no query")),
     }
 }
 

@@ -26,6 +26,7 @@ mod system_tables;
 mod time_patterns;
 mod types;
 
+pub use call::procedure_schema;
 pub use context::StatementContext;
 pub use parser::{AdminStatement, ParseError, ParsedStatement, Statement, parse, redact};
 pub use query::{QueryPlan, QueryRows};

@@ -7,7 +7,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use quiver_catalog::ErrorKind;
 use quiver_engine::{
-    EngineError, ParsedStatement, Statement, StatementContext, Transaction, parse, redact, task,
+    EngineError, ParsedStatement, Statement, StatementContext, Transaction, parse,
+    procedure_schema, redact, task,
 };
 
 use super::call::Call;
@@ -122,6 +123,10 @@ impl Call {
                 let plan = self.statement_stop().bound(planning).await?;
                 Ok(plan.schema)
             }
+            Statement::Call {
+                procedure,
+                arguments,
+            } => procedure_schema(procedure, arguments).map_err(|error| error.failure()),
             _ => Ok(Arc::new(Schema::empty())),
         }
     }
@@ -180,6 +185,17 @@ impl Call {
         parameters: Option<&RecordBatch>,
         transaction_handle: Option<&[u8]>,
     ) -> Result<u64, Failure> {
+        let adds_rows = matches!(
+            parsed.statement,
+            Statement::Insert(_) | Statement::CopyFrom { .. }
+        );
+        if adds_rows && self.idempotency_key()?.is_some() {
+            return Err(Failure::new(
+                ErrorKind::Unsupported,
+                "x-idempotency-key makes an ingest safe to repeat, not SQL: ingest the rows, or \
+                 clear the header",
+            ));
+        }
         let mut running = self.running(&parsed.redacted);
         let row_count = match &parsed.statement {
             Statement::Begin => self.sql_begin(transaction_handle).map(|()| 0)?,
@@ -196,10 +212,7 @@ impl Call {
             }
         };
         running.add_rows(row_count);
-        if matches!(
-            parsed.statement,
-            Statement::Insert(_) | Statement::CopyFrom { .. }
-        ) {
+        if adds_rows {
             self.shared.metrics.ingest_rows.inc_by(row_count);
         }
         running.finish();

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::IpcMessage;
 use bytes::Bytes;
-use quiver_engine::{ParsedStatement, Statement};
+use quiver_engine::{ParsedStatement, Statement, procedure_schema};
 use quiver_proto::{ActionCreatePreparedStatementResult, Purpose};
 use uuid::Uuid;
 
@@ -53,6 +53,11 @@ impl Call {
                     let plan = context.plan(query, parsed.placeholders, None).await;
                     plan.map(|plan| (plan.schema, plan.parameters))
                 }
+                Statement::Call {
+                    procedure,
+                    arguments,
+                } => procedure_schema(procedure, arguments)
+                    .map(|schema| (schema, Arc::new(Schema::empty()))),
                 statement => {
                     let count = parsed.placeholders;
                     let parameters = context.update_parameters(statement, count).await;
