@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use parking_lot::Mutex;
 use quiver_catalog::{Clock, UserId};
 use tokio::task::JoinHandle;
@@ -13,6 +12,7 @@ use crate::error::{EngineError, Result};
 use crate::flush::{FlushOutcome, flush, run_scheduler};
 use crate::ingest::{Ingest, IngestRequest};
 use crate::node::Node;
+use crate::query_memory::QueryMemory;
 use crate::query_runtime::QueryRuntime;
 use crate::recovery::{LogContents, RecoveryReport};
 use crate::scan::ScanOptions;
@@ -24,9 +24,6 @@ use crate::tenant::Tenant;
 use crate::tenants::{Opening, TenantPlace, Tenants};
 use crate::transaction::Transaction;
 use crate::wal::{Wal, WalSettings};
-
-/// Consumers named in an error about query memory.
-const TOP_CONSUMERS: usize = 3;
 
 /// The storage and query engine of one node. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -62,13 +59,10 @@ impl Engine {
         let (wal, replay) = open_wal(&settings).await?;
         let mut contents = LogContents::default();
         let statistics = replay.run(|lsn, kind, payload| contents.add(lsn, kind, payload))?;
-        let memory_pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
-            GreedyMemoryPool::new(settings.query_memory_bytes_max),
-            std::num::NonZeroUsize::new(TOP_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN),
-        ));
+        let memory = QueryMemory::new(&settings);
         let template = QueryTemplate::new(&settings);
         let node = Arc::new(Node::new(settings, clock, wal));
-        let tenants_open = Tenants::new(&node, memory_pool, ScanOptions::default());
+        let tenants_open = Tenants::new(&node, memory, ScanOptions::default());
         let engine = Self {
             inner: Arc::new(Inner {
                 node,

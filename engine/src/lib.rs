@@ -16,6 +16,7 @@ mod ids;
 mod ingest;
 mod log_pins;
 mod node;
+mod query_memory;
 mod query_runtime;
 mod read_view;
 mod record;

@@ -27,6 +27,8 @@ pub struct EngineSettings {
     pub append_wait_ms: u64,
     /// Memory of all queries together.
     pub query_memory_bytes_max: usize,
+    /// The same, for one tenant.
+    pub query_tenant_memory_bytes_max: usize,
     /// Partitions of a query plan; 0 means one per core.
     pub query_partitions: usize,
     /// Rows of a batch inside a query.
@@ -60,6 +62,7 @@ impl EngineSettings {
             flush_interval_ms: 30_000,
             append_wait_ms: 20_000,
             query_memory_bytes_max: 4 << 30,
+            query_tenant_memory_bytes_max: 4 << 30,
             query_partitions: 0,
             query_batch_rows: 8192,
             transaction_timeout_ms: 600_000,

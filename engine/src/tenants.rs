@@ -9,7 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::execution::memory_pool::MemoryPool;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -19,6 +18,7 @@ use tokio::sync::OnceCell;
 use crate::error::{EngineError, Result};
 use crate::idempotency::{IdempotencyKeys, KeyLimits};
 use crate::node::Node;
+use crate::query_memory::QueryMemory;
 use crate::scan::ScanOptions;
 use crate::segment::create_synced;
 use crate::task::blocking;
@@ -55,21 +55,17 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct Tenants {
     node: Arc<Node>,
-    memory_pool: Arc<dyn MemoryPool>,
+    memory: QueryMemory,
     scan_options: ScanOptions,
     connections: Connections,
     known: Mutex<Known>,
 }
 
 impl Tenants {
-    pub(crate) fn new(
-        node: &Arc<Node>,
-        memory_pool: Arc<dyn MemoryPool>,
-        scan_options: ScanOptions,
-    ) -> Self {
+    pub(crate) fn new(node: &Arc<Node>, memory: QueryMemory, scan_options: ScanOptions) -> Self {
         Self {
             node: Arc::clone(node),
-            memory_pool,
+            memory,
             scan_options,
             connections: Connections::new(node.settings.catalogs_open_max),
             known: Mutex::default(),
@@ -170,7 +166,7 @@ impl Tenants {
                 catalog,
                 keys,
                 settings,
-                Arc::clone(&self.memory_pool),
+                self.memory.of_tenant(),
                 self.scan_options.clone(),
             )?;
             Ok(Arc::new(tenant))

@@ -126,8 +126,10 @@ pub(crate) struct WriteBufferSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct QuerySettings {
-    /// Memory of all running queries together, in bytes. Default 1 GiB.
+    /// Memory of all running queries together, in bytes. Default 2 GiB.
     pub(crate) memory_bytes_max: u64,
+    /// The same for one tenant; the rest is left to others. Default 1.5 GiB.
+    pub(crate) tenant_memory_bytes_max: u64,
     /// Parallel partitions of one query; 0 takes the number of cores. Default 0.
     pub(crate) target_partitions: usize,
     /// Rows per batch inside a query. Default 8 192.
@@ -250,7 +252,8 @@ impl Default for WriteBufferSettings {
 impl Default for QuerySettings {
     fn default() -> Self {
         Self {
-            memory_bytes_max: 1024 * MIB,
+            memory_bytes_max: 2048 * MIB,
+            tenant_memory_bytes_max: 1536 * MIB,
             target_partitions: 0,
             batch_rows: 8192,
             timeout_ms: 0,

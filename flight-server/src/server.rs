@@ -256,6 +256,7 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         flush_bytes: settings.write_buffer.flush_bytes,
         flush_interval_ms: settings.write_buffer.flush_interval_ms,
         query_memory_bytes_max: settings.query.memory_bytes_max as usize,
+        query_tenant_memory_bytes_max: settings.query.tenant_memory_bytes_max as usize,
         query_partitions: settings.query.target_partitions,
         query_batch_rows: settings.query.batch_rows,
         transaction_timeout_ms: settings.session.transaction_timeout_ms,

@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{ConfigError, MIB, ServerSettings, Settings};
 
+const KIB: u64 = 1024;
 /// One hour, the longest sensible grace period, in ms.
 const HOUR_MS: u64 = 3_600_000;
 /// A year, the longest sensible lifetime, in ms.
@@ -20,6 +21,7 @@ impl Settings {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         validate_addresses(&self.server)?;
         validate_tls(&self.server)?;
+        validate_counts(self)?;
         validate_sizes(self)?;
         validate_times(self)?;
         EnvFilter::builder()
@@ -73,102 +75,51 @@ fn validate_tls(server: &ServerSettings) -> Result<(), ConfigError> {
     ))
 }
 
+fn validate_counts(settings: &Settings) -> Result<(), ConfigError> {
+    const MANY: u64 = 10_000_000;
+    let server = &settings.server;
+    let count = |key, value: usize, least, most| between(key, value as u64, least, most);
+    count("server.calls_max", server.calls_max, 1, 1_000_000)?;
+    let connections = server.connections_max;
+    count("server.connections_max", connections, 2, 1_000_000)?;
+    let catalogs = server.catalogs_open_max;
+    count("server.catalogs_open_max", catalogs, 1, 100_000)?;
+    let partitions = settings.query.target_partitions;
+    count("query.target_partitions", partitions, 0, 1024)?;
+    count("query.batch_rows", settings.query.batch_rows, 1, 1_048_576)?;
+    let sessions = settings.session.tenant_sessions_max;
+    count("session.tenant_sessions_max", sessions, 1, MANY)?;
+    let transactions = settings.session.tenant_transactions_max;
+    count("session.tenant_transactions_max", transactions, 1, MANY)?;
+    let statements = settings.session.tenant_statements_max;
+    count("session.tenant_statements_max", statements, 1, MANY)
+}
+
 fn validate_sizes(settings: &Settings) -> Result<(), ConfigError> {
-    let Settings {
-        server,
-        wal,
-        write_buffer,
-        query,
-        session,
-        ..
-    } = settings;
-    between(
-        "server.message_bytes_max",
-        server.message_bytes_max as u64,
-        MIB,
-        2048 * MIB - 1,
-    )?;
-    between("server.calls_max", server.calls_max as u64, 1, 1_000_000)?;
-    let connections = server.connections_max as u64;
-    between("server.connections_max", connections, 2, 1_000_000)?;
-    let catalogs = server.catalogs_open_max as u64;
-    between("server.catalogs_open_max", catalogs, 1, 100_000)?;
-    between("wal.file_bytes", wal.file_bytes, MIB, 4096 * MIB)?;
-    between(
-        "wal.bytes_max",
-        wal.bytes_max,
-        wal.file_bytes.saturating_mul(2),
-        u64::MAX,
-    )?;
-    between(
-        "wal.queue_bytes_max",
-        wal.queue_bytes_max,
-        MIB,
-        wal.bytes_max,
-    )?;
-    between(
-        "write_buffer.bytes_max",
-        write_buffer.bytes_max,
-        MIB,
-        u64::MAX,
-    )?;
-    let tenant_bytes_max = write_buffer.tenant_bytes_max;
-    between(
-        "write_buffer.tenant_bytes_max",
-        tenant_bytes_max,
-        MIB,
-        write_buffer.bytes_max,
-    )?;
-    between(
-        "write_buffer.flush_bytes",
-        write_buffer.flush_bytes,
-        64 * 1024,
-        tenant_bytes_max,
-    )?;
-    between(
-        "query.memory_bytes_max",
-        query.memory_bytes_max,
-        16 * MIB,
-        u64::MAX,
-    )?;
-    between(
-        "query.target_partitions",
-        query.target_partitions as u64,
-        0,
-        1024,
-    )?;
-    between("query.batch_rows", query.batch_rows as u64, 1, 1_048_576)?;
-    between(
-        "query.sql_bytes_max",
-        query.sql_bytes_max as u64,
-        1024,
-        64 * MIB,
-    )?;
-    between(
-        "session.tenant_sessions_max",
-        session.tenant_sessions_max as u64,
-        1,
-        10_000_000,
-    )?;
-    let transactions = session.tenant_transactions_max as u64;
-    between(
-        "session.tenant_transactions_max",
-        transactions,
-        1,
-        10_000_000,
-    )?;
-    between(
-        "session.tenant_statements_max",
-        session.tenant_statements_max as u64,
-        1,
-        10_000_000,
-    )?;
-    between(
-        "session.tenant_statement_bytes_max",
-        session.tenant_statement_bytes_max as u64,
-        64 * 1024,
-        u64::MAX,
-    )
+    const MOST: u64 = u64::MAX;
+    let message = settings.server.message_bytes_max as u64;
+    between("server.message_bytes_max", message, MIB, 2048 * MIB - 1)?;
+    let log = &settings.wal;
+    between("wal.file_bytes", log.file_bytes, MIB, 4096 * MIB)?;
+    let two_files = log.file_bytes.saturating_mul(2);
+    between("wal.bytes_max", log.bytes_max, two_files, MOST)?;
+    let queue = log.queue_bytes_max;
+    between("wal.queue_bytes_max", queue, MIB, log.bytes_max)?;
+    let buffer = &settings.write_buffer;
+    between("write_buffer.bytes_max", buffer.bytes_max, MIB, MOST)?;
+    let (part, all) = (buffer.tenant_bytes_max, buffer.bytes_max);
+    between("write_buffer.tenant_bytes_max", part, MIB, all)?;
+    let flush = buffer.flush_bytes;
+    between("write_buffer.flush_bytes", flush, 64 * KIB, part)?;
+    let query = &settings.query;
+    let (all, part) = (query.memory_bytes_max, query.tenant_memory_bytes_max);
+    between("query.memory_bytes_max", all, 16 * MIB, MOST)?;
+    between("query.tenant_memory_bytes_max", part, 16 * MIB, MOST)?;
+    let sql = query.sql_bytes_max as u64;
+    between("query.sql_bytes_max", sql, KIB, 64 * MIB)?;
+    let statements = settings.session.tenant_statement_bytes_max as u64;
+    let key = "session.tenant_statement_bytes_max";
+    between(key, statements, 64 * KIB, MOST)
 }
 
 fn validate_times(settings: &Settings) -> Result<(), ConfigError> {
