@@ -36,9 +36,9 @@ audit: ## licences, sources and advisories of the dependencies (needs cargo-deny
 	  echo "make audit needs cargo-deny: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo deny check
 
-bench: ## (not there yet)
-	@echo "the side-by-side benchmarks are not written yet; 'make test' proves function, not speed" >&2
-	@exit 1
+bench: ## builds for release and measures Quiver beside its peers on this machine (BENCH="--scale 0.1" for a short run)
+	RUSTFLAGS="$(RELEASE_RUSTFLAGS)" cargo build --release --package quiver-flight-server --bin quiver
+	$(PYTHON) benches/prepare.py $(TARGET)/release/quiver $(BENCH)
 
 clean-venv: ## removes the tests' Python environment
 	rm -rf -- "$(QUIVER_VENV)"

@@ -1,5 +1,9 @@
 //! Sessions of DataFusion: a template with all functions, and one copy of it per statement.
+//!
+//! Building a session registers hundreds of functions, which takes longer than planning a small
+//! statement: so the template is built once for each tenant that is at work, and then copied.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::TableReference;
@@ -11,6 +15,8 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::TableFactor;
+use parking_lot::Mutex;
+use quiver_catalog::TenantId;
 
 use super::context::StatementContext;
 use super::cooperative_joins::CooperativeJoins;
@@ -22,11 +28,17 @@ use super::types::SqlTypes;
 use crate::error::{EngineError, Result};
 use crate::read_view::ReadView;
 use crate::settings::EngineSettings;
+use crate::tenant::Tenant;
+
+/// How many tenants' templates are kept; each takes some tens of kilobytes.
+const TENANT_TEMPLATES_MAX: usize = 64;
 
 /// A session without a tenant: functions and settings that all statements share.
 #[derive(Debug)]
 pub(crate) struct QueryTemplate {
     state: SessionState,
+    /// The same with the memory and the files of a tenant.
+    by_tenant: Mutex<HashMap<TenantId, Arc<SessionState>>>,
 }
 
 impl QueryTemplate {
@@ -54,7 +66,28 @@ impl QueryTemplate {
             .with_type_planner(Arc::new(SqlTypes))
             .build();
         functions::register(&mut state).expect("a session takes functions");
-        Self { state }
+        Self {
+            state,
+            by_tenant: Mutex::default(),
+        }
+    }
+
+    /// A session for a statement of `tenant`, which sees nothing yet.
+    fn of_tenant(&self, tenant: &Tenant) -> SessionState {
+        let runtime = &tenant.reading().runtime;
+        let known = self.by_tenant.lock().get(&tenant.id()).map(Arc::clone);
+        if let Some(state) = known.filter(|state| Arc::ptr_eq(state.runtime_env(), runtime)) {
+            return state.as_ref().clone();
+        }
+        let state = SessionStateBuilder::new_from_existing(self.state.clone())
+            .with_runtime_env(Arc::clone(runtime))
+            .build();
+        let mut by_tenant = self.by_tenant.lock();
+        if by_tenant.len() >= TENANT_TEMPLATES_MAX {
+            by_tenant.clear();
+        }
+        by_tenant.insert(tenant.id(), Arc::new(state.clone()));
+        state
     }
 
     /// What can be called in SQL.
@@ -66,11 +99,10 @@ impl QueryTemplate {
 impl StatementContext {
     /// A session over `view`.
     pub(crate) fn session(&self, view: &ReadView) -> SessionState {
-        let template = &self.engine.template().state;
-        let config = template
-            .config()
-            .clone()
-            .with_default_catalog_and_schema(&self.tenant_name, &self.default_schema);
+        let mut state = self.engine.template().of_tenant(&self.tenant);
+        let catalog = &mut state.config_mut().options_mut().catalog;
+        catalog.default_catalog = self.tenant_name.clone();
+        catalog.default_schema = self.default_schema.clone();
         let system = SystemSchema::new(self.clone(), view.clone());
         let catalogs = TenantCatalogList::new(
             self.tenant_name.clone(),
@@ -79,11 +111,7 @@ impl StatementContext {
             system,
             InformationSchema::new(self.clone(), view.clone()),
         );
-        let mut state = SessionStateBuilder::new_from_existing(template.clone())
-            .with_config(config)
-            .with_runtime_env(Arc::clone(&self.tenant.reading().runtime))
-            .with_catalog_list(Arc::new(catalogs))
-            .build();
+        state.register_catalog_list(Arc::new(catalogs));
         // now() and its kin are the time of this.
         state.mark_start_execution();
         state
