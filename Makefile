@@ -21,7 +21,8 @@ help: ## lists the commands
 
 run: ## builds for release (over half an hour the first time) and serves ./data to this machine only
 	RUSTFLAGS="$(RELEASE_RUSTFLAGS)" cargo build --release --package quiver-flight-server --bin quiver
-	exec $(TARGET)/release/quiver serve --dev --data-dir ./data
+	QUIVER_LOG__FORMAT="$${QUIVER_LOG__FORMAT:-text}" QUIVER_LOG__FILTER="$${QUIVER_LOG__FILTER:-warn}" \
+	  exec $(TARGET)/release/quiver serve --dev --data-dir ./data
 
 test: ## Rust tests, then the black-box tests and every client example against a real server
 	$(PYTHON) tests/tools/run_tests.py

@@ -181,6 +181,33 @@ def test_load_after_an_interruption(server, flight, tmp_path, name):
     assert flight.rows(f"SELECT count(*), count(DISTINCT id) FROM {name}") == [(400_000, 400_000)]
 
 
+def test_the_same_file_is_loaded_once_whatever_happened_to_it(server, flight, tmp_path, name):
+    """Touched, moved to another folder, or loaded by another mode: the same rows."""
+    rows = "id,name\n1,a\n2,b\n"
+    file = tmp_path / "day.csv"
+    file.write_text(rows)
+    assert server.run("load", str(file), "--table", name).returncode == 0
+    os.utime(file, (1, 1))
+    (tmp_path / "archive").mkdir()
+    moved = tmp_path / "archive" / "day.csv"
+    moved.write_text(rows)
+    for again in (["load", str(file)], ["load", str(file), "--append"], ["load", str(moved)]):
+        done = server.run(*again, "--table", name)
+        assert done.returncode == 0, done.stderr
+        assert "already loaded: 2 rows" in done.stdout
+    other = tmp_path / "next_day.csv"
+    other.write_text(rows)
+    assert server.run("load", str(other), "--table", name).returncode == 0
+    assert flight.scalar(f"SELECT count(*) FROM {name}") == 4
+
+
+def test_the_name_of_the_output_tells_its_format(server, tmp_path):
+    for file, expected in (("o.csv", b"a\n1\n"), ("o.ndjson", b'{"a":1}\n'), ("o.parquet", b"PAR1")):
+        path = tmp_path / file
+        assert server.run("sql", "SELECT 1 AS a", "-o", str(path)).returncode == 0
+        assert path.read_bytes().startswith(expected)
+
+
 def test_load_errors(server, flight, tmp_path, name):
     assert_one_line_error(server.run("load", "/no/such.parquet", "--table", name), "/no/such.parquet")
     strange = tmp_path / "rows.xyz"
@@ -357,6 +384,13 @@ def test_first_start_makes_an_administrator(make_server):
         assert client.scalar("SELECT count(*) FROM kept") == 0
     for secret in [*(server.data_dir / "keys").glob("*"), server.data_dir / "control.sqlite"]:
         assert stat.S_IMODE(secret.stat().st_mode) & 0o077 == 0, secret
+    with Flight(server.uri, "admin", password) as client:
+        client.execute("ALTER USER admin PASSWORD 'another one'")
+    assert not path.exists(), "it would mislead"
+    server.restart()
+    assert "admin-password" not in server.log()
+    with Flight(server.uri, "admin", "another one") as client:
+        assert client.scalar("SELECT count(*) FROM kept") == 0
     assert server.stop() == 0
 
 

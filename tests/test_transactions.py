@@ -241,3 +241,28 @@ def test_rollback_of_an_authentic_id_works_after_a_restart(make_server):
         client.end(transaction, commit=False)
         assert count(client, "t") == 0
     assert server.stop() == 0
+
+
+def test_the_same_text_goes_on_in_the_next_transaction(server, name):
+    """ADBC keeps the prepared statement of a cursor over the end of the transaction it was prepared in."""
+    with adbc.connect(server.uri) as connection:
+        adbc.rows(connection, f"CREATE TABLE {name} (id BIGINT)")
+    with adbc.connect(server.uri, autocommit=False) as connection, connection.cursor() as cursor:
+        insert, select = f"INSERT INTO {name} VALUES (?)", f"SELECT count(*) FROM {name}"
+        for id in range(3):
+            cursor.execute(insert, (id,))
+            connection.commit()
+        cursor.execute(insert, (3,))
+        connection.rollback()
+        for _ in range(2):
+            cursor.execute(select)
+            assert cursor.fetchone() == (3,)
+            connection.rollback()
+        cursor.executemany(insert, [(4,), (5,)])
+        cursor.execute(select)
+        assert cursor.fetchone() == (5,)
+        with adbc.connect(server.uri) as other:
+            assert adbc.rows(other, select) == [(3,)], "not committed yet"
+        connection.commit()
+    with adbc.connect(server.uri) as other:
+        assert adbc.rows(other, select) == [(5,)]

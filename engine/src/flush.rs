@@ -9,11 +9,13 @@
 //! registered, memtables still there) would show rows twice.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
+use futures::{FutureExt, StreamExt};
 use quiver_catalog::{Change, Commit, NewSegment, SnapshotId, TableId, TableVersion, TenantId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +33,9 @@ use crate::write_buffer::Memtable;
 const TICK: Duration = Duration::from_millis(250);
 /// Rows of one segment, in bytes of memory, about; larger loads become several.
 const SEGMENT_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Segments that a flush writes at the same time; each holds an encoded row group, and a sorted one a
+/// copy of its key.
+const WRITERS_MAX: usize = 4;
 /// How long a tenant whose flush failed is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -117,53 +122,64 @@ async fn write_segments(
             .extend(memtable.batches(cut));
     }
     let catalog = tenant.catalog_version();
-    let mut written: Vec<WrittenTable> = vec![];
+    let (mut written, mut jobs, mut given) = (vec![], vec![], 0);
     for (table_id, batches) in by_table {
         let Some(table) = catalog.table_by_id(table_id) else {
             continue;
         };
-        if batches.iter().all(|batch| batch.num_rows() == 0) {
-            continue;
+        given += row_count(&batches);
+        let directory = tenant.data_directory().join(&table.path);
+        for rows in split(batches, SEGMENT_BYTES_MAX) {
+            let (table, directory) = (Arc::clone(table), directory.clone());
+            let job = blocking(move || write_piece(&table, &directory, &rows));
+            jobs.push(job.map(move |segment| (table_id, segment)));
         }
-        written.push(write_table(tenant, Arc::clone(table), batches).await?);
+        written.push(WrittenTable {
+            table_id,
+            segments: vec![],
+            paths: vec![],
+        });
     }
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut jobs = futures::stream::iter(jobs).buffered(cores.min(WRITERS_MAX));
+    let mut failed = None;
+    // To the end of all, so that the files of the others are known when one fails.
+    while let Some((table_id, segment)) = jobs.next().await {
+        let table = written.iter_mut().find(|table| table.table_id == table_id);
+        match (segment, table) {
+            (Ok((segment, path)), Some(table)) => {
+                table.paths.push(path);
+                table.segments.push(segment);
+            }
+            (Err(error), _) => failed = failed.or(Some(error)),
+            (Ok(_), None) => return Err(EngineError::internal("a segment of no table")),
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let segments = written.iter().flat_map(|table| &table.segments);
+    let records: u64 = segments.map(|segment| segment.record_count).sum();
+    assert_eq!(records, given, "segments hold every row they were given");
+    written.retain(|table| !table.segments.is_empty());
     Ok(written)
 }
 
-async fn write_table(
-    tenant: &Tenant,
-    table: Arc<TableVersion>,
-    batches: Vec<RecordBatch>,
-) -> Result<WrittenTable> {
-    let directory = tenant.data_directory().join(&table.path);
-    let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-    blocking(move || {
-        let mut written = WrittenTable {
-            table_id: table.id,
-            segments: vec![],
-            paths: vec![],
-        };
-        for batches in split(batches, SEGMENT_BYTES_MAX) {
-            let segment = write_segment(
-                &directory,
-                &table.columns,
-                &table.sort_key,
-                &batches,
-                new_id(),
-                &SegmentOptions::default(),
-            )?;
-            written.paths.push(directory.join(&segment.path));
-            written.segments.push(segment);
-        }
-        let records = written.segments.iter().map(|segment| segment.record_count);
-        assert_eq!(
-            records.sum::<u64>(),
-            rows,
-            "segments hold every row they were given"
-        );
-        Ok(written)
-    })
-    .await
+fn row_count(batches: &[RecordBatch]) -> u64 {
+    batches.iter().map(|batch| batch.num_rows() as u64).sum()
+}
+
+/// Writes consecutive rows of a table as one segment.
+fn write_piece(
+    table: &TableVersion,
+    directory: &Path,
+    rows: &[RecordBatch],
+) -> Result<(NewSegment, PathBuf)> {
+    let (columns, sort_key) = (&table.columns, &table.sort_key);
+    let options = SegmentOptions::default();
+    let segment = write_segment(directory, columns, sort_key, rows, new_id(), &options)?;
+    let path = directory.join(&segment.path);
+    Ok((segment, path))
 }
 
 async fn register(

@@ -262,17 +262,17 @@ impl IdempotencyKeys {
     }
 }
 
-/// Whether an ingest repeats a committed one.
+/// Whether an ingest repeats a committed one: the same rows, whatever was said about a missing or an
+/// existing table.
 ///
 /// # Errors
 /// `AlreadyExists` when the key was used for other rows.
 pub(crate) fn check_repetition(
     record: &IdempotencyRecord,
-    mode: &str,
     row_count: u64,
     digest: &[u8],
 ) -> Result<()> {
-    if record.mode == mode && record.record_count == row_count && record.digest == digest {
+    if record.record_count == row_count && record.digest == digest {
         return Ok(());
     }
     Err(EngineError::AlreadyExists {

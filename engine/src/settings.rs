@@ -67,7 +67,7 @@ impl EngineSettings {
             query_batch_rows: 8192,
             transaction_timeout_ms: 600_000,
             tenant_transactions_max: 1_000,
-            idempotency_ttl_ms: 24 * 3_600_000,
+            idempotency_ttl_ms: 7 * 24 * 3_600_000,
             idempotency_keys_max: 100_000,
             catalogs_open_max: 128,
         }

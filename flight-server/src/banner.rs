@@ -47,7 +47,7 @@ pub(crate) fn text(
   Python       pip install adbc-driver-flightsql pyarrow
                import adbc_driver_flightsql.dbapi as flightsql
                login = {{\"username\": \"admin\", \"password\": {password}}}
-               db = flightsql.connect(\"{uri}\", db_kwargs=login)
+               db = flightsql.connect(\"{uri}\", db_kwargs=login, autocommit=True)
   JDBC         jdbc:arrow-flight-sql://{jdbc}/?useEncryption={tls}&user=admin&password={shown}
 ",
         prefix = login.prefix,

@@ -157,7 +157,7 @@ pub(crate) struct SessionSettings {
     /// Most sessions with state, per tenant. Default 10 000.
     pub(crate) tenant_sessions_max: usize,
     /// How long an ingest with the same idempotency key is recognised as a repetition, in ms.
-    /// Default 24 hours.
+    /// Default 7 days.
     pub(crate) idempotency_ttl_ms: u64,
     /// Idempotency keys kept, per tenant; beyond it the oldest are forgotten. Default 100 000.
     pub(crate) idempotency_keys_max: u64,
@@ -270,7 +270,7 @@ impl Default for SessionSettings {
             statement_ttl_ms: 600_000,
             stream_idle_timeout_ms: 120_000,
             tenant_sessions_max: 10_000,
-            idempotency_ttl_ms: 24 * 3_600_000,
+            idempotency_ttl_ms: 7 * 24 * 3_600_000,
             idempotency_keys_max: 100_000,
             tenant_transactions_max: 1000,
             tenant_statements_max: 100_000,

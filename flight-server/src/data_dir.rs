@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 /// Written by a development server; its directory must not become a real one by accident.
-const DEV_MARK: &str = "dev-mode";
+pub(crate) const DEV_MARK: &str = "dev-mode";
+/// Holds the first administrator's password until it is changed.
+pub(crate) const ADMIN_PASSWORD_FILE: &str = "admin-password";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -21,7 +21,7 @@ use crate::auth::{AuthError, Authenticator, Place, Places, random};
 use crate::connections::Peer;
 use crate::method::Method;
 use crate::metrics::Metrics;
-use crate::status::IntoStatus;
+use crate::status::{IntoStatus, code_name};
 use crate::stop::{Deadline, passed};
 
 /// How many calls of `Handshake` there may be at once.
@@ -67,7 +67,7 @@ impl LoginLayer {
 
     fn refusal(&self, method: Method, error: AuthError) -> Response<Body> {
         let status = error.into_status(Some(random::uuid()));
-        let (method, code) = (method.name(), status.code().description());
+        let (method, code) = (method.name(), code_name(status.code()));
         tracing::info!(method, code, "call refused");
         self.metrics.request(method, code);
         status.into_http()

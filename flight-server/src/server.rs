@@ -18,7 +18,7 @@ use crate::auth::{AuthSettings, Authenticator, Keys, KeysError, random};
 use crate::banner;
 use crate::config::Settings;
 use crate::connections::{Acceptor, ConnectionLimits};
-use crate::data_dir::{DataDir, DataDirError};
+use crate::data_dir::{ADMIN_PASSWORD_FILE, DataDir, DataDirError};
 use crate::http::{HttpState, Readiness, serve_http};
 use crate::login::LoginLayer;
 use crate::metrics::Metrics;
@@ -203,7 +203,7 @@ async fn first_start(
     control: &ControlCatalog,
     settings: &Settings,
 ) -> Result<Option<PathBuf>, ServeError> {
-    let file = settings.server.data_dir.join("admin-password");
+    let file = settings.server.data_dir.join(ADMIN_PASSWORD_FILE);
     let tenant = match control.tenant_by_name(DEFAULT_TENANT).await? {
         Some(tenant) => tenant,
         None => control.create_tenant(DEFAULT_TENANT).await?,
@@ -234,7 +234,7 @@ async fn first_start(
             created => drop(created?),
         }
     }
-    Ok((!settings.server.dev).then_some(file))
+    Ok((!settings.server.dev && file.exists()).then_some(file))
 }
 
 fn random_password() -> String {

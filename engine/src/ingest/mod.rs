@@ -204,11 +204,10 @@ impl Ingest {
 
     async fn commit_once(self) -> Result<IngestOutcome> {
         let row_count = self.writer.row_count();
-        let mode = self.request.mode.to_string();
         let digest = self.digest.map(ContentDigest::finish);
         if let Some(record) = self.repeats {
             let digest = digest.unwrap_or_default();
-            check_repetition(&record, &mode, row_count, &digest)?;
+            check_repetition(&record, row_count, &digest)?;
             return Ok(IngestOutcome {
                 row_count,
                 duplicate: true,
@@ -220,7 +219,7 @@ impl Ingest {
                 user_id: self.request.user_id,
                 table_id,
                 key: reservation.scope().key.clone(),
-                mode,
+                mode: self.request.mode.to_string(),
                 record_count: row_count,
                 digest: digest.unwrap_or_default().to_vec(),
                 sequence: 0,

@@ -10,11 +10,11 @@ use clap::Args;
 
 use super::client::{Secret, Target};
 use super::error::CliError;
+use crate::banner::DEV_PASSWORD;
+use crate::data_dir::{ADMIN_PASSWORD_FILE, DEV_MARK};
 
 /// Port of a URI that has none.
 const DEFAULT_PORT: u16 = 50051;
-/// File in the data directory with the first administrator's password.
-const ADMIN_PASSWORD_FILE: &str = "admin-password";
 /// Environment variable with the password.
 const PASSWORD_VARIABLE: &str = "QUIVER_PASSWORD";
 
@@ -40,7 +40,8 @@ pub(crate) struct ConnectionArgs {
     /// File with the password on its first line
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// The server's data directory on this machine: takes the password from DIR/admin-password
+    /// The server's data directory on this machine: takes the password from DIR/admin-password,
+    /// where it lies until it is changed
     #[arg(long, value_name = "DIR", conflicts_with = "password_file")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Certificate authority to trust (PEM), needed with grpc+tls
@@ -86,6 +87,9 @@ impl ConnectionArgs {
             return first_line(path);
         }
         if let Some(directory) = &self.data_dir {
+            if directory.join(DEV_MARK).exists() {
+                return Ok(DEV_PASSWORD.to_owned());
+            }
             return first_line(&directory.join(ADMIN_PASSWORD_FILE));
         }
         if let Some(password) = variable {

@@ -47,7 +47,8 @@ const EXAMPLES: &str = "Examples:
   quiver load all.arrow --table trips --replace         instead of what is there
 
 A file is loaded wholly or not at all. Run the same command again after an interruption: files
-that are loaded already are counted, not loaded twice.";
+that are loaded already are counted, not loaded twice. The same file is one of the same name and
+content, wherever it lies; the server remembers it for a week (session.idempotency_ttl_ms).";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -65,7 +66,7 @@ pub(crate) struct LoadArgs {
     /// The table must exist
     #[arg(long)]
     append: bool,
-    /// Drop what the table holds first
+    /// The first file replaces the table, its columns too; further files are added one by one
     #[arg(long)]
     replace: bool,
     /// Files loaded at the same time
@@ -86,7 +87,7 @@ pub(crate) struct LoadArgs {
     /// CSV: the first line is a row, not names; columns are column_1, column_2, …
     #[arg(long)]
     no_header: bool,
-    /// Tenant to load into, when it is not the user's own
+    /// Tenant that the user belongs to, as in USER@TENANT
     #[arg(long, env = "QUIVER_TENANT", value_name = "TENANT")]
     tenant: Option<String>,
     #[command(flatten)]

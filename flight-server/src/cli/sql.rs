@@ -23,7 +23,7 @@ pub(crate) use run::{Destination, Session};
 const EXAMPLES: &str = "Examples:
   quiver sql                                            a prompt; \\? lists its commands
   quiver sql \"SELECT * FROM trips LIMIT 10\"
-  quiver sql \"SELECT * FROM trips\" --format parquet -o trips.parquet
+  quiver sql \"SELECT * FROM trips\" -o trips.parquet        also .csv .json .ndjson .arrow
   quiver sql --format csv < report.sql > report.csv     statements separated by ;
   QUIVER_PASSWORD=… quiver sql --user bob@acme --uri grpc://db:50051 \"SELECT 1\"
 
@@ -35,13 +35,13 @@ pub(crate) struct SqlArgs {
     /// The statement; without one: standard input, or a prompt on a terminal
     #[arg(value_name = "SQL")]
     sql: Option<String>,
-    /// How rows are written
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// How rows are written [default: what the name of FILE tells, else table]
+    #[arg(long, short, value_enum)]
+    format: Option<Format>,
     /// Write the rows to FILE, complete or not at all
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Tenant to work in, when it is not the user's own
+    /// Tenant that the user belongs to, as in USER@TENANT
     #[arg(long, env = "QUIVER_TENANT", value_name = "TENANT")]
     tenant: Option<String>,
     #[command(flatten)]
@@ -63,6 +63,23 @@ pub(crate) enum Format {
     Arrow,
     /// Parquet
     Parquet,
+}
+
+impl SqlArgs {
+    fn format(&self) -> Format {
+        let by_name = || {
+            let extension = self.output.as_ref()?.extension()?.to_str()?;
+            Some(match extension.to_lowercase().as_str() {
+                "csv" => Format::Csv,
+                "json" => Format::Json,
+                "ndjson" | "jsonl" => Format::Ndjson,
+                "arrow" | "ipc" | "feather" => Format::Arrow,
+                "parquet" | "pq" => Format::Parquet,
+                _ => return None,
+            })
+        };
+        self.format.or_else(by_name).unwrap_or(Format::Table)
+    }
 }
 
 impl Format {
@@ -93,7 +110,7 @@ pub(crate) fn run(runtime: &Runtime, arguments: SqlArgs) -> Result<(), CliError>
     check(&arguments, statements.as_deref())?;
     let target = arguments.connection.target(arguments.tenant.as_deref())?;
     let client = runtime.block_on(Box::pin(FlightClient::connect(&target)))?;
-    let mut session = Session::new(client, arguments.format);
+    let mut session = Session::new(client, arguments.format());
     let Some(statements) = statements else {
         return prompt::run(runtime, session, target);
     };
@@ -114,7 +131,7 @@ fn check(arguments: &SqlArgs, statements: Option<&[String]>) -> Result<(), CliEr
         })
     };
     let Some(statements) = statements else {
-        return match (&arguments.output, arguments.format.is_binary()) {
+        return match (&arguments.output, arguments.format().is_binary()) {
             (None, false) => Ok(()),
             _ => usage("--output and binary formats are for one statement; give the SQL, too"),
         };
@@ -122,12 +139,12 @@ fn check(arguments: &SqlArgs, statements: Option<&[String]>) -> Result<(), CliEr
     if statements.is_empty() {
         return usage("there is no statement; write quiver sql \"SELECT 1\"");
     }
-    let one_result = arguments.output.is_some() || arguments.format.is_binary();
+    let one_result = arguments.output.is_some() || arguments.format().is_binary();
     if one_result && statements.len() > 1 {
         return usage("one file or binary stream holds one result; give a single statement");
     }
     let to_terminal = arguments.output.is_none() && std::io::stdout().is_terminal();
-    if arguments.format.is_binary() && to_terminal {
+    if arguments.format().is_binary() && to_terminal {
         return usage(
             "this format is not for a terminal; give --output FILE or redirect the output",
         );

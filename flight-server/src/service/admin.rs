@@ -8,6 +8,7 @@ use quiver_engine::AdminStatement;
 use quiver_engine::task::spawn;
 
 use super::call::Call;
+use crate::data_dir::ADMIN_PASSWORD_FILE;
 use crate::shared::place;
 use crate::status::{Classify, Failure};
 
@@ -110,7 +111,23 @@ impl Call {
         let user = self.user_named(tenant, name).await?;
         let changed = self.shared.control.set_password(user.id, password).await;
         self.shared.auth.forget_passwords();
-        changed.map_err(|error| error.failure())
+        changed.map_err(|error| error.failure())?;
+        if user.node_admin {
+            self.remove_first_password().await;
+        }
+        Ok(())
+    }
+
+    /// The file with the password of the first start would only mislead now.
+    async fn remove_first_password(&self) {
+        let data_dir = &self.shared.settings.server.data_dir;
+        let file = data_dir.join(ADMIN_PASSWORD_FILE);
+        match tokio::fs::remove_file(&file).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the file with the first password is still there");
+            }
+            _ => {}
+        }
     }
 
     async fn drop_tenant(&self, name: &str, if_exists: bool) -> Result<(), Failure> {

@@ -94,7 +94,7 @@ impl Call {
     /// FlightInfo first.
     async fn get_prepared(&self, handle: &[u8]) -> Result<Messages<FlightData>, Failure> {
         let (prepared, parsed) = self.bound_statement(handle)?;
-        let transaction = self.transaction_of(prepared.transaction.as_deref())?;
+        let transaction = self.transaction_of_prepared(prepared.transaction.as_deref())?;
         let context = self.context_in(prepared.default_schema, transaction);
         let running = self.running(&parsed.redacted);
         let stop = self.statement_stop();

@@ -46,7 +46,7 @@ use call::Call;
 use crate::connections::Peer;
 use crate::request_body::RequestEnd;
 use crate::shared::Shared;
-use crate::status::{Failure, IntoStatus};
+use crate::status::{Failure, IntoStatus, code_name};
 
 type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
@@ -65,7 +65,7 @@ impl QuiverFlightService {
     async fn call<T>(&self, method: &'static str, request: &Request<T>) -> Result<Call, Status> {
         let call = Call::begin(&self.shared, request.metadata(), request.extensions()).await;
         if let Err(status) = &call {
-            let code = status.code().description();
+            let code = code_name(status.code());
             tracing::info!(method, code, "call refused");
             self.shared.metrics.request(method, code);
         }
@@ -77,7 +77,7 @@ impl QuiverFlightService {
         let code = answer
             .as_ref()
             .err()
-            .map_or("OK", |status| status.code().description());
+            .map_or("OK", |status| code_name(status.code()));
         self.shared.metrics.request(method, code);
         if answer
             .as_ref()
@@ -118,7 +118,7 @@ impl FlightService for QuiverFlightService {
         let code = answer
             .as_ref()
             .err()
-            .map_or("OK", |status| status.code().description());
+            .map_or("OK", |status| code_name(status.code()));
         self.shared.metrics.request("Handshake", code);
         answer
     }

@@ -199,7 +199,7 @@ impl Call {
         parsed: &ParsedStatement,
         parameters: Option<RecordBatch>,
     ) -> Result<Executed, Failure> {
-        let transaction = self.transaction_of(prepared.transaction.as_deref())?;
+        let transaction = self.transaction_of_prepared(prepared.transaction.as_deref())?;
         let context = self.context_in(prepared.default_schema, transaction);
         let transaction_handle = prepared.transaction.as_deref();
         let execution = Execution {

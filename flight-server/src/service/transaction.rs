@@ -67,6 +67,24 @@ impl Call {
         }
     }
 
+    /// The transaction that a prepared statement runs in: the one that it was prepared in, or, once
+    /// its client has ended that one, the session's open one. Drivers keep statements over the end
+    /// of a transaction and mean the next.
+    pub(crate) fn transaction_of_prepared(
+        &self,
+        handle: Option<&[u8]>,
+    ) -> Result<Option<Arc<Transaction>>, Failure> {
+        let Some(handle) = handle.filter(|handle| !handle.is_empty()) else {
+            return self.sql_transaction();
+        };
+        let claims = self.verify(handle, Purpose::Transaction, "transaction")?;
+        match self.tenant.transaction(Uuid::from_bytes(claims.id)) {
+            Some(open) => Ok(Some(open)),
+            None if self.caller.session_is_new => Err(Self::transaction_over()),
+            None => self.transaction_of_ingest(None),
+        }
+    }
+
     /// The transaction that an ingest belongs to. Drivers send no id with it, so without one it
     /// joins the session's single open transaction.
     pub(crate) fn transaction_of_ingest(

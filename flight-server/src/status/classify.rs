@@ -148,7 +148,7 @@ fn datafusion(error: &DataFusionError, depth: usize) -> Failure {
         }
         DataFusionError::Internal(_)
         | DataFusionError::ExecutionJoin(_)
-        | DataFusionError::Ffi(_) => Failure::internal(error.to_string()),
+        | DataFusionError::Ffi(_) => Failure::internal(clean(&error.to_string())),
     }
 }
 
@@ -322,8 +322,20 @@ fn clean(message: &str) -> String {
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
         text = rest.trim_start();
     }
+    for advice in ADVICE {
+        if let Some((before, after)) = text.split_once(advice) {
+            return clean(&format!("{}{after}", before.trim_end()));
+        }
+    }
     text.trim_end_matches('.').to_owned()
 }
+
+/// What DataFusion advises its own users, who are not ours.
+const ADVICE: [&str; 2] = [
+    " or set the datafusion.sql_parser.enable_ident_normalization configuration",
+    "This issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by \
+     filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues",
+];
 
 /// An error's text followed by those of its causes, which thiserror keeps apart. Only internal
 /// kinds, whose text goes to the log, and those whose own text is incomplete without its cause need

@@ -84,7 +84,10 @@ pub(crate) enum LoadError {
         path: PathBuf,
     },
     /// Some files were loaded before one failed.
-    #[error("{source}; {loaded} of {files} files are loaded, run the command again to go on")]
+    #[error(
+        "{source}; {loaded} of {files} files are loaded, and once this is mended the same command \
+         loads the rest"
+    )]
     Stopped {
         /// What happened to the file that failed first.
         #[source]

@@ -157,7 +157,9 @@ async fn other_files_are_finished_and_the_rest_is_left_for_the_next_run() {
     let error = run(&stub, files.path(), line).await.unwrap_err();
     assert!(error.contains("1.csv is not usable"), "{error}");
     assert!(
-        error.ends_with("1 of 4 files are loaded, run the command again to go on"),
+        error.ends_with(
+            "1 of 4 files are loaded, and once this is mended the same command loads the rest"
+        ),
         "{error}"
     );
     fs::write(files.path().join("1.csv"), "id,n\n1,1\n").unwrap();

@@ -182,9 +182,18 @@ impl Validator for SqlHelper {
     }
 }
 
+/// Words that people type to get out or on, and that begin no statement.
+pub(super) fn plain_command(text: &str) -> Option<&'static str> {
+    match text.trim().trim_end_matches(';').to_lowercase().as_str() {
+        "exit" | "quit" => Some("q"),
+        "help" => Some("?"),
+        _ => None,
+    }
+}
+
 /// Whether Enter runs the text rather than starting another line.
 fn is_complete(text: &str) -> bool {
-    text.trim_start().starts_with('\\') || split::is_complete(text)
+    plain_command(text).is_some() || text.trim_start().starts_with('\\') || split::is_complete(text)
 }
 
 /// A name as SQL wants it: in quotes unless it is a plain lower-case word.

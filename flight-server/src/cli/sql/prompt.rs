@@ -16,7 +16,7 @@ use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
 use tokio::runtime::Runtime;
 
-use super::complete::{COMMANDS, SqlHelper};
+use super::complete::{COMMANDS, SqlHelper, plain_command};
 use super::pager::Screen;
 use super::run::{Destination, Session};
 use super::{Format, split};
@@ -76,7 +76,8 @@ impl Prompt<'_> {
                 Ok(text) if text.trim().is_empty() => {}
                 Ok(text) => {
                     history::remember(&mut self.editor, &text);
-                    let next = match text.trim().strip_prefix('\\') {
+                    let plain = plain_command(&text);
+                    let next = match plain.or_else(|| text.trim().strip_prefix('\\')) {
                         Some(command) => self.command(command),
                         None => self.statements(&text).map(|()| Next::Read),
                     };
