@@ -1,6 +1,6 @@
 //! The part of a scan that reads rows still in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
@@ -18,6 +18,11 @@ const MERGED_ROWS: usize = 8192;
 const MERGED_BYTES: usize = 8 * 1024 * 1024;
 /// Rows of a batch at most; larger ones are sliced, which copies nothing.
 const BATCH_ROWS_MAX: usize = 65_536;
+
+/// Rows of a table that are in no segment, collected when somebody first wants them: planning alone
+/// must not cost more the more rows there are.
+pub(crate) type BufferedRows =
+    LazyLock<Vec<RecordBatch>, Box<dyn FnOnce() -> Vec<RecordBatch> + Send>>;
 
 /// How buffered rows are to be read.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod statistics;
 mod store;
 mod table;
 
+pub(crate) use buffered::BufferedRows;
 pub(crate) use options::ScanOptions;
 pub(crate) use store::TenantRegistry;
 pub(crate) use table::QuiverTable;

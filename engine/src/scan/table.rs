@@ -18,7 +18,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use quiver_catalog::TableVersion;
 
-use super::buffered::BufferedScan;
+use super::buffered::{BufferedRows, BufferedScan};
 use super::options::ScanOptions;
 use super::pruning::prune;
 use super::row_filter;
@@ -29,7 +29,7 @@ use super::statistics::SegmentStatistics;
 #[derive(Debug)]
 pub(crate) struct QuiverTable {
     table: Arc<TableVersion>,
-    buffered: Vec<RecordBatch>,
+    buffered: BufferedRows,
     store_url: ObjectStoreUrl,
     options: ScanOptions,
     statistics: Arc<SegmentStatistics>,
@@ -40,7 +40,7 @@ impl QuiverTable {
     /// schema and are in none of these segments. Segment paths are resolved under `store_url`.
     pub(crate) fn new(
         table: Arc<TableVersion>,
-        buffered: Vec<RecordBatch>,
+        buffered: BufferedRows,
         store_url: ObjectStoreUrl,
         options: ScanOptions,
     ) -> Self {

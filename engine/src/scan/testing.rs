@@ -15,7 +15,7 @@ use quiver_catalog::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{QuiverTable, ScanOptions, TenantRegistry};
+use super::{BufferedRows, QuiverTable, ScanOptions, TenantRegistry};
 use crate::segment::{SegmentOptions, write_segment};
 
 pub(crate) struct TestTable {
@@ -103,6 +103,7 @@ impl TestTable {
     pub(crate) fn provider(&self) -> Arc<QuiverTable> {
         let url = self.registry().url();
         let buffered = self.buffered.clone();
+        let buffered = BufferedRows::new(Box::new(move || buffered));
         Arc::new(QuiverTable::new(
             self.version(),
             buffered,

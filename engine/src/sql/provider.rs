@@ -10,7 +10,7 @@ use datafusion::logical_expr::TableType;
 use super::information_schema::InformationSchema;
 use super::system_tables::SystemSchema;
 use crate::read_view::ReadView;
-use crate::scan::QuiverTable;
+use crate::scan::{BufferedRows, QuiverTable};
 use crate::tenant::Tenant;
 
 /// The catalogs of a session: its tenant's alone.
@@ -117,9 +117,11 @@ impl SchemaProvider for TenantSchemaProvider {
             return Ok(None);
         };
         let reading = self.tenant.reading();
+        let (view, table_id) = (self.view.clone(), table.id);
+        let buffered = BufferedRows::new(Box::new(move || view.buffered(table_id)));
         Ok(Some(Arc::new(QuiverTable::new(
             Arc::clone(table),
-            self.view.buffered(table.id),
+            buffered,
             reading.store_url.clone(),
             reading.scan_options.clone(),
         ))))
