@@ -97,14 +97,31 @@ class Bench:
             with connect(server) as connection, connection.cursor() as cursor:
                 self.quiver_ingest(server, cursor)
                 self.read_all("select * from memtables", server.name, cursor)
+                self.read_all_by_pyarrow("select * from memtables", server)
                 cursor.execute("CALL system.flush()")
                 cursor.fetchall()
                 self.read_all("select *", server.name, cursor)
+                self.read_all_by_pyarrow("select *", server)
                 self.point_read(server.name, cursor)
                 self.select_one(server.name, cursor)
                 load_tables(cursor, self.files)
                 self.tpch(server.name, cursor)
             self.inserts(server.name, server.durability, lambda: connect(server))
+
+    def read_all_by_pyarrow(self, work: str, server: Quiver) -> None:
+        """The client of the ceiling: the ADBC driver takes time of its own."""
+        client = fl.connect(server.uri)
+        token = client.authenticate_basic_token("admin", "quiver")
+        options = fl.FlightCallOptions(headers=[token])
+        ticket = fl.Ticket(b"SELECT * FROM lineitem")
+
+        def read():
+            return measure.drain(chunk.data for chunk in client.do_get(ticket, options))
+
+        timing = measure.rounds(self.rounds, read)
+        assert timing.rows == self.lineitem.num_rows
+        self.note_stream(work, f"{server.name}, read by pyarrow", timing)
+        client.close()
 
     def quiver_ingest(self, server: Quiver, cursor) -> None:
         def drop():

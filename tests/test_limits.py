@@ -374,7 +374,8 @@ def test_a_killed_client_gives_its_place_back(make_server, kind):
             script = [sys.executable, "-c", KILLED_CLIENT, str(Path(__file__).parent)]
             process = subprocess.Popen([*script, server.uri, kind, ENDLESS], stdout=subprocess.PIPE)
             assert process.stdout.readline() == b"open\n"
-            assert metric(server, "active_calls") == 1
+            # What the client has written may still be on its way.
+            wait_until(lambda: metric(server, "active_calls") == 1, "its call has come")
             process.kill()
             process.communicate()
             wait_until(lambda: metric(server, "active_calls") == 0, "its call has ended")
