@@ -218,7 +218,6 @@ async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Resul
     Ok(())
 }
 
-/// Every stream's table is there and as the stream knows it.
 /// The streams fit the tables, and the log keeps their rows from here on.
 fn check_streams(catalog: &CatalogVersion, streams: &[StagedStream]) -> Result<()> {
     for stream in streams {

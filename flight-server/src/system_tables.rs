@@ -126,7 +126,7 @@ pub(crate) async fn virtual_tables(context: &StatementContext) -> Vec<VirtualTab
     tables
 }
 
-/// Columns of a view of `information_schema`, which DataFusion keeps.
+/// Columns of a view of `information_schema`, as a query of it has them.
 async fn information_schema(context: &StatementContext, name: &str) -> Option<SchemaRef> {
     let parsed = parse(&format!("SELECT * FROM information_schema.{name}")).ok()?;
     let Statement::Query(query) = &parsed.statement else {

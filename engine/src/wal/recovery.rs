@@ -44,7 +44,11 @@ pub(super) fn open(
     create_dir(&*fs, &settings.dir)?;
     let mut chain = find_chain(&*fs, &settings.dir, repair)?;
     let mut found = verify(&*fs, &mut chain, repair)?;
-    let (unused, leftovers) = partition_unused(&*fs, chain.leftovers);
+    // What a repair gives up is kept for the operator, though it may look like nothing.
+    let (unused, leftovers) = match repair {
+        true => (vec![], chain.leftovers),
+        false => partition_unused(&*fs, chain.leftovers),
+    };
     let mut unused: Vec<_> = unused.into_iter().map(|file| file.path).collect();
     let replaced = match found.cut_bytes == 0 && leftovers.is_empty() {
         true => found.take_unused(),

@@ -292,3 +292,22 @@ fn a_start_that_was_interrupted_is_cleaned_up_by_the_next() {
         [1, 2]
     );
 }
+
+#[test]
+fn a_repair_removes_nothing_that_looks_unused() {
+    let fs = SimulatedFs::new(1);
+    let mut log = open(&fs, FILE_BYTES, 1).unwrap();
+    fill(&mut log, 4);
+    drop(log);
+    let files = paths(&fs, ".wal");
+    assert_eq!(files.len(), 2);
+    for path in &files {
+        // The first frame of each: of the second file that is the only one.
+        let mut content = fs.content(path).unwrap();
+        content[64..128].fill(0xee);
+        fs.overwrite(path, content);
+    }
+    assert!(open(&fs, FILE_BYTES, 2).is_err());
+    repair(&fs, FILE_BYTES, 3).unwrap();
+    assert_eq!(paths(&fs, ".dropped").len(), 1, "the second file is kept");
+}
