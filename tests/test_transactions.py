@@ -266,3 +266,78 @@ def test_the_same_text_goes_on_in_the_next_transaction(server, name):
         connection.commit()
     with adbc.connect(server.uri) as other:
         assert adbc.rows(other, select) == [(5,)]
+
+
+# A server that ends inside a transaction
+
+
+def refused(action, code: str, mentions: str = "") -> None:
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        action()
+    assert_refused(caught.value, code, mentions=mentions)
+
+
+def crash(server) -> None:
+    server.kill9()
+    server.start()
+
+
+@pytest.fixture
+def mortal(make_server, name):
+    """A server of the test's own, with a table."""
+    server = make_server().start()
+    with Flight(server.uri) as client:
+        client.execute(f"CREATE TABLE {name} (id BIGINT NOT NULL, payload VARCHAR)")
+    return server
+
+
+def test_no_part_of_a_lost_transaction_commits_by_itself(mortal, name):
+    """The driver sends no id with an ingest; the session's mark tells that it had a transaction."""
+    with adbc.connect(mortal.uri, autocommit=False) as connection:
+        ingest = lambda start: adbc.ingest(  # noqa: E731
+            connection, name, numbered(start, 10), mode="append"
+        )
+        ingest(0)
+        crash(mortal)
+        refused(lambda: ingest(10), "ABORTED", mentions="roll it back")
+        connection.rollback()
+        ingest(20)
+        connection.commit()
+        # It is in the next transaction already, and nothing was done in it yet.
+        crash(mortal)
+        refused(lambda: ingest(30), "ABORTED")
+        # The driver takes a transaction for over once it has sent a commit, whatever the answer.
+        refused(connection.commit, "ABORTED")
+        refused(lambda: ingest(40), "ABORTED")
+    with adbc.connect(mortal.uri) as connection:
+        assert adbc.rows(connection, f"SELECT count(*), min(id) FROM {name}") == [(10, 20)]
+
+
+def test_no_part_of_a_lost_sql_transaction_commits_by_itself(mortal, name):
+    with adbc.connect(mortal.uri) as connection:
+        for statement in ("BEGIN", f"INSERT INTO {name} VALUES (1, 'a')"):
+            adbc.execute(connection, statement)
+        crash(mortal)
+        insert = f"INSERT INTO {name} VALUES (2, 'b')"
+        refused(lambda: adbc.execute(connection, insert), "ABORTED", mentions="roll it back")
+        refused(
+            lambda: adbc.ingest(connection, name, numbered(10, 10), mode="append"), "ABORTED"
+        )
+        refused(lambda: adbc.execute(connection, "COMMIT"), "ABORTED")
+        adbc.execute(connection, "ROLLBACK")
+        assert adbc.scalar(connection, f"SELECT count(*) FROM {name}") == 0
+        for statement in ("BEGIN", insert, "COMMIT"):
+            adbc.execute(connection, statement)
+        # Nothing is open any more, so another crash is nothing to this session, once it is noted.
+        time.sleep(2.5)
+        crash(mortal)
+        adbc.execute(connection, f"INSERT INTO {name} VALUES (3, 'c')")
+        assert adbc.rows(connection, f"SELECT id FROM {name} ORDER BY id") == [(2,), (3,)]
+
+
+def test_a_session_without_a_transaction_outlives_the_server(mortal, name):
+    with adbc.connect(mortal.uri) as connection:
+        adbc.ingest(connection, name, numbered(0, 10), mode="append")
+        crash(mortal)
+        adbc.ingest(connection, name, numbered(10, 10), mode="append")
+        assert adbc.scalar(connection, f"SELECT count(*) FROM {name}") == 20

@@ -1,6 +1,7 @@
-//! The control catalog: the node's tenants, users and settings, in one `SQLite` file of mode 0600.
+//! The control catalog: the node's tenants, users, settings and marks of sessions, in one `SQLite`
+//! file of mode 0600.
 //!
-//! Everything but settings is also held in memory, so the checks that every request makes do not
+//! Tenants and users are also held in memory, so the checks that every request makes do not
 //! touch the database. Ids and directories are never used again; a dropped tenant stays as a
 //! tombstone.
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::error::{CatalogError, Result, storage};
@@ -20,6 +22,7 @@ use crate::sqlite;
 mod directory;
 mod password;
 mod principals;
+mod session_mark;
 mod store;
 
 #[cfg(test)]
@@ -28,6 +31,7 @@ mod tests;
 use directory::Directory;
 use password::Hasher;
 pub use principals::{NewUser, Tenant, User};
+pub use session_mark::{BegunBy, SessionMark};
 
 /// The node's tenants, users and settings.
 #[derive(Debug)]
@@ -288,6 +292,51 @@ impl ControlCatalog {
         let mut connection = self.take(&mut slot)?;
         let mut transaction = sqlite::begin(&mut connection).await?;
         store::set_setting(&mut transaction, key, value).await?;
+        commit(transaction).await?;
+        *slot = Some(connection);
+        Ok(())
+    }
+
+    /// The sessions that are marked.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be read.
+    pub async fn marked_sessions(&self) -> Result<Vec<SessionMark>> {
+        let mut slot = self.connection.lock().await;
+        self.refresh_if_unsure(&mut slot).await?;
+        let mut connection = self.take(&mut slot)?;
+        let marks = store::session_marks(&mut connection).await?;
+        *slot = Some(connection);
+        Ok(marks)
+    }
+
+    /// Marks a session, durably; an earlier mark of it is replaced.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be written.
+    pub async fn mark_session(&self, mark: SessionMark) -> Result<()> {
+        let mut slot = self.connection.lock().await;
+        self.refresh_if_unsure(&mut slot).await?;
+        let mut connection = self.take(&mut slot)?;
+        let mut transaction = sqlite::begin(&mut connection).await?;
+        store::insert_session_mark(&mut transaction, mark).await?;
+        commit(transaction).await?;
+        *slot = Some(connection);
+        Ok(())
+    }
+
+    /// Removes marks; sessions without one count for nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be written.
+    pub async fn unmark_sessions(&self, session_ids: &[Uuid]) -> Result<()> {
+        let mut slot = self.connection.lock().await;
+        self.refresh_if_unsure(&mut slot).await?;
+        let mut connection = self.take(&mut slot)?;
+        let mut transaction = sqlite::begin(&mut connection).await?;
+        for session_id in session_ids {
+            store::delete_session_mark(&mut transaction, *session_id).await?;
+        }
         commit(transaction).await?;
         *slot = Some(connection);
         Ok(())

@@ -38,7 +38,7 @@ pub use change::{Change, Commit, IdempotencyRecord};
 pub use clock::{Clock, SystemClock};
 pub use column::{Column, assign_columns, columns_to_schema};
 pub use connections::Connections;
-pub use control::{ControlCatalog, NewUser, Tenant, User};
+pub use control::{BegunBy, ControlCatalog, NewUser, SessionMark, Tenant, User};
 pub use error::{CatalogError, Result};
 pub use error_kind::ErrorKind;
 pub use ids::{ColumnId, SchemaId, SegmentId, SnapshotId, TableId, TenantId, UserId};

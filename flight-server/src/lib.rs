@@ -18,6 +18,7 @@ mod queries;
 mod request_body;
 mod server;
 mod service;
+mod session_transactions;
 mod sessions;
 mod shared;
 mod status;

@@ -24,9 +24,8 @@ use crate::login::LoginLayer;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
 use crate::request_body::{BodyLimits, RequestBodyLayer};
-use crate::service::{
-    HandleLimits, PreparedStatements, QuiverFlightService, SqlTransactions, StatementRecords,
-};
+use crate::service::{HandleLimits, PreparedStatements, QuiverFlightService, StatementRecords};
+use crate::session_transactions::{MarkLimits, SessionTransactions};
 use crate::sessions::{SessionLimits, Sessions};
 use crate::shared::{Shared, place};
 
@@ -174,6 +173,12 @@ async fn start(
         idle_max: Duration::from_millis(settings.session.idle_timeout_ms),
         per_tenant_max: settings.session.tenant_sessions_max,
     };
+    let mark_limits = MarkLimits {
+        idle_max: auth_settings.token_ttl,
+        per_tenant_max: settings.session.tenant_sessions_max,
+    };
+    let marks = SessionTransactions::load(Arc::clone(&control), Arc::clone(&clock), mark_limits);
+    let session_transactions = marks.await?;
     let handle_limits = HandleLimits {
         count_max: settings.session.tenant_statements_max,
         bytes_max: settings.session.tenant_statement_bytes_max,
@@ -190,7 +195,7 @@ async fn start(
         statements,
         prepared,
         running: Arc::default(),
-        sql_transactions: SqlTransactions::default(),
+        session_transactions,
         queries: Queries::new(Arc::clone(&clock)),
         metrics,
         clock,
@@ -357,6 +362,9 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken, shutdown: Cancellat
             tracing::error!("the write-ahead log failed: stopping");
             shutdown.cancel();
             return;
+        }
+        if let Err(error) = shared.session_transactions.sweep().await {
+            tracing::warn!(%error, "marks of sessions stay");
         }
         if since_sweep >= SWEEP {
             since_sweep = Duration::ZERO;

@@ -9,7 +9,8 @@ use crate::auth::Authenticator;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
-use crate::service::{PreparedStatements, RunningStatements, SqlTransactions, StatementRecords};
+use crate::service::{PreparedStatements, RunningStatements, StatementRecords};
+use crate::session_transactions::SessionTransactions;
 use crate::sessions::Sessions;
 
 /// The parts of a running server.
@@ -24,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) statements: StatementRecords,
     pub(crate) prepared: PreparedStatements,
     pub(crate) running: Arc<RunningStatements>,
-    pub(crate) sql_transactions: SqlTransactions,
+    pub(crate) session_transactions: SessionTransactions,
     pub(crate) queries: Arc<Queries>,
     pub(crate) metrics: Arc<Metrics>,
 }

@@ -6,9 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use sqlx::{SqliteConnection, raw_sql};
+use uuid::Uuid;
 
 use super::directory::Directory;
-use super::{Tenant, User};
+use super::{BegunBy, SessionMark, Tenant, User};
 use crate::error::{CatalogError, Result, storage};
 use crate::ids::{TenantId, UserId};
 use crate::names::fold;
@@ -35,6 +36,8 @@ CREATE TABLE IF NOT EXISTS user (id INTEGER PRIMARY KEY AUTOINCREMENT, tenant_id
   node_admin INTEGER NOT NULL, created_micros INTEGER NOT NULL,
   password_version INTEGER NOT NULL DEFAULT 1, UNIQUE (tenant_id, folded_name));
 CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS session_mark (session_id BLOB PRIMARY KEY, tenant_id INTEGER NOT NULL,
+  by_sql INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
 /// Makes the file before `SQLite` would, which knows no mode; its side files take the same mode.
@@ -244,6 +247,55 @@ pub(super) async fn update_password(
         .execute(connection)
         .await
         .map_err(storage("change a password"))?;
+    Ok(())
+}
+
+pub(super) async fn session_marks(connection: &mut SqliteConnection) -> Result<Vec<SessionMark>> {
+    let rows: Vec<(Vec<u8>, i64, i64)> =
+        sqlx::query_as("SELECT session_id, tenant_id, by_sql FROM session_mark")
+            .fetch_all(connection)
+            .await
+            .map_err(storage("read the sessions"))?;
+    let mark = |(session_id, tenant_id, by_sql): (Vec<u8>, i64, i64)| {
+        let session_id = Uuid::from_slice(&session_id);
+        Ok(SessionMark {
+            session_id: session_id
+                .map_err(|_| CatalogError::corruption("a session id is no UUID"))?,
+            tenant_id: TenantId(unsigned(tenant_id, "tenant id")?),
+            begun_by: match by_sql {
+                0 => BegunBy::Protocol,
+                _ => BegunBy::Sql,
+            },
+        })
+    };
+    rows.into_iter().map(mark).collect()
+}
+
+pub(super) async fn insert_session_mark(
+    connection: &mut SqliteConnection,
+    mark: SessionMark,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO session_mark (session_id, tenant_id, by_sql) VALUES (?, ?, ?)",
+    )
+    .bind(mark.session_id.as_bytes().as_slice())
+    .bind(sql_int(mark.tenant_id.0))
+    .bind(i64::from(mark.begun_by == BegunBy::Sql))
+    .execute(connection)
+    .await
+    .map_err(storage("mark a session"))?;
+    Ok(())
+}
+
+pub(super) async fn delete_session_mark(
+    connection: &mut SqliteConnection,
+    session_id: Uuid,
+) -> Result<()> {
+    sqlx::query("DELETE FROM session_mark WHERE session_id = ?")
+        .bind(session_id.as_bytes().as_slice())
+        .execute(connection)
+        .await
+        .map_err(storage("unmark a session"))?;
     Ok(())
 }
 

@@ -68,7 +68,7 @@ impl Call {
             }
             "BeginTransaction" => {
                 let _request: ActionBeginTransactionRequest = unpack(body)?;
-                let transaction_id = self.begin_transaction()?;
+                let transaction_id = self.begin_transaction().await?;
                 let result = ActionBeginTransactionResult { transaction_id };
                 Ok(Some(result.as_any().encode_to_vec().into()))
             }

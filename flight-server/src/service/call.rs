@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap};
-use quiver_catalog::ErrorKind;
+use quiver_catalog::{BegunBy, ErrorKind};
 use quiver_engine::{StatementContext, Tenant, Transaction};
 use quiver_proto::headers;
 use tonic::metadata::MetadataMap;
@@ -24,6 +24,9 @@ pub(crate) struct Call {
     pub(crate) caller: TenantContext,
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) query_id: Uuid,
+    /// How the caller's session began the transaction that it lost with an earlier run of the
+    /// server: what he takes for a part of it must not commit by itself.
+    pub(super) lost_transaction: Option<BegunBy>,
     headers: HeaderMap,
     /// When the client gives up.
     deadline: Option<Deadline>,
@@ -49,6 +52,9 @@ impl Call {
             .tenant(&place(&caller.tenant))
             .await
             .map_err(|error| error.into_status(Some(query_id)))?;
+        let lost_transaction = caller
+            .presented_session()
+            .and_then(|session_id| shared.session_transactions.lost(session_id));
         let span = tracing::info_span!(
             "flight.call",
             request_id = %query_id,
@@ -60,6 +66,7 @@ impl Call {
             caller,
             tenant,
             query_id,
+            lost_transaction,
             headers,
             deadline: extensions.get().copied(),
             slot: extensions.get().cloned(),

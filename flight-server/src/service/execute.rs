@@ -85,14 +85,6 @@ impl Call {
         })
     }
 
-    /// The surroundings of a statement that names `transaction_handle`.
-    pub(crate) fn statement_context(
-        &self,
-        transaction_handle: Option<&[u8]>,
-    ) -> Result<StatementContext, Failure> {
-        Ok(self.context(self.transaction_of(transaction_handle)?))
-    }
-
     /// Notes a statement as running.
     pub(crate) fn running(&self, text: &str) -> RunningQuery {
         let caller = &self.caller;
@@ -198,7 +190,7 @@ impl Call {
         }
         let mut running = self.running(&parsed.redacted);
         let row_count = match &parsed.statement {
-            Statement::Begin => self.sql_begin(transaction_handle).map(|()| 0)?,
+            Statement::Begin => self.sql_begin(transaction_handle).await.map(|()| 0)?,
             Statement::Commit => self.sql_end(true).await.map(|()| 0)?,
             Statement::Rollback => self.sql_end(false).await.map(|()| 0)?,
             Statement::Set { name, value } => {

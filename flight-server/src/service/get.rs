@@ -83,7 +83,7 @@ impl Call {
         transaction_handle: Option<&[u8]>,
     ) -> Result<Messages<FlightData>, Failure> {
         let parsed = self.parse(sql)?;
-        let context = self.statement_context(transaction_handle)?;
+        let context = self.statement_context(&parsed.statement, transaction_handle)?;
         let running = self.running(&parsed.redacted);
         let stop = self.statement_stop();
         let rows = stop.bound(query_rows(&context, &parsed, None)).await?;
@@ -94,7 +94,8 @@ impl Call {
     /// FlightInfo first.
     async fn get_prepared(&self, handle: &[u8]) -> Result<Messages<FlightData>, Failure> {
         let (prepared, parsed) = self.bound_statement(handle)?;
-        let transaction = self.transaction_of_prepared(prepared.transaction.as_deref())?;
+        let handle = prepared.transaction.as_deref();
+        let transaction = self.transaction_of_prepared(&parsed.statement, handle)?;
         let context = self.context_in(prepared.default_schema, transaction);
         let running = self.running(&parsed.redacted);
         let stop = self.statement_stop();

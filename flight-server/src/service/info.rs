@@ -45,7 +45,7 @@ impl Call {
         transaction_handle: Option<&[u8]>,
     ) -> Result<Executed, Failure> {
         let parsed = self.parse(sql)?;
-        let context = self.statement_context(transaction_handle)?;
+        let context = self.statement_context(&parsed.statement, transaction_handle)?;
         let execution = Execution {
             sql,
             parsed: &parsed,
@@ -130,7 +130,7 @@ impl Call {
         transaction_handle: Option<&[u8]>,
     ) -> Result<SchemaRef, Failure> {
         let parsed = self.parse(sql)?;
-        let context = self.statement_context(transaction_handle)?;
+        let context = self.statement_context(&parsed.statement, transaction_handle)?;
         self.result_schema(&context, &parsed).await
     }
 
@@ -146,7 +146,7 @@ impl Call {
 
     /// One flight per table, by path; fetch it through GetFlightInfo.
     pub(crate) async fn list_flights(&self) -> Result<Vec<FlightInfo>, Failure> {
-        let context = self.statement_context(None)?;
+        let context = self.context(self.transaction_of(None)?);
         let catalog = context.catalog().await.map_err(|error| error.failure())?;
         let info = |table: &quiver_catalog::TableVersion| {
             let path = vec![table.schema_name.clone(), table.name.clone()];

@@ -39,7 +39,6 @@ pub(crate) use cancel::RunningStatements;
 pub(crate) use handles::HandleLimits;
 pub(crate) use prepared::PreparedStatements;
 pub(crate) use statement::StatementRecords;
-pub(crate) use transaction::SqlTransactions;
 
 use call::Call;
 

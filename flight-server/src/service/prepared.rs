@@ -46,7 +46,7 @@ impl Call {
         transaction: Option<Bytes>,
     ) -> Result<ActionCreatePreparedStatementResult, Failure> {
         let parsed = self.parse(sql)?;
-        let context = self.statement_context(transaction.as_deref())?;
+        let context = self.statement_context(&parsed.statement, transaction.as_deref())?;
         let planning = async {
             match &parsed.statement {
                 Statement::Query(query) => {
@@ -199,7 +199,8 @@ impl Call {
         parsed: &ParsedStatement,
         parameters: Option<RecordBatch>,
     ) -> Result<Executed, Failure> {
-        let transaction = self.transaction_of_prepared(prepared.transaction.as_deref())?;
+        let handle = prepared.transaction.as_deref();
+        let transaction = self.transaction_of_prepared(&parsed.statement, handle)?;
         let context = self.context_in(prepared.default_schema, transaction);
         let transaction_handle = prepared.transaction.as_deref();
         let execution = Execution {

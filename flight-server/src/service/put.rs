@@ -164,7 +164,7 @@ impl Call {
     ) -> Result<PutOutcome, Failure> {
         let parsed = self.parse(sql)?;
         let parameters = self.parameters(upload).await?;
-        let context = self.statement_context(transaction_handle)?;
+        let context = self.statement_context(&parsed.statement, transaction_handle)?;
         let execution = Execution {
             sql,
             parsed: &parsed,

@@ -1,54 +1,83 @@
 //! Transactions of the protocol and of SQL, by signed ids and by session.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
-use quiver_catalog::ErrorKind;
-use quiver_engine::Transaction;
+use quiver_catalog::{BegunBy, ErrorKind};
+use quiver_engine::{Statement, StatementContext, Transaction};
 use quiver_proto::Purpose;
 use uuid::Uuid;
 
 use super::call::Call;
 use crate::status::{Classify, Failure};
 
-/// Transactions that were begun by SQL: one per session at most.
-#[derive(Debug, Default)]
-pub(crate) struct SqlTransactions {
-    by_session: Mutex<HashMap<Uuid, Uuid>>,
-}
-
 impl Call {
     /// `BeginTransaction`.
-    pub(crate) fn begin_transaction(&self) -> Result<Bytes, Failure> {
-        let transaction = self.new_transaction()?;
+    pub(crate) async fn begin_transaction(&self) -> Result<Bytes, Failure> {
+        let transaction = self.new_transaction(BegunBy::Protocol).await?;
         Ok(self.sign(Purpose::Transaction, transaction.id(), i64::MAX))
     }
 
-    fn new_transaction(&self) -> Result<Arc<Transaction>, Failure> {
-        self.shared
-            .engine
-            .begin_transaction(&self.tenant, self.caller.user.id, self.caller.session_id)
-            .map_err(|error| error.failure())
+    async fn new_transaction(&self, begun_by: BegunBy) -> Result<Arc<Transaction>, Failure> {
+        let session_id = self.caller.session_id;
+        let marks = &self.shared.session_transactions;
+        marks
+            .begin(session_id, self.caller.tenant.id, begun_by)
+            .await
+            .map_err(|error| error.failure())?;
+        let begun =
+            self.shared
+                .engine
+                .begin_transaction(&self.tenant, self.caller.user.id, session_id);
+        begun.map_err(|error| {
+            self.note_end(session_id);
+            error.failure()
+        })
     }
 
     /// `EndTransaction`. Rolling back is always fine, also after the transaction is gone.
     pub(crate) async fn end_transaction(&self, handle: &[u8], commit: bool) -> Result<(), Failure> {
         let claims = self.verify(handle, Purpose::Transaction, "transaction")?;
-        let transaction = self.tenant.transaction(Uuid::from_bytes(claims.id));
-        self.tenant.forget_expired(Uuid::from_bytes(claims.id));
-        match (transaction, commit) {
-            (Some(transaction), true) => {
-                transaction.commit().await.map_err(|error| error.failure())
-            }
+        let id = Uuid::from_bytes(claims.id);
+        self.end(id, self.caller.session_id, commit).await
+    }
+
+    /// Ends a transaction. One that is over already has nothing that a commit could keep: its
+    /// client has to say that it gives its part up.
+    async fn end(&self, id: Uuid, session_id: Uuid, commit: bool) -> Result<(), Failure> {
+        let transaction = self.tenant.transaction(id);
+        self.tenant.forget_expired(id);
+        let session_id = transaction.as_ref().map_or(session_id, |t| t.session_id());
+        let outcome = match (transaction, commit) {
+            (Some(transaction), true) => transaction.commit().await.map_err(|e| e.failure()),
             (Some(transaction), false) => {
                 transaction.rollback().await;
                 Ok(())
             }
-            (None, true) => Err(Self::transaction_over()),
+            (None, true) => return Err(Self::transaction_over()),
             (None, false) => Ok(()),
+        };
+        self.note_end(session_id);
+        outcome
+    }
+
+    fn note_end(&self, session_id: Uuid) {
+        if self.tenant.session_transactions(session_id).is_empty() {
+            self.shared.session_transactions.ended(session_id);
         }
+    }
+
+    /// The surroundings of a statement that names the transaction `handle`.
+    pub(crate) fn statement_context(
+        &self,
+        statement: &Statement,
+        handle: Option<&[u8]>,
+    ) -> Result<StatementContext, Failure> {
+        let transaction = match ends_or_begins(statement) {
+            true => None,
+            false => self.transaction_of(handle)?,
+        };
+        Ok(self.context(transaction))
     }
 
     /// The transaction that a statement belongs to: the one it names, or the one its session began
@@ -72,8 +101,12 @@ impl Call {
     /// of a transaction and mean the next.
     pub(crate) fn transaction_of_prepared(
         &self,
+        statement: &Statement,
         handle: Option<&[u8]>,
     ) -> Result<Option<Arc<Transaction>>, Failure> {
+        if ends_or_begins(statement) {
+            return Ok(None);
+        }
         let Some(handle) = handle.filter(|handle| !handle.is_empty()) else {
             return self.sql_transaction();
         };
@@ -97,7 +130,7 @@ impl Call {
         let Some(session_id) = self.caller.presented_session() else {
             return Ok(None);
         };
-        if self.tenant.has_expired_transaction(session_id) {
+        if self.lost_transaction.is_some() || self.tenant.has_expired_transaction(session_id) {
             return Err(Self::transaction_over());
         }
         let mut open = self.tenant.session_transactions(session_id);
@@ -118,7 +151,8 @@ impl Call {
     }
 
     fn transaction_over() -> Failure {
-        let message = "the transaction is over or has expired: roll it back and begin again";
+        let message = "the transaction is over, has expired, or ended with the server: roll it \
+                       back and begin again";
         Failure::new(ErrorKind::Conflict, message)
     }
 
@@ -126,18 +160,15 @@ impl Call {
         let Some(session_id) = self.caller.presented_session() else {
             return Ok(None);
         };
-        let id = self
-            .shared
-            .sql_transactions
-            .by_session
-            .lock()
-            .get(&session_id)
-            .copied();
+        if self.lost_transaction == Some(BegunBy::Sql) {
+            return Err(Self::transaction_over());
+        }
+        let id = self.shared.session_transactions.sql(session_id);
         id.map(|id| self.transaction_by_id(id)).transpose()
     }
 
     /// SQL `BEGIN`.
-    pub(crate) fn sql_begin(&self, protocol: Option<&[u8]>) -> Result<(), Failure> {
+    pub(crate) async fn sql_begin(&self, protocol: Option<&[u8]>) -> Result<(), Failure> {
         let inside = protocol.is_some_and(|handle| !handle.is_empty());
         if inside || self.sql_transaction().is_ok_and(|open| open.is_some()) {
             let message = "a transaction is open already: commit it or roll it back first";
@@ -148,37 +179,33 @@ impl Call {
                            of an earlier response";
             return Err(Failure::new(ErrorKind::Precondition, message));
         };
-        let id = self.new_transaction()?.id();
-        self.shared
-            .sql_transactions
-            .by_session
-            .lock()
-            .insert(session_id, id);
+        let id = self.new_transaction(BegunBy::Sql).await?.id();
+        self.shared.session_transactions.set_sql(session_id, id);
         Ok(())
     }
 
     /// SQL `COMMIT` and `ROLLBACK`.
     pub(crate) async fn sql_end(&self, commit: bool) -> Result<(), Failure> {
-        let session = self.caller.presented_session();
-        let id = session.and_then(|session| {
-            self.shared
-                .sql_transactions
-                .by_session
-                .lock()
-                .remove(&session)
-        });
-        let Some(id) = id else {
-            let message = "no transaction was begun by SQL in this session";
-            return Err(Failure::new(ErrorKind::Precondition, message));
+        let nothing_begun = Failure::new(
+            ErrorKind::Precondition,
+            "no transaction was begun by SQL in this session",
+        );
+        let Some(session_id) = self.caller.presented_session() else {
+            return Err(nothing_begun);
         };
-        match (self.tenant.transaction(id), commit) {
-            (Some(transaction), true) => transaction.commit().await.map_err(|e| e.failure()),
-            (Some(transaction), false) => {
-                transaction.rollback().await;
+        let sessions = &self.shared.session_transactions;
+        match (sessions.sql(session_id), self.lost_transaction) {
+            (Some(id), _) if !commit || self.tenant.transaction(id).is_some() => {
+                sessions.take_sql(session_id);
+                self.end(id, session_id, commit).await
+            }
+            (Some(_), _) => Err(Self::transaction_over()),
+            (None, Some(BegunBy::Sql)) if commit => Err(Self::transaction_over()),
+            (None, Some(BegunBy::Sql)) => {
+                sessions.ended(session_id);
                 Ok(())
             }
-            (None, true) => Err(Self::transaction_over()),
-            (None, false) => Ok(()),
+            (None, _) => Err(nothing_begun),
         }
     }
 
@@ -187,16 +214,19 @@ impl Call {
         let Some(session_id) = self.caller.presented_session() else {
             return false;
         };
-        self.shared
-            .sql_transactions
-            .by_session
-            .lock()
-            .remove(&session_id);
+        self.shared.session_transactions.take_sql(session_id);
         self.tenant.forget_session(session_id);
         let open = self.tenant.session_transactions(session_id);
         for transaction in &open {
             transaction.rollback().await;
         }
-        !open.is_empty()
+        self.shared.session_transactions.ended(session_id);
+        !open.is_empty() || self.lost_transaction.is_some()
     }
+}
+
+/// Whether it is BEGIN, COMMIT or ROLLBACK: those run in no transaction.
+fn ends_or_begins(statement: &Statement) -> bool {
+    use Statement::{Begin, Commit, Rollback};
+    matches!(statement, Begin | Commit | Rollback)
 }

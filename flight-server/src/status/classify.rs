@@ -20,6 +20,7 @@ use quiver_proto::HandleError;
 
 use super::{Classify, Failure};
 use crate::auth::AuthError;
+use crate::session_transactions::MarkError;
 use crate::sessions::SessionError;
 
 /// How deep wrapped errors are looked into; a longer chain is a bug.
@@ -53,6 +54,12 @@ impl Classify for ParseError {
 }
 
 impl Classify for CatalogError {
+    fn failure(&self) -> Failure {
+        Failure::new(self.kind(), with_sources(self))
+    }
+}
+
+impl Classify for MarkError {
     fn failure(&self) -> Failure {
         Failure::new(self.kind(), with_sources(self))
     }
