@@ -16,9 +16,10 @@ use crate::idempotency::KeyReservation;
 use crate::ingest::StagedStream;
 use crate::node::{Node, frame_bytes};
 use crate::record::{CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord};
+use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::spawn;
 use crate::tenant::Tenant;
-use crate::wal::Frame;
+use crate::wal::{Frame, WalError};
 
 /// An idempotency key that takes effect with a commit.
 #[derive(Debug)]
@@ -88,6 +89,7 @@ async fn commit_rows(node: &Arc<Node>, tenant: &Arc<Tenant>, request: CommitRequ
         streams: request.streams.iter().map(StagedStream::describe).collect(),
         idempotency: request.keys.iter().map(|key| entry(&key.record)).collect(),
     };
+    node.reached(CrashPoint::CommitReady)?;
     let reservation = node.wal.reserve(record.encoded_len()).await?;
     let (sender, receiver) = oneshot::channel();
     {
@@ -104,8 +106,9 @@ async fn commit_rows(node: &Arc<Node>, tenant: &Arc<Tenant>, request: CommitRequ
             kind: KIND_COMMIT,
             parts: vec![record.encode_to_vec().into()],
         };
+        let fs = Arc::clone(&node.fs);
         let done = Box::new(move |result: std::result::Result<u64, _>| {
-            let result = result.map(|_| publication.publish());
+            let result = result.and_then(|_| publication.publish(&*fs));
             // A client that went away does not need the answer.
             let _gone = sender.send(result);
         });
@@ -132,7 +135,9 @@ struct Publication {
 
 impl Publication {
     /// Runs on the log's sequencer, in log order, after the sync.
-    fn publish(self) {
+    fn publish(self, fs: &dyn StorageFs) -> std::result::Result<(), WalError> {
+        let crashed = |source| WalError::poisoned("publish", source);
+        fs.reached(CrashPoint::CommitSynced).map_err(crashed)?;
         let Self {
             tenant,
             sequence,
@@ -145,6 +150,7 @@ impl Publication {
             tenant.keys().commit(record);
         }
         tenant.publish(sequence, None, request.streams, now_micros);
+        fs.reached(CrashPoint::CommitPublished).map_err(crashed)
     }
 }
 
@@ -200,7 +206,7 @@ async fn commit_with_catalog(
     }
     tenant.publish(sequence, Some(version), request.streams, node.now_micros());
     *tenant.sequencing().lock() = sequence + 1;
-    Ok(())
+    node.reached(CrashPoint::CatalogPublished)
 }
 
 async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Result<()> {
@@ -215,7 +221,7 @@ async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Resul
     }];
     debug_assert!(frame_bytes(&frames) > 0, "a prepare record has a body");
     node.append(frames, true).await?;
-    Ok(())
+    node.reached(CrashPoint::PrepareSynced)
 }
 
 /// The streams fit the tables, and the log keeps their rows from here on.

@@ -18,12 +18,12 @@ use crate::recovery::{LogContents, RecoveryReport};
 use crate::scan::ScanOptions;
 use crate::settings::EngineSettings;
 use crate::sql::QueryTemplate;
-use crate::storage_fs::LocalFs;
+use crate::storage_fs::{CrashPoint, LocalFs, StorageFs};
 use crate::task::spawn;
 use crate::tenant::Tenant;
 use crate::tenants::{Opening, TenantPlace, Tenants};
 use crate::transaction::Transaction;
-use crate::wal::{Wal, WalSettings};
+use crate::wal::{Replay, Wal, WalSettings};
 
 /// The storage and query engine of one node. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -55,13 +55,33 @@ impl Engine {
         tenants: &[TenantPlace],
         dropped: &[TenantPlace],
     ) -> Result<Self> {
+        let (wal_settings, repair) = (wal_settings(&settings), settings.wal_repair);
+        let log = crate::task::blocking(move || {
+            let seed = crate::ids::new_id().as_u64_pair().0;
+            Ok(Wal::open(wal_settings, Arc::new(LocalFs), seed, repair)?)
+        });
+        let (log, fs) = (log.await?, Arc::new(LocalFs));
+        let engine = Self::recover(settings, clock, fs, log, (tenants, dropped)).await?;
+        let scheduler = spawn(run_scheduler(engine.clone(), engine.inner.stop.clone()));
+        *engine.inner.scheduler.lock() = Some(scheduler);
+        Ok(engine)
+    }
+
+    /// Recovers on a log that was opened. Nothing is done in the background yet.
+    pub(crate) async fn recover(
+        settings: EngineSettings,
+        clock: Arc<dyn Clock>,
+        fs: Arc<dyn StorageFs>,
+        (wal, replay): (Wal, Replay),
+        (tenants, dropped): (&[TenantPlace], &[TenantPlace]),
+    ) -> Result<Self> {
         let mut report = RecoveryReport::start();
-        let (wal, replay) = open_wal(&settings).await?;
         let mut contents = LogContents::default();
         let statistics = replay.run(|lsn, kind, payload| contents.add(lsn, kind, payload))?;
         let memory = QueryMemory::new(&settings);
         let template = QueryTemplate::new(&settings);
-        let node = Arc::new(Node::new(settings, clock, wal));
+        let node = Arc::new(Node::new(settings, clock, fs, wal));
+        node.reached(CrashPoint::LogOpened)?;
         let tenants_open = Tenants::new(&node, memory, ScanOptions::default());
         let engine = Self {
             inner: Arc::new(Inner {
@@ -87,9 +107,8 @@ impl Engine {
             statistics.bytes,
             statistics.cut_bytes,
         );
+        engine.node().reached(CrashPoint::LogApplied)?;
         engine.release_log();
-        let scheduler = spawn(run_scheduler(engine.clone(), engine.inner.stop.clone()));
-        *engine.inner.scheduler.lock() = Some(scheduler);
         Ok(engine)
     }
 
@@ -311,16 +330,11 @@ impl Engine {
     }
 }
 
-async fn open_wal(settings: &EngineSettings) -> Result<(Wal, crate::wal::Replay)> {
-    let wal_settings = WalSettings {
+/// How the log of an engine is kept.
+pub(crate) fn wal_settings(settings: &EngineSettings) -> WalSettings {
+    WalSettings {
         file_bytes: settings.wal_file_bytes,
         queue_bytes_max: settings.wal_queue_bytes_max,
         ..WalSettings::new(settings.data_dir.join("wal"))
-    };
-    let repair = settings.wal_repair;
-    crate::task::blocking(move || {
-        let seed = crate::ids::new_id().as_u64_pair().0;
-        Ok(Wal::open(wal_settings, Arc::new(LocalFs), seed, repair)?)
-    })
-    .await
+    }
 }

@@ -9,7 +9,6 @@
 //! registered, memtables still there) would show rows twice.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use futures::{FutureExt, StreamExt};
 use quiver_catalog::{Change, Commit, NewSegment, SnapshotId, TableId, TableVersion, TenantId};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,7 @@ use crate::error::{EngineError, Result};
 use crate::ids::new_id;
 use crate::node::Node;
 use crate::segment::{SegmentOptions, split, write_segment};
+use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::{blocking, spawn};
 use crate::tenant::Tenant;
 use crate::write_buffer::Memtable;
@@ -53,6 +54,7 @@ pub struct FlushOutcome {
 /// Segments of one table. Until they are kept, nobody knows their files, and dropping this removes
 /// them.
 struct WrittenTable {
+    fs: Arc<dyn StorageFs>,
     table_id: TableId,
     segments: Vec<NewSegment>,
     paths: Vec<PathBuf>,
@@ -67,7 +69,7 @@ impl WrittenTable {
 
 impl Drop for WrittenTable {
     fn drop(&mut self) {
-        remove_unregistered(&self.paths);
+        remove_unregistered(&*self.fs, &self.paths);
     }
 }
 
@@ -97,8 +99,11 @@ async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
             row_count: 0,
         });
     }
-    let written = write_segments(tenant, &memtables, cut).await?;
-    let outcome = register(tenant, &memtables, cut, written).await?;
+    node.reached(CrashPoint::FlushFrozen)?;
+    let written = write_segments(node, tenant, &memtables, cut).await?;
+    node.reached(CrashPoint::SegmentsDurable)?;
+    let outcome = register(node, tenant, &memtables, cut, written).await?;
+    node.reached(CrashPoint::FlushPublished)?;
     tracing::info!(
         rows = outcome.row_count,
         segments = outcome.segment_count,
@@ -110,6 +115,7 @@ async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
 }
 
 async fn write_segments(
+    node: &Node,
     tenant: &Tenant,
     memtables: &[Arc<Memtable>],
     cut: u64,
@@ -130,18 +136,20 @@ async fn write_segments(
         given += row_count(&batches);
         let directory = tenant.data_directory().join(&table.path);
         for rows in split(batches, SEGMENT_BYTES_MAX) {
-            let (table, directory) = (Arc::clone(table), directory.clone());
-            let job = blocking(move || write_piece(&table, &directory, &rows));
+            let (fs, table) = (Arc::clone(&node.fs), Arc::clone(table));
+            let directory = directory.clone();
+            let job = blocking(move || write_piece(&*fs, &table, &directory, &rows));
             jobs.push(job.map(move |segment| (table_id, segment)));
         }
         written.push(WrittenTable {
+            fs: Arc::clone(&node.fs),
             table_id,
             segments: vec![],
             paths: vec![],
         });
     }
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let mut jobs = futures::stream::iter(jobs).buffered(cores.min(WRITERS_MAX));
+    let writers = Handle::current().metrics().num_workers().min(WRITERS_MAX);
+    let mut jobs = futures::stream::iter(jobs).buffered(writers);
     let mut failed = None;
     // To the end of all, so that the files of the others are known when one fails.
     while let Some((table_id, segment)) = jobs.next().await {
@@ -171,18 +179,20 @@ fn row_count(batches: &[RecordBatch]) -> u64 {
 
 /// Writes consecutive rows of a table as one segment.
 fn write_piece(
+    fs: &dyn StorageFs,
     table: &TableVersion,
     directory: &Path,
     rows: &[RecordBatch],
 ) -> Result<(NewSegment, PathBuf)> {
     let (columns, sort_key) = (&table.columns, &table.sort_key);
     let options = SegmentOptions::default();
-    let segment = write_segment(directory, columns, sort_key, rows, new_id(), &options)?;
+    let segment = write_segment(fs, directory, columns, sort_key, rows, new_id(), &options)?;
     let path = directory.join(&segment.path);
     Ok((segment, path))
 }
 
 async fn register(
+    node: &Node,
     tenant: &Tenant,
     memtables: &[Arc<Memtable>],
     cut: u64,
@@ -226,7 +236,7 @@ async fn register(
         Err(error) => {
             // In doubt the catalog may know them.
             if !tenant.is_in_doubt() {
-                remove_unregistered(&paths);
+                remove_unregistered(&*node.fs, &paths);
             }
             return Err(error);
         }
@@ -243,9 +253,9 @@ async fn register(
 
 /// Removes files that nobody can know. What cannot be removed does no harm: only catalogued files
 /// count.
-fn remove_unregistered(paths: &[PathBuf]) {
+fn remove_unregistered(fs: &dyn StorageFs, paths: &[PathBuf]) {
     for path in paths {
-        if let Err(error) = std::fs::remove_file(path) {
+        if let Err(error) = fs.remove(path) {
             tracing::warn!(path = %path.display(), %error, "cannot remove an unregistered segment");
         }
     }

@@ -24,6 +24,8 @@ mod recovery;
 mod scan;
 mod segment;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod sql;
 mod storage_fs;
 pub mod task;

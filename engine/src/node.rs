@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::error::{EngineError, Result};
 use crate::settings::EngineSettings;
+use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::tenant::Tenant;
 use crate::wal::{Frame, Lsn, Wal};
 use crate::write_buffer::{Budget, Reservation};
@@ -17,6 +18,7 @@ use crate::write_buffer::{Budget, Reservation};
 pub(crate) struct Node {
     pub(crate) settings: EngineSettings,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) fs: Arc<dyn StorageFs>,
     pub(crate) wal: Wal,
     pub(crate) budget: Arc<Budget>,
     log_room_wanted: Notify,
@@ -24,11 +26,17 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(settings: EngineSettings, clock: Arc<dyn Clock>, wal: Wal) -> Self {
+    pub(crate) fn new(
+        settings: EngineSettings,
+        clock: Arc<dyn Clock>,
+        fs: Arc<dyn StorageFs>,
+        wal: Wal,
+    ) -> Self {
         let budget = Budget::new("node's write buffer", settings.buffer_bytes_max);
         Self {
             settings,
             clock,
+            fs,
             wal,
             budget,
             log_room_wanted: Notify::new(),
@@ -68,6 +76,8 @@ impl Node {
     /// Gives back the log below `keep_from`.
     pub(crate) fn release_log(&self, keep_from: Lsn) {
         self.wal.release(keep_from);
+        // Whoever is told of a crash here has nothing to do any more.
+        let _crashed = self.fs.reached(CrashPoint::LogReleased);
         self.log_room_made.notify_waiters();
     }
 
@@ -81,6 +91,18 @@ impl Node {
                 message: "the write-ahead log has failed; restart the server".to_owned(),
             }),
         }
+    }
+
+    /// The caller has come to `point`, where tests crash.
+    ///
+    /// # Errors
+    /// Leave at once, without a further change.
+    pub(crate) fn reached(&self, point: CrashPoint) -> Result<()> {
+        self.fs.reached(point).map_err(|source| EngineError::Io {
+            action: point.name(),
+            path: self.settings.data_dir.clone(),
+            source,
+        })
     }
 
     pub(crate) fn now_micros(&self) -> i64 {

@@ -13,8 +13,11 @@ use std::path::Path;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+mod crash_point;
 #[cfg(test)]
 pub(crate) mod simulated;
+
+pub(crate) use crash_point::CrashPoint;
 
 /// Most slices one `pwritev` takes (Linux `IOV_MAX`).
 const SLICES_PER_CALL_MAX: usize = 1024;
@@ -24,8 +27,17 @@ pub(crate) trait StorageFs: Send + Sync + Debug {
     /// Creates an empty file for reading and writing; one that is there is emptied.
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
 
+    /// The same, but fails with `AlreadyExists` when the name is taken.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
+
     /// Opens a file that is there for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
+
+    /// Opens a file that is there for reading.
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
+
+    /// Whether there is such a folder.
+    fn is_dir(&self, dir: &Path) -> bool;
 
     /// The files (not folders) of a folder, sorted by name.
     fn list(&self, dir: &Path) -> io::Result<Vec<FileEntry>>;
@@ -41,6 +53,32 @@ pub(crate) trait StorageFs: Send + Sync + Debug {
 
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The caller has come to `point`. Tests crash here; otherwise nothing happens.
+    ///
+    /// # Errors
+    /// The process is as good as dead: leave at once, without a further change.
+    fn reached(&self, point: CrashPoint) -> io::Result<()> {
+        let _ = point;
+        Ok(())
+    }
+}
+
+/// Creates `dir` with its missing parents and syncs each parent that got a new entry.
+pub(crate) fn create_dir_synced(fs: &dyn StorageFs, dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !fs.is_dir(path))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    fs.create_dir_all(dir)?;
+    let parents = missing.iter().filter_map(|path| path.parent());
+    parents.into_iter().try_for_each(|parent| {
+        let unnamed = parent.as_os_str().is_empty();
+        fs.sync_dir(if unnamed { Path::new(".") } else { parent })
+    })
 }
 
 /// An open file; positions are explicit, so one handle can be shared.
@@ -87,9 +125,27 @@ impl StorageFs for LocalFs {
         Ok(Box::new(LocalFile { file }))
     }
 
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
+        Ok(Box::new(LocalFile { file }))
+    }
+
     fn open(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         Ok(Box::new(LocalFile { file }))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        let file = File::open(path)?;
+        Ok(Box::new(LocalFile { file }))
+    }
+
+    fn is_dir(&self, dir: &Path) -> bool {
+        dir.is_dir()
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<FileEntry>> {

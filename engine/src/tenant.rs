@@ -23,9 +23,10 @@ use crate::error::{EngineError, Result};
 use crate::idempotency::IdempotencyKeys;
 use crate::ingest::StagedStream;
 use crate::log_pins::LogPins;
+use crate::node::Node;
 use crate::read_view::ReadView;
 use crate::scan::{ScanOptions, TenantRegistry};
-use crate::settings::EngineSettings;
+use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::transaction::Transaction;
 use crate::wal::Lsn;
 use crate::write_buffer::{Budget, CommittedBytes, Memtable, MemtableSet};
@@ -79,6 +80,7 @@ pub struct Tenant {
 /// What the tenant's queries run with.
 #[derive(Debug)]
 pub(crate) struct Reading {
+    pub(crate) fs: Arc<dyn StorageFs>,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) store_url: ObjectStoreUrl,
     pub(crate) scan_options: ScanOptions,
@@ -86,18 +88,20 @@ pub(crate) struct Reading {
 
 impl Reading {
     fn new(
+        fs: Arc<dyn StorageFs>,
         tenant_id: TenantId,
         data_directory: &Path,
         memory_pool: Arc<dyn MemoryPool>,
         scan_options: ScanOptions,
     ) -> Result<Self> {
-        let registry = TenantRegistry::new(tenant_id, data_directory)?;
+        let registry = TenantRegistry::new(Arc::clone(&fs), tenant_id, data_directory)?;
         let store_url = registry.url();
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(memory_pool)
             .with_object_store_registry(Arc::new(registry))
             .build_arc()?;
         Ok(Self {
+            fs,
             runtime,
             store_url,
             scan_options,
@@ -111,14 +115,15 @@ impl Tenant {
         directory: PathBuf,
         catalog: TenantCatalog,
         keys: IdempotencyKeys,
-        settings: &EngineSettings,
+        node: &Node,
         memory_pool: Arc<dyn MemoryPool>,
         scan_options: ScanOptions,
     ) -> Result<Self> {
         let sequence = catalog.last_sequence();
         let version = catalog.current();
-        let reading = Reading::new(id, &directory.join("data"), memory_pool, scan_options)?;
-        let bytes_max = settings.buffer_tenant_bytes_max;
+        let (fs, data) = (Arc::clone(&node.fs), directory.join("data"));
+        let reading = Reading::new(fs, id, &data, memory_pool, scan_options)?;
+        let bytes_max = node.settings.buffer_tenant_bytes_max;
         Ok(Self {
             id,
             directory,
@@ -178,8 +183,12 @@ impl Tenant {
         commit: Commit,
     ) -> BoxFuture<'_, Result<Arc<CatalogVersion>>> {
         async move {
+            self.reached(CrashPoint::CatalogReady)?;
             let error = match self.catalog.commit(commit).await {
-                Ok(version) => return Ok(version),
+                Ok(version) => {
+                    self.reached(CrashPoint::CatalogCommitted)?;
+                    return Ok(version);
+                }
                 Err(error) => error,
             };
             for _ in 0..SETTLE_ATTEMPTS {
@@ -198,6 +207,18 @@ impl Tenant {
             Err(error.into())
         }
         .boxed()
+    }
+
+    fn reached(&self, point: CrashPoint) -> Result<()> {
+        let fs = &self.reading.fs;
+        fs.reached(point).map_err(|source| {
+            self.mark_in_doubt();
+            EngineError::Io {
+                action: point.name(),
+                path: self.directory.clone(),
+                source,
+            }
+        })
     }
 
     /// Waits, before the gate is closed for a catalog transaction, for other programs that write to

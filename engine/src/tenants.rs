@@ -20,7 +20,7 @@ use crate::idempotency::{IdempotencyKeys, KeyLimits};
 use crate::node::Node;
 use crate::query_memory::QueryMemory;
 use crate::scan::ScanOptions;
-use crate::segment::create_synced;
+use crate::storage_fs::{LocalFs, StorageFs, create_dir_synced};
 use crate::task::blocking;
 use crate::tenant::Tenant;
 
@@ -149,7 +149,8 @@ impl Tenants {
             let directory = self.directory().join(&place.directory);
             let path = directory.join("catalog.sqlite");
             let (folder, catalog) = (directory.clone(), path.clone());
-            blocking(move || prepare_folder(&folder, &catalog, opening)).await?;
+            let fs = Arc::clone(&self.node.fs);
+            blocking(move || prepare_folder(&*fs, &folder, &catalog, opening)).await?;
             let options = CatalogOptions {
                 path,
                 data_path: absolute(directory.join("data"))?,
@@ -165,7 +166,7 @@ impl Tenants {
                 directory,
                 catalog,
                 keys,
-                settings,
+                &self.node,
                 self.memory.of_tenant(),
                 self.scan_options.clone(),
             )?;
@@ -177,7 +178,12 @@ impl Tenants {
 
 /// Makes what a tenant's folder has to hold, and refuses to make a new catalog in the place of one
 /// that was lost.
-fn prepare_folder(directory: &Path, catalog: &Path, opening: Opening) -> Result<()> {
+fn prepare_folder(
+    fs: &dyn StorageFs,
+    directory: &Path,
+    catalog: &Path,
+    opening: Opening,
+) -> Result<()> {
     let data = directory.join("data");
     if !catalog.exists() && (opening == Opening::MustExist || !is_empty(&data)?) {
         return Err(EngineError::Corruption {
@@ -188,8 +194,12 @@ fn prepare_folder(directory: &Path, catalog: &Path, opening: Opening) -> Result<
             ),
         });
     }
-    create_synced(&data)?;
-    create_synced(&directory.join("files"))
+    let create = |fs: &dyn StorageFs, folder: PathBuf| {
+        create_dir_synced(fs, &folder).map_err(|source| io_error("create", folder, source))
+    };
+    create(fs, data)?;
+    // Of the local disk, whatever segments are on: `SQLite` and COPY know no other.
+    create(&LocalFs, directory.join("files"))
 }
 
 fn is_empty(directory: &Path) -> Result<bool> {

@@ -10,6 +10,7 @@ use crate::error::{EngineError, Result};
 use crate::log_pins::LogPin;
 use crate::node::{Node, frame_bytes};
 use crate::record::{CommittedStream, IpcBatch, KIND_ROWS, RowsPlace, decode_rows, encode_rows};
+use crate::storage_fs::CrashPoint;
 use crate::tenant::Tenant;
 use crate::wal::{Frame, Lsn};
 use crate::write_buffer::{CommittedBytes, Reservation};
@@ -151,6 +152,7 @@ impl StreamWriter {
         // A failed write poisons the log: the commit that follows reports it.
         node.wal
             .append(reservation, frames, false, Box::new(|_| {}))?;
+        node.reached(CrashPoint::RowsQueued)?;
         self.stream.row_count += batch.num_rows() as u64;
         self.stream.batches.push(batch);
         Ok(())

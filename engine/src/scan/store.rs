@@ -5,26 +5,29 @@
 //! URL) is unknown here, and nothing can be written, listed or deleted.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::DateTime;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    Attributes, CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result,
 };
 use quiver_catalog::TenantId;
 use url::Url;
 
 use crate::error::{EngineError, Result as EngineResult};
+use crate::storage_fs::{StorageFile, StorageFs};
 
 /// Object stores of one tenant's runtime: a single one, put there at construction.
 #[derive(Debug)]
@@ -38,8 +41,12 @@ impl TenantRegistry {
     ///
     /// # Errors
     /// `Io` when the directory does not exist.
-    pub(crate) fn new(tenant_id: TenantId, data_directory: &FilePath) -> EngineResult<Self> {
-        let store = TenantStore::new(data_directory)?;
+    pub(crate) fn new(
+        fs: Arc<dyn StorageFs>,
+        tenant_id: TenantId,
+        data_directory: &FilePath,
+    ) -> EngineResult<Self> {
+        let store = TenantStore::new(fs, data_directory)?;
         Ok(Self {
             url: tenant_store_url(tenant_id)?,
             store: Arc::new(store),
@@ -84,7 +91,8 @@ impl ObjectStoreRegistry for TenantRegistry {
 /// A directory that can be read, and nothing else.
 #[derive(Debug)]
 pub(crate) struct TenantStore {
-    files: LocalFileSystem,
+    fs: Arc<dyn StorageFs>,
+    directory: PathBuf,
 }
 
 impl TenantStore {
@@ -92,14 +100,48 @@ impl TenantStore {
     ///
     /// # Errors
     /// `Io` when the directory does not exist.
-    pub(crate) fn new(directory: &FilePath) -> EngineResult<Self> {
-        let files =
-            LocalFileSystem::new_with_prefix(directory).map_err(|error| EngineError::Io {
+    pub(crate) fn new(fs: Arc<dyn StorageFs>, directory: &FilePath) -> EngineResult<Self> {
+        if !fs.is_dir(directory) {
+            return Err(EngineError::Io {
                 action: "open",
                 path: directory.to_path_buf(),
-                source: error.into(),
-            })?;
-        Ok(Self { files })
+                source: io::ErrorKind::NotFound.into(),
+            });
+        }
+        Ok(Self {
+            fs,
+            directory: directory.to_path_buf(),
+        })
+    }
+
+    /// Reads parts of a file, away from the threads that must not wait.
+    async fn read<T, F>(&self, location: &Path, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn StorageFile) -> io::Result<T> + Send + 'static,
+    {
+        // A location has neither empty nor dotted parts: it stays below the directory.
+        let path = location.parts().fold(self.directory.clone(), |path, part| {
+            path.join(part.as_ref())
+        });
+        let fs = Arc::clone(&self.fs);
+        let job = tokio::task::spawn_blocking(move || read(&*fs.open_read(&path)?));
+        let result = job
+            .await
+            .map_err(io::Error::other)
+            .and_then(|result| result);
+        result.map_err(|error| unreadable(location, &error))
+    }
+}
+
+/// Bytes `range` of a file.
+fn read_range(file: &dyn StorageFile, range: Range<u64>) -> io::Result<Bytes> {
+    let bytes = range.end.saturating_sub(range.start);
+    let mut buffer = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+    let read = file.read_at(range.start, &mut buffer)?;
+    match read == buffer.len() {
+        true => Ok(buffer.into()),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
@@ -130,17 +172,43 @@ impl ObjectStore for TenantStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.files
-            .get_opts(location, options)
-            .await
-            .map_err(|error| unreadable(location, &error))
+        let (wanted, head) = (options.range, options.head);
+        let read = move |file: &dyn StorageFile| {
+            let size = file.len()?;
+            let range = match &wanted {
+                None => 0..size,
+                Some(wanted) => wanted.as_range(size).map_err(io::Error::other)?,
+            };
+            let bytes = match head {
+                true => Bytes::new(),
+                false => read_range(file, range.clone())?,
+            };
+            Ok((size, range, bytes))
+        };
+        let (size, range, bytes) = self.read(location, read).await?;
+        let payload = stream::once(async { Ok(bytes) });
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(payload.boxed()),
+            meta: ObjectMeta {
+                location: location.clone(),
+                // Segments never change.
+                last_modified: DateTime::UNIX_EPOCH,
+                size,
+                e_tag: None,
+                version: None,
+            },
+            range,
+            attributes: Attributes::default(),
+        })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.files
-            .get_ranges(location, ranges)
-            .await
-            .map_err(|error| unreadable(location, &error))
+        let ranges = ranges.to_vec();
+        let read = move |file: &dyn StorageFile| {
+            let parts = ranges.into_iter().map(|range| read_range(file, range));
+            parts.collect()
+        };
+        self.read(location, read).await
     }
 
     fn delete_stream(
@@ -181,10 +249,10 @@ fn unknown_location(url: &Url) -> DataFusionError {
 }
 
 /// The error without the machine's paths, which are for the operator only.
-fn unreadable(location: &Path, error: &object_store::Error) -> object_store::Error {
+fn unreadable(location: &Path, error: &io::Error) -> object_store::Error {
     tracing::error!(%location, %error, "a segment cannot be read");
-    match error {
-        object_store::Error::NotFound { .. } => object_store::Error::NotFound {
+    match error.kind() {
+        io::ErrorKind::NotFound => object_store::Error::NotFound {
             path: location.to_string(),
             source: "the segment is missing".into(),
         },

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{BufferedRows, QuiverTable, ScanOptions, TenantRegistry};
 use crate::segment::{SegmentOptions, write_segment};
+use crate::storage_fs::LocalFs;
 
 pub(crate) struct TestTable {
     pub(crate) directory: TempDir,
@@ -48,6 +49,7 @@ impl TestTable {
         let directory = self.directory.path().join("main/t");
         let columns = &self.columns;
         let segment = write_segment(
+            &LocalFs,
             &directory,
             columns,
             &self.sort_key,
@@ -124,6 +126,6 @@ impl TestTable {
     }
 
     fn registry(&self) -> TenantRegistry {
-        TenantRegistry::new(TenantId(7), self.directory.path()).unwrap()
+        TenantRegistry::new(Arc::new(LocalFs), TenantId(7), self.directory.path()).unwrap()
     }
 }

@@ -6,7 +6,6 @@
 //! catalogs, commits or snapshots: a file no catalog names is garbage and is swept.
 
 mod bound_text;
-mod directory;
 mod leaf;
 mod options;
 mod properties;
@@ -17,7 +16,6 @@ mod storage;
 mod writer;
 
 pub(crate) use bound_text::{has_bounds, parse_bounds};
-pub(crate) use directory::create_synced;
 pub(crate) use options::SegmentOptions;
 pub(crate) use split::split;
 pub(crate) use stats::{max_of, min_of, without_nan};

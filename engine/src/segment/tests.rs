@@ -12,6 +12,8 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use quiver_catalog::{Column, NewSegment, SortColumn, assign_columns, columns_to_schema};
 use uuid::Uuid;
 
+use crate::storage_fs::LocalFs;
+
 use super::testing::{columns_of, nested_types, random_batch, scalar_types, seeded};
 use super::{SegmentOptions, check_rows, check_storable, write_segment};
 use crate::error::EngineError;
@@ -26,6 +28,7 @@ fn write(directory: &Path, columns: &[Column], batches: &[RecordBatch]) -> NewSe
         ..SegmentOptions::default()
     };
     write_segment(
+        &LocalFs,
         directory,
         columns,
         &[],
@@ -219,6 +222,7 @@ fn rows_are_written_in_the_order_of_the_sort_key() {
         ..SegmentOptions::default()
     };
     let segment = write_segment(
+        &LocalFs,
         directory.path(),
         &columns,
         &sort_key,
@@ -256,6 +260,7 @@ fn missing_directories_are_made_and_a_segment_is_written_once() {
     let segment = write(&deep, &columns, std::slice::from_ref(&batch));
     assert_eq!(segment.path, format!("{}.parquet", Uuid::from_u128(1)));
     let again = write_segment(
+        &LocalFs,
         &deep,
         &columns,
         &[],
@@ -307,6 +312,7 @@ fn seconds_out_of_range_are_an_error_not_another_time() {
     let error = check_rows(&batch).unwrap_err();
     assert!(matches!(&error, EngineError::InvalidArgument { message } if message.contains("'t'")));
     let result = write_segment(
+        &LocalFs,
         directory.path(),
         &columns,
         &[],
@@ -329,12 +335,20 @@ fn values_of_another_type_are_refused() {
     let (_, other) = single("x", Arc::new(StringArray::from(vec!["1"])));
     let options = SegmentOptions::default();
     let id = Uuid::from_u128(4);
-    let result = write_segment(directory.path(), &columns, &[], &[other], id, &options);
+    let result = write_segment(
+        &LocalFs,
+        directory.path(),
+        &columns,
+        &[],
+        &[other],
+        id,
+        &options,
+    );
     assert!(
         matches!(result, Err(EngineError::Internal { .. })),
         "{result:?}"
     );
-    let result = write_segment(directory.path(), &columns, &[], &[], id, &options);
+    let result = write_segment(&LocalFs, directory.path(), &columns, &[], &[], id, &options);
     assert!(
         matches!(result, Err(EngineError::Internal { .. })),
         "{result:?}"

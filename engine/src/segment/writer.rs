@@ -1,7 +1,6 @@
 //! Writes one segment: sorted, with statistics, synced.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,13 +12,13 @@ use parquet::file::properties::WriterProperties;
 use quiver_catalog::{Column, ColumnStats, NewSegment, SortColumn};
 use uuid::Uuid;
 
-use super::directory::{create_synced, io_error, sync_directory};
 use super::options::SegmentOptions;
 use super::properties::writer_properties;
 use super::sort::SortedRows;
 use super::stats::{LeafStats, leaf_stats};
 use super::storage::StorageSchema;
 use crate::error::{EngineError, Result};
+use crate::storage_fs::{CrashPoint, StorageFile, StorageFs, create_dir_synced};
 
 /// What follows the footer: its length and the magic bytes.
 const TRAILER_BYTES: u64 = 8;
@@ -35,6 +34,7 @@ const TRAILER_BYTES: u64 = 8;
 /// `Unsupported` for columns no segment can hold, `Arrow` for values out of the stored range, `Io`
 /// and `Parquet` when writing fails, `Internal` when what was written is not what was given.
 pub(crate) fn write_segment(
+    fs: &dyn StorageFs,
     directory: &Path,
     columns: &[Column],
     sort_key: &[SortColumn],
@@ -49,15 +49,12 @@ pub(crate) fn write_segment(
     let stats = leaf_stats(batches, schema.parquet.num_columns())?;
     let name = format!("{segment_id}.parquet");
     let path = directory.join(&name);
-    create_synced(directory)?;
+    create_dir_synced(fs, directory).map_err(|source| io_error("create", directory, source))?;
     // Never onto an existing file: a segment is written once.
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)
+    let file = fs
+        .create_new(&path)
         .map_err(|source| io_error("create", &path, source))?;
-    let unfinished = Unfinished { path: &path };
+    let unfinished = Unfinished { fs, path: &path };
     let properties = writer_properties(options, columns, sort_key, &schema.parquet, &stats);
     let sorted = SortedRows::sort(batches, columns, sort_key)?;
     let rows = Rows {
@@ -65,9 +62,12 @@ pub(crate) fn write_segment(
         sorted,
         chunk_rows: options.write_batch_rows,
     };
-    let metadata = write_rows(&mut file, &schema, properties, &rows)?;
-    let sizes = sync_file(&mut file, &path)?;
-    sync_directory(directory)?;
+    let metadata = write_rows(&*file, &schema, properties, &rows)?;
+    reached(fs, CrashPoint::SegmentWritten, &path)?;
+    let sizes = sync_file(&*file, &path)?;
+    reached(fs, CrashPoint::SegmentSynced, &path)?;
+    fs.sync_dir(directory)
+        .map_err(|source| io_error("sync", directory, source))?;
     let record_count = checked_rows(&metadata, batches)?;
     let column_stats = column_stats(columns, &metadata, &stats)?;
     unfinished.keep();
@@ -82,6 +82,7 @@ pub(crate) fn write_segment(
 
 /// A file that is removed again unless it is kept.
 struct Unfinished<'a> {
+    fs: &'a dyn StorageFs,
     path: &'a Path,
 }
 
@@ -94,7 +95,7 @@ impl Unfinished<'_> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         // What cannot be removed is an orphan and does no harm: only catalogued files count.
-        let _ = fs::remove_file(self.path);
+        let _ = self.fs.remove(self.path);
     }
 }
 
@@ -112,8 +113,26 @@ struct Sizes {
     footer_bytes: u64,
 }
 
+/// Appends to a file from its beginning on.
+struct FileWriter<'a> {
+    file: &'a dyn StorageFile,
+    at: u64,
+}
+
+impl io::Write for FileWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(self.at, &mut [IoSlice::new(bytes)])?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn write_rows(
-    file: &mut File,
+    file: &dyn StorageFile,
     schema: &StorageSchema,
     properties: WriterProperties,
     rows: &Rows<'_>,
@@ -121,6 +140,7 @@ fn write_rows(
     let options = ArrowWriterOptions::new()
         .with_properties(properties)
         .with_parquet_schema(schema.parquet.clone());
+    let file = FileWriter { file, at: 0 };
     let mut writer = ArrowWriter::try_new_with_options(file, Arc::clone(&schema.arrow), options)?;
     if let Some(sorted) = &rows.sorted {
         for chunk in sorted.chunks(rows.chunk_rows) {
@@ -134,8 +154,8 @@ fn write_rows(
     Ok(writer.close()?)
 }
 
-fn sync_file(file: &mut File, path: &Path) -> Result<Sizes> {
-    file.sync_all()
+fn sync_file(file: &dyn StorageFile, path: &Path) -> Result<Sizes> {
+    file.sync_data()
         .map_err(|source| io_error("sync", path, source))?;
     sizes(file)
         .map_err(|source| io_error("read back", path, source))?
@@ -143,14 +163,15 @@ fn sync_file(file: &mut File, path: &Path) -> Result<Sizes> {
 }
 
 /// `None` when the file does not end as Parquet files do.
-fn sizes(file: &mut File) -> std::io::Result<Option<Sizes>> {
-    let file_bytes = file.seek(SeekFrom::End(0))?;
+fn sizes(file: &dyn StorageFile) -> io::Result<Option<Sizes>> {
+    let file_bytes = file.len()?;
     if file_bytes <= TRAILER_BYTES {
         return Ok(None);
     }
-    file.seek(SeekFrom::Start(file_bytes - TRAILER_BYTES))?;
     let mut trailer = [0; TRAILER_BYTES as usize];
-    file.read_exact(&mut trailer)?;
+    if file.read_at(file_bytes - TRAILER_BYTES, &mut trailer)? < trailer.len() {
+        return Ok(None);
+    }
     let [a, b, c, d, magic @ ..] = trailer;
     let footer_bytes = u64::from(u32::from_le_bytes([a, b, c, d]));
     let fits = footer_bytes + TRAILER_BYTES <= file_bytes && &magic == b"PAR1";
@@ -158,6 +179,19 @@ fn sizes(file: &mut File) -> std::io::Result<Option<Sizes>> {
         file_bytes,
         footer_bytes,
     }))
+}
+
+fn reached(fs: &dyn StorageFs, point: CrashPoint, path: &Path) -> Result<()> {
+    fs.reached(point)
+        .map_err(|source| io_error(point.name(), path, source))
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> EngineError {
+    EngineError::Io {
+        action,
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 fn checked_rows(metadata: &ParquetMetaData, batches: &[RecordBatch]) -> Result<u64> {

@@ -5,6 +5,7 @@
 //! un-synced changes, any subset of which may survive. Not built: links, permissions, races.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{FileEntry, StorageFile, StorageFs};
+use super::{CrashPoint, FileEntry, StorageFile, StorageFs};
 
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,29 @@ struct Disk {
     run: u64,
     next_node: u64,
     syncs: u64,
+    stop: Option<Stop>,
+    /// Nothing works any more before the next start.
+    stopped: bool,
+    on_stop: OnStop,
+}
+
+/// When the program is to die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// When it has come to this point so many times more.
+    At(CrashPoint, u64),
+    /// Instead of its n-th change from now on.
+    AfterChanges(u64),
+}
+
+/// What else has to see the moment of death.
+#[derive(Default)]
+struct OnStop(Option<Box<dyn FnOnce() + Send>>);
+
+impl fmt::Debug for OnStop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("OnStop")
+    }
 }
 
 #[derive(Debug, Default, Clone)]
@@ -106,6 +130,9 @@ impl SimulatedFs {
             run: 0,
             next_node: 1,
             syncs: 0,
+            stop: None,
+            stopped: false,
+            on_stop: OnStop::default(),
         };
         Self {
             disk: Arc::new(Mutex::new(disk)),
@@ -117,15 +144,27 @@ impl SimulatedFs {
         self.disk.lock().faults = faults;
     }
 
+    /// Lets the program die at a moment that is still to come; `on_stop` runs in that moment.
+    pub(crate) fn stop_at(&self, stop: Stop, on_stop: Box<dyn FnOnce() + Send>) {
+        let mut disk = self.disk.lock();
+        disk.stop = Some(stop);
+        disk.on_stop = OnStop(Some(on_stop));
+    }
+
+    /// Whether that moment has come.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.disk.lock().stopped
+    }
+
     /// Kills the program: open files are gone, all that was written is still there.
     pub(crate) fn kill(&self) {
-        self.disk.lock().run += 1;
+        self.disk.lock().end_run();
     }
 
     /// Cuts the power: of what was not synced, any subset survives.
     pub(crate) fn crash(&self) {
         let mut disk = self.disk.lock();
-        disk.run += 1;
+        disk.end_run();
         // Sometimes nearly all or nearly nothing survives: both are frequent in reality.
         let survival = [0.0, 0.1, 0.5, 0.9, 1.0][disk.rng.random_range(0..5)];
         let Disk { rng, nodes, .. } = &mut *disk;
@@ -205,6 +244,42 @@ impl SimulatedFs {
 }
 
 impl Disk {
+    fn end_run(&mut self) {
+        self.run += 1;
+        self.stop = None;
+        self.stopped = false;
+        self.on_stop = OnStop::default();
+    }
+
+    fn die(&mut self) -> io::Error {
+        self.stopped = true;
+        if let Some(on_stop) = self.on_stop.0.take() {
+            on_stop();
+        }
+        dead()
+    }
+
+    /// Nothing is read or changed by the dead.
+    fn check_alive(&self) -> io::Result<()> {
+        match self.stopped {
+            true => Err(dead()),
+            false => Ok(()),
+        }
+    }
+
+    /// To be asked before every change.
+    fn before_change(&mut self) -> io::Result<()> {
+        self.check_alive()?;
+        match &mut self.stop {
+            Some(Stop::AfterChanges(0)) => Err(self.die()),
+            Some(Stop::AfterChanges(left)) => {
+                *left -= 1;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Of a folder that is gone, everything in it is gone.
     fn lose_dirs(&mut self, survival: f64) {
         let mut lost = Vec::new();
@@ -338,6 +413,7 @@ impl Node {
 impl StorageFs for SimulatedFs {
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let mut disk = self.disk.lock();
+        disk.before_change()?;
         let per_mille = disk.faults.name;
         disk.fails(per_mille)?;
         let node = disk.next_node;
@@ -350,13 +426,44 @@ impl StorageFs for SimulatedFs {
         Ok(self.handle(node, disk.run))
     }
 
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        let taken = self.disk.lock().names.contains_key(path);
+        match taken {
+            true => Err(io::ErrorKind::AlreadyExists.into()),
+            false => self.create(path),
+        }
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        self.open(path)
+    }
+
+    fn is_dir(&self, dir: &Path) -> bool {
+        self.disk.lock().dirs.contains(dir)
+    }
+
+    fn reached(&self, point: CrashPoint) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.check_alive()?;
+        match &mut disk.stop {
+            Some(Stop::At(wanted, 0)) if *wanted == point => Err(disk.die()),
+            Some(Stop::At(wanted, left)) if *wanted == point => {
+                *left -= 1;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn open(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let disk = self.disk.lock();
+        disk.check_alive()?;
         Ok(self.handle(disk.node_of(path)?, disk.run))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<FileEntry>> {
         let disk = self.disk.lock();
+        disk.check_alive()?;
         let entry = |(path, node): (&PathBuf, &u64)| {
             let name = path.strip_prefix(dir).ok()?.to_str()?.to_owned();
             let bytes = disk.nodes[node].content.len() as u64;
@@ -367,6 +474,7 @@ impl StorageFs for SimulatedFs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
+        disk.before_change()?;
         let per_mille = disk.faults.name;
         disk.fails(per_mille)?;
         let node = disk.node_of(from)?;
@@ -380,6 +488,7 @@ impl StorageFs for SimulatedFs {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
+        disk.before_change()?;
         let per_mille = disk.faults.name;
         disk.fails(per_mille)?;
         let node = disk.node_of(path)?;
@@ -400,6 +509,7 @@ impl StorageFs for SimulatedFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
+        disk.before_change()?;
         let per_mille = disk.faults.sync_dir;
         disk.fails(per_mille)?;
         let in_dir = |change: &NameChange| match change {
@@ -435,12 +545,17 @@ struct SimulatedFile {
 impl SimulatedFile {
     fn disk(&self) -> io::Result<MutexGuard<'_, Disk>> {
         let disk = self.fs.disk.lock();
+        disk.check_alive()?;
         if disk.run == self.run {
             Ok(disk)
         } else {
             Err(io::Error::other("handle of a dead run"))
         }
     }
+}
+
+fn dead() -> io::Error {
+    io::Error::other("the program is dead")
 }
 
 fn node(disk: &mut Disk, id: u64) -> &mut Node {
@@ -451,6 +566,7 @@ impl StorageFile for SimulatedFile {
     fn write_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         let mut disk = self.disk()?;
+        disk.before_change()?;
         let wanted = bytes.len() as u64;
         let room = disk.room(self.node, offset + wanted).saturating_sub(offset);
         let mut result = Ok(());
@@ -485,6 +601,7 @@ impl StorageFile for SimulatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.disk()?;
+        disk.before_change()?;
         disk.syncs += 1;
         let per_mille = disk.faults.sync;
         let result = disk.fails(per_mille);

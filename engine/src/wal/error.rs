@@ -104,7 +104,7 @@ impl WalError {
         }
     }
 
-    pub(super) fn poisoned(action: &'static str, source: io::Error) -> Self {
+    pub(crate) fn poisoned(action: &'static str, source: io::Error) -> Self {
         Self::Poisoned {
             action,
             source: Arc::new(source),

@@ -101,6 +101,39 @@ impl Wal {
         Ok((wal, opened.replay))
     }
 
+    /// As [`Self::open`], but without threads: whoever holds the [`WalSteps`] does their work.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    #[cfg(test)]
+    pub(crate) fn open_stepped(
+        settings: WalSettings,
+        fs: Arc<dyn StorageFs>,
+        seed: u64,
+    ) -> Result<(Self, Replay, WalSteps), WalError> {
+        let group_bytes_max = settings.group_bytes_max;
+        let queue = Queue::new(settings.queue_bytes_max);
+        let payload_bytes_max = payload_bytes_max(&settings);
+        let opened = open(settings, fs, seed, false)?;
+        let shared = Arc::new(Shared {
+            queue,
+            files: opened.files,
+            failure: OnceLock::new(),
+        });
+        let steps = WalSteps {
+            core: opened.core,
+            housekeeper: opened.housekeeper,
+            shared: Arc::clone(&shared),
+            group_bytes_max,
+        };
+        let wal = Self {
+            shared,
+            payload_bytes_max,
+            threads: Mutex::default(),
+        };
+        Ok((wal, opened.replay, steps))
+    }
+
     fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), WalError> {
         let thread = thread::Builder::new().name(name.into()).spawn(run);
         let thread = thread.map_err(|error| WalError::io("start a thread for", name, error))?;
@@ -220,6 +253,50 @@ impl Shared {
 
     fn refusal(&self) -> WalError {
         self.failure.get().cloned().unwrap_or(WalError::Closed)
+    }
+}
+
+/// The work of the log's threads, done step by step by a test.
+#[cfg(test)]
+pub(crate) struct WalSteps {
+    core: WalCore,
+    housekeeper: Housekeeper,
+    shared: Arc<Shared>,
+    group_bytes_max: usize,
+}
+
+#[cfg(test)]
+impl WalSteps {
+    /// Writes and reports one group; whether there was any.
+    pub(crate) fn write(&mut self) -> bool {
+        // The shortest wait there is: nobody else is there to be waited for.
+        let no_wait = Some(Duration::ZERO);
+        let Work::Group(group) = self.shared.queue.next(self.group_bytes_max, no_wait) else {
+            return false;
+        };
+        let (reports, to_report) = channel();
+        let _received = reports.send(write_group(&mut self.core, &self.shared, group));
+        drop(reports);
+        report(&self.shared, &to_report);
+        true
+    }
+
+    /// Notified of every append.
+    pub(crate) fn pushed(&self) -> Arc<tokio::sync::Notify> {
+        Arc::clone(&self.shared.queue.pushed)
+    }
+
+    /// Does what the writer does when nobody has written for a while.
+    pub(crate) fn idle(&mut self) {
+        if self.core.mark_due() {
+            poison_on_error(&self.shared, self.core.write_mark());
+        }
+    }
+
+    /// Releases and prepares files.
+    pub(crate) fn keep_house(&self) {
+        poison_on_error(&self.shared, self.housekeeper.release());
+        self.housekeeper.prepare();
     }
 }
 

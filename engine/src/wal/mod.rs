@@ -80,6 +80,8 @@ mod tests;
 
 pub use error::WalError;
 pub(crate) use log::Wal;
+#[cfg(test)]
+pub(crate) use log::WalSteps;
 pub(crate) use replay::Replay;
 
 /// Number of a frame: counts up by one from 1, over files and restarts. The log's own marks have

@@ -50,6 +50,9 @@ pub(super) struct Queue {
     changed: Condvar,
     space: Arc<Semaphore>,
     space_bytes: u32,
+    /// Wakes a test that does the writer's work.
+    #[cfg(test)]
+    pub(super) pushed: Arc<tokio::sync::Notify>,
 }
 
 impl Queue {
@@ -60,6 +63,8 @@ impl Queue {
             changed: Condvar::new(),
             space: Arc::new(Semaphore::new(space_bytes as usize)),
             space_bytes,
+            #[cfg(test)]
+            pushed: Arc::default(),
         }
     }
 
@@ -84,6 +89,8 @@ impl Queue {
         }
         state.appends.push_back(append);
         drop(state);
+        #[cfg(test)]
+        self.pushed.notify_one();
         self.changed.notify_one();
         Ok(())
     }

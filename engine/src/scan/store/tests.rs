@@ -9,6 +9,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::*;
 use crate::scan::testing::TestTable;
 use crate::segment::testing::columns_of;
+use crate::storage_fs::LocalFs;
 
 fn url(text: &str) -> ObjectStoreUrl {
     ObjectStoreUrl::parse(text).unwrap()
@@ -17,7 +18,7 @@ fn url(text: &str) -> ObjectStoreUrl {
 #[test]
 fn only_the_tenants_own_url_is_known() {
     let directory = tempfile::tempdir().unwrap();
-    let registry = TenantRegistry::new(TenantId(3), directory.path()).unwrap();
+    let registry = TenantRegistry::new(Arc::new(LocalFs), TenantId(3), directory.path()).unwrap();
     assert!(registry.get_store(registry.url().as_ref()).is_ok());
     let strangers = [
         "file://",
@@ -56,7 +57,7 @@ async fn a_store_reads_below_its_directory_and_does_nothing_else() {
     let data = directory.path().join("data");
     std::fs::create_dir(&data).unwrap();
     std::fs::write(data.join("a"), "rows").unwrap();
-    let store = TenantStore::new(&data).unwrap();
+    let store = TenantStore::new(Arc::new(LocalFs), &data).unwrap();
     let a = Path::from("a");
     assert_eq!(store.get(&a).await.unwrap().bytes().await.unwrap(), "rows");
     assert_eq!(store.get_range(&a, 1..3).await.unwrap(), "ow");
@@ -73,7 +74,7 @@ async fn a_store_reads_below_its_directory_and_does_nothing_else() {
 #[test]
 fn a_missing_directory_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
-    let result = TenantStore::new(&directory.path().join("none"));
+    let result = TenantStore::new(Arc::new(LocalFs), &directory.path().join("none"));
     assert!(
         matches!(result, Err(EngineError::Io { action: "open", .. })),
         "{result:?}"
