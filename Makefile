@@ -14,7 +14,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE_RUSTFLAGS ?= -C target-cpu=native
 export QUIVER_VENV ?= $(CURDIR)/.venv
 
-.PHONY: help run test check audit bench clean-venv
+.PHONY: help run test soak check audit bench clean-venv
 
 help: ## lists the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -26,6 +26,13 @@ run: ## builds for release (over half an hour the first time) and serves ./data 
 
 test: ## Rust tests, then the black-box tests and every client example against a real server
 	$(PYTHON) tests/tools/run_tests.py
+
+soak: ## lives of the engine on a simulated disk until one fails or you stop it (SEED=100000 to go on there)
+	@cargo test --workspace --lib --no-run
+	@from=$${SEED:-100000}; while true; do \
+	  to=$$((from + 2000)); echo "-- seeds $$from to $$to"; \
+	  QUIVER_SEEDS=$$from..$$to cargo test --quiet --workspace --lib no_life_loses_doubles; \
+	  from=$$to; done
 
 check: ## formatting, clippy with warnings as errors, and the rules of the house style
 	cargo fmt --all --check

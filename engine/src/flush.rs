@@ -25,7 +25,7 @@ use crate::error::{EngineError, Result};
 use crate::ids::new_id;
 use crate::node::Node;
 use crate::segment::{SegmentOptions, split, write_segment};
-use crate::storage_fs::{CrashPoint, StorageFs};
+use crate::storage_fs::{CrashPoint, Folders, StorageFs};
 use crate::task::{blocking, spawn};
 use crate::tenant::Tenant;
 use crate::write_buffer::Memtable;
@@ -136,9 +136,9 @@ async fn write_segments(
         given += row_count(&batches);
         let directory = tenant.data_directory().join(&table.path);
         for rows in split(batches, SEGMENT_BYTES_MAX) {
-            let (fs, table) = (Arc::clone(&node.fs), Arc::clone(table));
+            let (folders, table) = (Arc::clone(&node.folders), Arc::clone(table));
             let directory = directory.clone();
-            let job = blocking(move || write_piece(&*fs, &table, &directory, &rows));
+            let job = blocking(move || write_piece(&folders, &table, &directory, &rows));
             jobs.push(job.map(move |segment| (table_id, segment)));
         }
         written.push(WrittenTable {
@@ -179,14 +179,22 @@ fn row_count(batches: &[RecordBatch]) -> u64 {
 
 /// Writes consecutive rows of a table as one segment.
 fn write_piece(
-    fs: &dyn StorageFs,
+    folders: &Folders,
     table: &TableVersion,
     directory: &Path,
     rows: &[RecordBatch],
 ) -> Result<(NewSegment, PathBuf)> {
     let (columns, sort_key) = (&table.columns, &table.sort_key);
     let options = SegmentOptions::default();
-    let segment = write_segment(fs, directory, columns, sort_key, rows, new_id(), &options)?;
+    let segment = write_segment(
+        folders,
+        directory,
+        columns,
+        sort_key,
+        rows,
+        new_id(),
+        &options,
+    )?;
     let path = directory.join(&segment.path);
     Ok((segment, path))
 }

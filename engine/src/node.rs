@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::error::{EngineError, Result};
 use crate::settings::EngineSettings;
-use crate::storage_fs::{CrashPoint, StorageFs};
+use crate::storage_fs::{CrashPoint, Folders, StorageFs};
 use crate::tenant::Tenant;
 use crate::wal::{Frame, Lsn, Wal};
 use crate::write_buffer::{Budget, Reservation};
@@ -19,6 +19,7 @@ pub(crate) struct Node {
     pub(crate) settings: EngineSettings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) fs: Arc<dyn StorageFs>,
+    pub(crate) folders: Arc<Folders>,
     pub(crate) wal: Wal,
     pub(crate) budget: Arc<Budget>,
     log_room_wanted: Notify,
@@ -33,10 +34,12 @@ impl Node {
         wal: Wal,
     ) -> Self {
         let budget = Budget::new("node's write buffer", settings.buffer_bytes_max);
+        let folders = Folders::new(Arc::clone(&fs), &settings.data_dir);
         Self {
             settings,
             clock,
             fs,
+            folders: Arc::new(folders),
             wal,
             budget,
             log_room_wanted: Notify::new(),

@@ -14,10 +14,12 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 mod crash_point;
+mod folders;
 #[cfg(test)]
 pub(crate) mod simulated;
 
 pub(crate) use crash_point::CrashPoint;
+pub(crate) use folders::Folders;
 
 /// Most slices one `pwritev` takes (Linux `IOV_MAX`).
 const SLICES_PER_CALL_MAX: usize = 1024;
@@ -62,23 +64,6 @@ pub(crate) trait StorageFs: Send + Sync + Debug {
         let _ = point;
         Ok(())
     }
-}
-
-/// Creates `dir` with its missing parents and syncs each parent that got a new entry.
-pub(crate) fn create_dir_synced(fs: &dyn StorageFs, dir: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = dir
-        .ancestors()
-        .take_while(|path| !path.as_os_str().is_empty() && !fs.is_dir(path))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    fs.create_dir_all(dir)?;
-    let parents = missing.iter().filter_map(|path| path.parent());
-    parents.into_iter().try_for_each(|parent| {
-        let unnamed = parent.as_os_str().is_empty();
-        fs.sync_dir(if unnamed { Path::new(".") } else { parent })
-    })
 }
 
 /// An open file; positions are explicit, so one handle can be shared.

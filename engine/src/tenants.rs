@@ -20,7 +20,7 @@ use crate::idempotency::{IdempotencyKeys, KeyLimits};
 use crate::node::Node;
 use crate::query_memory::QueryMemory;
 use crate::scan::ScanOptions;
-use crate::storage_fs::{LocalFs, StorageFs, create_dir_synced};
+use crate::storage_fs::Folders;
 use crate::task::blocking;
 use crate::tenant::Tenant;
 
@@ -149,8 +149,8 @@ impl Tenants {
             let directory = self.directory().join(&place.directory);
             let path = directory.join("catalog.sqlite");
             let (folder, catalog) = (directory.clone(), path.clone());
-            let fs = Arc::clone(&self.node.fs);
-            blocking(move || prepare_folder(&*fs, &folder, &catalog, opening)).await?;
+            let folders = Arc::clone(&self.node.folders);
+            blocking(move || prepare_folder(&folders, &folder, &catalog, opening)).await?;
             let options = CatalogOptions {
                 path,
                 data_path: absolute(directory.join("data"))?,
@@ -179,7 +179,7 @@ impl Tenants {
 /// Makes what a tenant's folder has to hold, and refuses to make a new catalog in the place of one
 /// that was lost.
 fn prepare_folder(
-    fs: &dyn StorageFs,
+    folders: &Folders,
     directory: &Path,
     catalog: &Path,
     opening: Opening,
@@ -194,12 +194,12 @@ fn prepare_folder(
             ),
         });
     }
-    let create = |fs: &dyn StorageFs, folder: PathBuf| {
-        create_dir_synced(fs, &folder).map_err(|source| io_error("create", folder, source))
-    };
-    create(fs, data)?;
-    // Of the local disk, whatever segments are on: `SQLite` and COPY know no other.
-    create(&LocalFs, directory.join("files"))
+    folders
+        .create(&data)
+        .map_err(|source| io_error("create", data, source))?;
+    // On the local disk, whatever segments are on: `SQLite` and COPY know no other.
+    let files = directory.join("files");
+    std::fs::create_dir_all(&files).map_err(|source| io_error("create", files, source))
 }
 
 fn is_empty(directory: &Path) -> Result<bool> {

@@ -26,7 +26,7 @@ use crate::read_view::ReadView;
 use crate::tenant::Tenant;
 
 /// How long a transaction that wrote nothing keeps its read view while idle.
-const IDLE_VIEW_MICROS: i64 = 60_000_000;
+pub(crate) const IDLE_VIEW_MICROS: i64 = 60_000_000;
 
 /// An open transaction.
 #[derive(Debug)]

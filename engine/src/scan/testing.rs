@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{BufferedRows, QuiverTable, ScanOptions, TenantRegistry};
 use crate::segment::{SegmentOptions, write_segment};
-use crate::storage_fs::LocalFs;
+use crate::storage_fs::{Folders, LocalFs};
 
 pub(crate) struct TestTable {
     pub(crate) directory: TempDir,
@@ -49,7 +49,7 @@ impl TestTable {
         let directory = self.directory.path().join("main/t");
         let columns = &self.columns;
         let segment = write_segment(
-            &LocalFs,
+            &Folders::new(Arc::new(LocalFs), self.directory.path()),
             &directory,
             columns,
             &self.sort_key,

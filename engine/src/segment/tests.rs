@@ -12,11 +12,16 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use quiver_catalog::{Column, NewSegment, SortColumn, assign_columns, columns_to_schema};
 use uuid::Uuid;
 
-use crate::storage_fs::LocalFs;
+use crate::storage_fs::{Folders, LocalFs};
 
 use super::testing::{columns_of, nested_types, random_batch, scalar_types, seeded};
 use super::{SegmentOptions, check_rows, check_storable, write_segment};
 use crate::error::EngineError;
+
+/// The root is above all temporary directories.
+fn folders() -> Folders {
+    Folders::new(Arc::new(LocalFs), std::env::temp_dir())
+}
 
 fn schema_of(columns: &[Column]) -> SchemaRef {
     Arc::new(columns_to_schema(columns))
@@ -28,7 +33,7 @@ fn write(directory: &Path, columns: &[Column], batches: &[RecordBatch]) -> NewSe
         ..SegmentOptions::default()
     };
     write_segment(
-        &LocalFs,
+        &folders(),
         directory,
         columns,
         &[],
@@ -222,7 +227,7 @@ fn rows_are_written_in_the_order_of_the_sort_key() {
         ..SegmentOptions::default()
     };
     let segment = write_segment(
-        &LocalFs,
+        &folders(),
         directory.path(),
         &columns,
         &sort_key,
@@ -260,7 +265,7 @@ fn missing_directories_are_made_and_a_segment_is_written_once() {
     let segment = write(&deep, &columns, std::slice::from_ref(&batch));
     assert_eq!(segment.path, format!("{}.parquet", Uuid::from_u128(1)));
     let again = write_segment(
-        &LocalFs,
+        &folders(),
         &deep,
         &columns,
         &[],
@@ -312,7 +317,7 @@ fn seconds_out_of_range_are_an_error_not_another_time() {
     let error = check_rows(&batch).unwrap_err();
     assert!(matches!(&error, EngineError::InvalidArgument { message } if message.contains("'t'")));
     let result = write_segment(
-        &LocalFs,
+        &folders(),
         directory.path(),
         &columns,
         &[],
@@ -336,7 +341,7 @@ fn values_of_another_type_are_refused() {
     let options = SegmentOptions::default();
     let id = Uuid::from_u128(4);
     let result = write_segment(
-        &LocalFs,
+        &folders(),
         directory.path(),
         &columns,
         &[],
@@ -348,7 +353,15 @@ fn values_of_another_type_are_refused() {
         matches!(result, Err(EngineError::Internal { .. })),
         "{result:?}"
     );
-    let result = write_segment(&LocalFs, directory.path(), &columns, &[], &[], id, &options);
+    let result = write_segment(
+        &folders(),
+        directory.path(),
+        &columns,
+        &[],
+        &[],
+        id,
+        &options,
+    );
     assert!(
         matches!(result, Err(EngineError::Internal { .. })),
         "{result:?}"

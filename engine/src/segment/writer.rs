@@ -18,7 +18,7 @@ use super::sort::SortedRows;
 use super::stats::{LeafStats, leaf_stats};
 use super::storage::StorageSchema;
 use crate::error::{EngineError, Result};
-use crate::storage_fs::{CrashPoint, StorageFile, StorageFs, create_dir_synced};
+use crate::storage_fs::{CrashPoint, Folders, StorageFile, StorageFs};
 
 /// What follows the footer: its length and the magic bytes.
 const TRAILER_BYTES: u64 = 8;
@@ -34,7 +34,7 @@ const TRAILER_BYTES: u64 = 8;
 /// `Unsupported` for columns no segment can hold, `Arrow` for values out of the stored range, `Io`
 /// and `Parquet` when writing fails, `Internal` when what was written is not what was given.
 pub(crate) fn write_segment(
-    fs: &dyn StorageFs,
+    folders: &Folders,
     directory: &Path,
     columns: &[Column],
     sort_key: &[SortColumn],
@@ -49,7 +49,10 @@ pub(crate) fn write_segment(
     let stats = leaf_stats(batches, schema.parquet.num_columns())?;
     let name = format!("{segment_id}.parquet");
     let path = directory.join(&name);
-    create_dir_synced(fs, directory).map_err(|source| io_error("create", directory, source))?;
+    let fs = &**folders.fs();
+    folders
+        .create(directory)
+        .map_err(|source| io_error("create", directory, source))?;
     // Never onto an existing file: a segment is written once.
     let file = fs
         .create_new(&path)
