@@ -9,14 +9,13 @@
 //! nothing. The catalog may hold more for a while: it is pruned now and then.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use quiver_catalog::{IdempotencyRecord, TableId, UserId};
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::error::{EngineError, Result};
+use crate::reservations::{Reservation, Reservations};
 use crate::settings::EngineSettings;
 
 #[cfg(test)]
@@ -73,15 +72,6 @@ struct Keys {
     /// Keys forgotten here that the catalog may hold.
     stale: u64,
     pruned_micros: i64,
-    running: HashMap<KeyScope, Running>,
-}
-
-/// A key that an ingest uses now.
-#[derive(Debug)]
-struct Running {
-    /// The transaction it belongs to.
-    transaction_id: Option<Uuid>,
-    ended: watch::Receiver<()>,
 }
 
 impl Keys {
@@ -113,30 +103,14 @@ impl Keys {
 }
 
 /// All keys of one tenant.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub(crate) struct IdempotencyKeys {
-    keys: Arc<Mutex<Keys>>,
+    keys: Mutex<Keys>,
+    reservations: Reservations<KeyScope>,
 }
 
 /// A key that this ingest alone may use until the reservation is dropped.
-#[derive(Debug)]
-pub(crate) struct KeyReservation {
-    keys: Arc<Mutex<Keys>>,
-    scope: KeyScope,
-    _outcome: watch::Sender<()>,
-}
-
-impl KeyReservation {
-    pub(crate) fn scope(&self) -> &KeyScope {
-        &self.scope
-    }
-}
-
-impl Drop for KeyReservation {
-    fn drop(&mut self) {
-        self.keys.lock().running.remove(&self.scope);
-    }
-}
+pub(crate) type KeyReservation = Reservation<KeyScope>;
 
 impl IdempotencyKeys {
     /// The keys that the catalog holds.
@@ -149,7 +123,8 @@ impl IdempotencyKeys {
             keys.insert(record);
         }
         Self {
-            keys: Arc::new(Mutex::new(keys)),
+            keys: Mutex::new(keys),
+            reservations: Reservations::default(),
         }
     }
 
@@ -163,35 +138,9 @@ impl IdempotencyKeys {
         scope: KeyScope,
         transaction_id: Option<Uuid>,
     ) -> Result<KeyReservation> {
-        loop {
-            let mut ended = {
-                let mut keys = self.keys.lock();
-                match keys.running.get(&scope) {
-                    Some(running) => {
-                        if transaction_id.is_some() && running.transaction_id == transaction_id {
-                            return Err(used_in_transaction(&scope.key));
-                        }
-                        running.ended.clone()
-                    }
-                    None => {
-                        let (sender, ended) = watch::channel(());
-                        let running = Running {
-                            transaction_id,
-                            ended,
-                        };
-                        keys.running.insert(scope.clone(), running);
-                        let keys = Arc::clone(&self.keys);
-                        return Ok(KeyReservation {
-                            keys,
-                            scope,
-                            _outcome: sender,
-                        });
-                    }
-                }
-            };
-            // An error means that the other ingest ended: look again.
-            let _ended = ended.changed().await;
-        }
+        let key = scope.key.clone();
+        let reserved = self.reservations.reserve(scope, transaction_id).await;
+        reserved.ok_or_else(|| used_in_transaction(&key))
     }
 
     /// What the key did before, if it was committed for this table and still counts.

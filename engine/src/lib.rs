@@ -21,6 +21,7 @@ mod query_runtime;
 mod read_view;
 mod record;
 mod recovery;
+mod reservations;
 mod scan;
 mod segment;
 mod settings;
