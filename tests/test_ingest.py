@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 
-from quiver_testing import adbc
+from quiver_testing import adbc, flightsql
 from quiver_testing.data import numbered
 from quiver_testing.errors import CLIENT_ERRORS, assert_refused
 from quiver_testing.flight import Flight
@@ -154,26 +154,158 @@ def test_two_at_once_under_one_key_store_once(server, flight, table):
     assert flight.scalar(f"SELECT count(*) FROM {table}") == 5100
 
 
+# Producers: exactly once by numbers.
+
+
+class Producer:
+    """Ten rows per number, into one table."""
+
+    def __init__(self, client, table, name="sensor", headers=()):
+        self.client, self.table, self.name, self.more = client, table, name, list(headers)
+
+    def headers(self, sequence, epoch=None):
+        numbers = [("x-quiver-producer", self.name), ("x-quiver-sequence", str(sequence))]
+        return numbers + self.more + ([("x-quiver-epoch", str(epoch))] if epoch is not None else [])
+
+    def put(self, sequence, epoch=None) -> bool:
+        """Whether it was a repetition."""
+        data = numbered(1000 * sequence, 10)
+        assert self.client.put(self.table, data, self.headers(sequence, epoch)) == 10
+        return self.client.response_header("x-duplicate") == "true"
+
+    def refused(self, sequence, epoch=None, code="FAILED_PRECONDITION", mentions=""):
+        with pytest.raises(CLIENT_ERRORS) as caught:
+            self.put(sequence, epoch)
+        assert_refused(caught.value, code, mentions=mentions)
+
+    def place(self) -> list[tuple]:
+        where = f"WHERE producer = '{self.name}' AND table_name = '{self.table}'"
+        return self.client.rows(f"SELECT epoch, last_sequence FROM system.producers {where}")
+
+
 def test_a_producer_numbers_its_batches(flight, table):
-    """Exactly once by numbers, or a refusal that says so; never at least once in silence."""
-
-    def put(sequence, first):
-        headers = [
-            ("x-quiver-producer", f"sensor-{table}"),
-            ("x-quiver-epoch", "1"),
-            ("x-quiver-sequence", str(sequence)),
-        ]
-        return flight.put(table, numbered(first, 10), headers)
-
-    try:
-        assert put(1, 1000) == 10
-    except CLIENT_ERRORS as error:
-        assert_refused(error, "UNIMPLEMENTED", mentions="x-quiver-producer")
-        assert flight.scalar(f"SELECT count(*) FROM {table}") == 100
-        return
-    assert put(2, 2000) == 10
-    assert put(2, 2000) == 10, "a repetition is acknowledged and not stored"
+    producer = Producer(flight, table)
+    assert producer.place() == []
+    producer.refused(2, mentions="send 1 next")
+    assert not producer.put(1)
+    assert not producer.put(2)
+    assert producer.put(2), "a repetition is acknowledged and not stored"
+    assert producer.put(1)
+    producer.refused(4, mentions="send 3 next")
+    assert producer.place() == [(0, 2)]
     assert flight.scalar(f"SELECT count(*) FROM {table}") == 120
+
+
+def test_a_higher_epoch_fences_the_lower(flight, table):
+    old, new = Producer(flight, table), Producer(flight, table)
+    old.put(1, epoch=3)
+    # The new instance repeats what the old one left in doubt, and that alone fences.
+    assert new.put(1, epoch=4)
+    assert new.place() == [(4, 1)]
+    old.refused(2, epoch=3, mentions="another instance has taken over")
+    old.refused(1, epoch=3)
+    assert not new.put(2, epoch=4)
+    assert flight.scalar(f"SELECT count(*) FROM {table}") == 120
+
+
+def test_producers_are_apart_by_name_and_table(flight, table):
+    name = f"{table}_b"
+    flight.execute(f"CREATE TABLE {name} (id BIGINT NOT NULL, payload VARCHAR)")
+    for producer in (Producer(flight, table), Producer(flight, table, "other"), Producer(flight, name)):
+        assert not producer.put(1)
+    flight.execute(f"DROP TABLE {name}")
+    flight.execute(f"CREATE TABLE {name} (id BIGINT NOT NULL, payload VARCHAR)")
+    assert not Producer(flight, name).put(1), "a new table has no producers"
+
+
+@pytest.mark.parametrize("headers", [
+    [("x-quiver-producer", "p")],
+    [("x-quiver-sequence", "1")],
+    [("x-quiver-epoch", "1")],
+    [("x-quiver-producer", "p"), ("x-quiver-sequence", "0")],
+    [("x-quiver-producer", "p"), ("x-quiver-sequence", "-1")],
+    [("x-quiver-producer", "p"), ("x-quiver-sequence", "one")],
+    [("x-quiver-producer", ""), ("x-quiver-sequence", "1")],
+    [("x-quiver-producer", "p" * 257), ("x-quiver-sequence", "1")],
+    [("x-quiver-producer", "p"), ("x-quiver-sequence", "1"), ("x-quiver-epoch", "1.5")],
+    [("x-quiver-producer", "p"), ("x-quiver-sequence", "1"), ("x-idempotency-key", "k")],
+])
+def test_numbers_that_no_producer_has(flight, table, headers):
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.put(table, numbered(1000, 10), headers)
+    assert_refused(caught.value, "INVALID_ARGUMENT")
+    assert flight.scalar(f"SELECT count(*) FROM {table}") == 100
+
+
+def test_sql_has_no_number(flight, table):
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.query(f"INSERT INTO {table} VALUES (1, 'x')", Producer(flight, table).headers(1))
+    assert_refused(caught.value, "UNIMPLEMENTED", mentions="x-quiver-producer")
+
+
+def test_a_producer_survives_flush_and_crash(make_server):
+    server = make_server().start()
+    for step in range(1, 6):
+        with Flight(server.uri) as client:
+            producer = Producer(client, "t", headers=[("x-create", "true")])
+            assert step == 1 or producer.put(step - 1), "what came before the crash"
+            assert not producer.put(step)
+            if step % 2 == 0:
+                client.query("CALL system.flush()")
+            assert producer.place() == [(0, step)]
+            assert client.scalar("SELECT count(*) FROM t") == 10 * step
+        server.kill9()
+        server.start()
+    assert server.stop() == 0
+
+
+def test_a_producer_in_a_transaction(flight, table):
+    """Numbers count with the transaction, or not at all."""
+    producer = Producer(flight, table)
+
+    def stage(transaction, sequence):
+        ingest = flightsql.ingest(table, "append", transaction_id=transaction)
+        flight.put(ingest, numbered(1000 * sequence, 10), producer.headers(sequence))
+
+    abandoned = flight.begin()
+    stage(abandoned, 1)
+    flight.end(abandoned, commit=False)
+    assert producer.place() == []
+    transaction = flight.begin()
+    for sequence in (1, 2, 2, 3):
+        stage(transaction, sequence)
+    assert flight.response_header("x-duplicate") is None
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        stage(transaction, 5)
+    assert_refused(caught.value, "FAILED_PRECONDITION", mentions="send 4 next")
+    flight.end(transaction, commit=True)
+    assert producer.place() == [(0, 3)]
+    assert flight.scalar(f"SELECT count(*) FROM {table}") == 130
+
+
+def test_adbc_as_a_producer(server, flight, table):
+    headers = {"x-quiver-producer": "loader", "x-quiver-sequence": "1"}
+    for _ in range(2):
+        with adbc.connect(server.uri, headers=headers) as connection:
+            adbc.ingest(connection, table, numbered(1000, 10), mode="append")
+    assert flight.scalar(f"SELECT count(*) FROM {table}") == 110
+
+
+def test_two_instances_at_once_store_once(server, flight, table):
+    results = []
+
+    def send():
+        with Flight(server.uri) as client:
+            results.append([Producer(client, table).put(sequence) for sequence in range(1, 6)])
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stored = [sum(not repeated for repeated in column) for column in zip(*results, strict=True)]
+    assert stored == [1] * 5
+    assert flight.scalar(f"SELECT count(*) FROM {table}") == 150
 
 
 # Uploads that end early never commit.

@@ -67,6 +67,23 @@ pub struct IdempotencyRecord {
     pub created_micros: i64,
 }
 
+/// How far a producer of a table has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducerRecord {
+    /// Into which table it ingests.
+    pub table_id: TableId,
+    /// Its name.
+    pub producer: String,
+    /// Its newest instance.
+    pub epoch: u64,
+    /// Number of its last committed ingest.
+    pub producer_sequence: u64,
+    /// The sequence of that commit.
+    pub sequence: u64,
+    /// When, in microseconds since 1970.
+    pub updated_micros: i64,
+}
+
 /// Everything that one catalog transaction makes true at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Commit {
@@ -80,6 +97,8 @@ pub struct Commit {
     pub commit_id: Option<(Uuid, u64)>,
     /// Keys to remember.
     pub idempotency: Vec<IdempotencyRecord>,
+    /// How far producers have come, in order.
+    pub producers: Vec<ProducerRecord>,
     /// Who made the change, for the list of snapshots.
     pub author: Option<String>,
     /// Why, for the list of snapshots.

@@ -181,5 +181,10 @@ fn check_ranges(commit: &Commit) -> Result<()> {
         check_range("user id", record.user_id.0)?;
         check_range("record count", record.record_count)?;
     }
+    for record in &commit.producers {
+        check_range("sequence", record.sequence)?;
+        check_range("epoch", record.epoch)?;
+        check_range("producer sequence", record.producer_sequence)?;
+    }
     Ok(())
 }

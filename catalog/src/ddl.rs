@@ -98,6 +98,9 @@ CREATE TABLE IF NOT EXISTS quiver_idempotency (user_id INTEGER NOT NULL, table_i
   PRIMARY KEY (user_id, table_id, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS quiver_idempotency_age
   ON quiver_idempotency (created_micros, sequence);
+CREATE TABLE IF NOT EXISTS quiver_producer (table_id INTEGER NOT NULL, producer TEXT NOT NULL,
+  epoch INTEGER NOT NULL, producer_sequence INTEGER NOT NULL, sequence INTEGER NOT NULL,
+  updated_micros INTEGER NOT NULL, PRIMARY KEY (table_id, producer)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS quiver_data_file_table
   ON ducklake_data_file (table_id, begin_snapshot, end_snapshot);
 CREATE INDEX IF NOT EXISTS quiver_file_column_stats_column

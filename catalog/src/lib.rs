@@ -34,7 +34,7 @@ mod types;
 mod version;
 mod write;
 
-pub use change::{Change, Commit, IdempotencyRecord};
+pub use change::{Change, Commit, IdempotencyRecord, ProducerRecord};
 pub use clock::{Clock, SystemClock};
 pub use column::{Column, assign_columns, columns_to_schema};
 pub use connections::Connections;

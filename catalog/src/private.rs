@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use crate::change::IdempotencyRecord;
+use crate::change::{IdempotencyRecord, ProducerRecord};
 use crate::error::{CatalogError, Result, storage};
 use crate::ids::{TableId, UserId};
 use crate::sqlite::{insert_rows, sql_int, unsigned};
@@ -131,6 +131,11 @@ pub(crate) async fn write_dropped(
         .execute(&mut *connection)
         .await
         .map_err(storage("write the dropped tables"))?;
+        sqlx::query("DELETE FROM quiver_producer WHERE table_id = ?")
+            .bind(table_id.0)
+            .execute(&mut *connection)
+            .await
+            .map_err(storage("forget the producers of dropped tables"))?;
     }
     Ok(())
 }
@@ -187,6 +192,52 @@ pub(crate) async fn write_idempotency(
                 .push_bind(record.created_micros);
         }
     )
+}
+
+pub(crate) async fn write_producers(
+    connection: &mut SqliteConnection,
+    records: &[ProducerRecord],
+) -> Result<()> {
+    insert_rows!(
+        connection,
+        "INSERT OR REPLACE INTO quiver_producer (table_id, producer, epoch, producer_sequence, \
+         sequence, updated_micros) ",
+        records,
+        |binder, record| {
+            binder
+                .push_bind(record.table_id.0)
+                .push_bind(record.producer.as_str())
+                .push_bind(sql_int(record.epoch))
+                .push_bind(sql_int(record.producer_sequence))
+                .push_bind(sql_int(record.sequence))
+                .push_bind(record.updated_micros);
+        }
+    )
+}
+
+type ProducerRow = (i64, String, i64, i64, i64, i64);
+
+pub(crate) async fn producers(connection: &mut SqliteConnection) -> Result<Vec<ProducerRecord>> {
+    let rows: Vec<ProducerRow> = sqlx::query_as(
+        "SELECT table_id, producer, epoch, producer_sequence, sequence, updated_micros \
+         FROM quiver_producer",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(storage("read the producers"))?;
+    rows.into_iter().map(producer_record).collect()
+}
+
+fn producer_record(row: ProducerRow) -> Result<ProducerRecord> {
+    let (table_id, producer, epoch, producer_sequence, sequence, updated_micros) = row;
+    Ok(ProducerRecord {
+        table_id: TableId(table_id),
+        producer,
+        epoch: unsigned(epoch, "epoch")?,
+        producer_sequence: unsigned(producer_sequence, "producer_sequence")?,
+        sequence: unsigned(sequence, "sequence")?,
+        updated_micros,
+    })
 }
 
 type IdempotencyRow = (i64, i64, String, String, i64, Vec<u8>, i64, i64);

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tracing::instrument;
 use uuid::Uuid;
 
-use crate::change::{Commit, IdempotencyRecord};
+use crate::change::{Commit, IdempotencyRecord, ProducerRecord};
 use crate::clock::Clock;
 use crate::commit::Doubt;
 use crate::connections::{Connections, Lent, Owner, Role};
@@ -171,6 +171,18 @@ impl TenantCatalog {
         let _committer = self.committer.lock().await;
         let mut lent = self.lend(Role::Write).await?;
         let records = private::idempotency(lent.get()?).await?;
+        lent.keep();
+        Ok(records)
+    }
+
+    /// How far all producers have come.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be read.
+    pub async fn producers(&self) -> Result<Vec<ProducerRecord>> {
+        let _committer = self.committer.lock().await;
+        let mut lent = self.lend(Role::Write).await?;
+        let records = private::producers(lent.get()?).await?;
         lent.keep();
         Ok(records)
     }

@@ -159,6 +159,7 @@ async fn write_private(connection: &mut SqliteConnection, plan: &Plan) -> Result
     private::write_flushed(connection, &plan.commit.flushed).await?;
     private::write_dropped(connection, &plan.dropped).await?;
     private::write_idempotency(connection, &plan.commit.idempotency).await?;
+    private::write_producers(connection, &plan.commit.producers).await?;
     if let Some((commit_id, sequence)) = plan.commit.commit_id {
         private::write_commit_id(connection, commit_id, sequence, after.snapshot_id.0).await?;
     }

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use prost::Message;
-use quiver_catalog::{CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, Stamp};
+use quiver_catalog::{
+    CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, ProducerRecord, Stamp,
+};
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 use uuid::Uuid;
 
@@ -15,7 +17,10 @@ use crate::error::{EngineError, Result};
 use crate::idempotency::KeyReservation;
 use crate::ingest::StagedStream;
 use crate::node::{Node, frame_bytes};
-use crate::record::{CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord};
+use crate::producers::ProducerReservation;
+use crate::record::{
+    CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord, ProducerEntry,
+};
 use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::spawn;
 use crate::tenant::Tenant;
@@ -28,6 +33,14 @@ pub(crate) struct SettledKey {
     pub(crate) record: IdempotencyRecord,
 }
 
+/// A producer's step that takes effect with a commit.
+#[derive(Debug)]
+pub(crate) struct SettledStep {
+    /// `None` when an earlier step of the same commit holds it.
+    pub(crate) reservation: Option<ProducerReservation>,
+    pub(crate) record: ProducerRecord,
+}
+
 /// Everything that one commit makes visible.
 #[derive(Debug)]
 pub(crate) struct CommitRequest {
@@ -35,6 +48,7 @@ pub(crate) struct CommitRequest {
     pub(crate) changes: Vec<Change>,
     pub(crate) streams: Vec<StagedStream>,
     pub(crate) keys: Vec<SettledKey>,
+    pub(crate) steps: Vec<SettledStep>,
 }
 
 impl CommitRequest {
@@ -46,6 +60,7 @@ impl CommitRequest {
             changes,
             streams: vec![],
             keys: vec![],
+            steps: vec![],
         }
     }
 }
@@ -60,9 +75,10 @@ pub(crate) async fn commit(
     mut request: CommitRequest,
 ) -> Result<()> {
     request.streams.retain(|stream| !stream.is_empty());
-    // A key without rows has no memtable that would keep its record in the log.
-    let keys_alone = request.streams.is_empty() && !request.keys.is_empty();
-    if !request.changes.is_empty() || keys_alone {
+    // Without rows there is no memtable that would keep a record in the log.
+    let settles = !request.keys.is_empty() || !request.steps.is_empty();
+    let settles_alone = request.streams.is_empty() && settles;
+    if !request.changes.is_empty() || settles_alone {
         let job = {
             let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
             spawn(async move { commit_with_catalog(&node, &tenant, request).await })
@@ -88,6 +104,11 @@ async fn commit_rows(node: &Arc<Node>, tenant: &Arc<Tenant>, request: CommitRequ
         epoch: tenant.catalog().epoch(),
         streams: request.streams.iter().map(StagedStream::describe).collect(),
         idempotency: request.keys.iter().map(|key| entry(&key.record)).collect(),
+        producers: request
+            .steps
+            .iter()
+            .map(|step| step_entry(&step.record))
+            .collect(),
     };
     node.reached(CrashPoint::CommitReady)?;
     let reservation = node.wal.reserve(record.encoded_len()).await?;
@@ -124,6 +145,44 @@ async fn commit_rows(node: &Arc<Node>, tenant: &Arc<Tenant>, request: CommitRequ
     }
 }
 
+/// Keys and steps at the sequence of their commit. Those who wait for one of them go on when this is
+/// dropped: when the rows are visible.
+struct Settled {
+    keys: Vec<IdempotencyRecord>,
+    steps: Vec<ProducerRecord>,
+    _keys_held: Vec<KeyReservation>,
+    _steps_held: Vec<ProducerReservation>,
+}
+
+impl Settled {
+    fn at(sequence: u64, keys: Vec<SettledKey>, steps: Vec<SettledStep>) -> Self {
+        let key = |key: SettledKey| {
+            let SettledKey {
+                mut record,
+                reservation,
+            } = key;
+            record.sequence = sequence;
+            (record, reservation)
+        };
+        let step = |step: SettledStep| {
+            let SettledStep {
+                mut record,
+                reservation,
+            } = step;
+            record.sequence = sequence;
+            (record, reservation)
+        };
+        let (keys, keys_held) = keys.into_iter().map(key).unzip();
+        let (steps, steps_held): (_, Vec<_>) = steps.into_iter().map(step).unzip();
+        Self {
+            keys,
+            steps,
+            _keys_held: keys_held,
+            _steps_held: steps_held.into_iter().flatten().collect(),
+        }
+    }
+}
+
 /// A synced commit on its way to the memtables.
 struct Publication {
     tenant: Arc<Tenant>,
@@ -145,11 +204,16 @@ impl Publication {
             now_micros,
             _gate,
         } = self;
-        for SettledKey { mut record, .. } in request.keys {
-            record.sequence = sequence;
-            tenant.keys().commit(record);
+        // Before the rows, so that no flush comes between.
+        let settled = Settled::at(sequence, request.keys, request.steps);
+        for record in &settled.keys {
+            tenant.keys().commit(record.clone());
+        }
+        for record in &settled.steps {
+            tenant.producers().commit(record.clone());
         }
         tenant.publish(sequence, None, request.streams, now_micros);
+        drop(settled);
         fs.reached(CrashPoint::CommitPublished).map_err(crashed)
     }
 }
@@ -181,30 +245,27 @@ async fn commit_with_catalog(
     if !request.streams.is_empty() {
         prepare(node, tenant, &request).await?;
     }
-    let mut keys = vec![];
-    for SettledKey {
-        mut record,
-        reservation,
-    } in request.keys
-    {
-        record.sequence = sequence;
-        keys.push((record, reservation));
-    }
+    let settled = Settled::at(sequence, request.keys, request.steps);
     let version = tenant
         .commit_catalog(Commit {
             changes: request.changes,
             flushed: vec![],
             last_sequence: Some(sequence),
             commit_id: Some((request.commit_id, sequence)),
-            idempotency: keys.iter().map(|(record, _)| record.clone()).collect(),
+            idempotency: settled.keys.clone(),
+            producers: settled.steps.clone(),
             author: None,
             message: None,
         })
         .await?;
-    for (record, _reservation) in keys {
-        tenant.keys().commit_checkpointed(record);
+    for record in &settled.keys {
+        tenant.keys().commit_checkpointed(record.clone());
+    }
+    for record in &settled.steps {
+        tenant.producers().commit_checkpointed(record);
     }
     tenant.publish(sequence, Some(version), request.streams, node.now_micros());
+    drop(settled);
     *tenant.sequencing().lock() = sequence + 1;
     node.reached(CrashPoint::CatalogPublished)
 }
@@ -264,5 +325,15 @@ fn entry(record: &IdempotencyRecord) -> IdempotencyEntry {
         record_count: record.record_count,
         digest: record.digest.clone(),
         created_micros: record.created_micros,
+    }
+}
+
+fn step_entry(record: &ProducerRecord) -> ProducerEntry {
+    ProducerEntry {
+        table_id: record.table_id.0,
+        producer: record.producer.clone(),
+        epoch: record.epoch,
+        producer_sequence: record.producer_sequence,
+        updated_micros: record.updated_micros,
     }
 }

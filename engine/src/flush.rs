@@ -236,6 +236,7 @@ async fn register(
         last_sequence: Some(tenant.published_sequence()),
         commit_id: None,
         idempotency: tenant.keys().to_checkpoint(cut),
+        producers: tenant.producers().to_checkpoint(cut),
         author: None,
         message: None,
     };
@@ -252,6 +253,7 @@ async fn register(
     let snapshot_id = version.snapshot_id;
     tenant.publish_flush(version, memtables);
     tenant.keys().checkpointed(cut);
+    tenant.producers().checkpointed(cut);
     Ok(FlushOutcome {
         snapshot_id,
         segment_count,

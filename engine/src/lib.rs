@@ -16,6 +16,7 @@ mod ids;
 mod ingest;
 mod log_pins;
 mod node;
+mod producers;
 mod query_memory;
 mod query_runtime;
 mod read_view;
@@ -41,6 +42,7 @@ pub use engine::Engine;
 pub use error::{EngineError, Result};
 pub use flush::FlushOutcome;
 pub use ingest::{Ingest, IngestMode, IngestOutcome, IngestRequest, TableExists, TableMissing};
+pub use producers::ProducerStep;
 pub use record::IpcBatch;
 pub use settings::EngineSettings;
 pub use sql::{

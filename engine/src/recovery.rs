@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use prost::Message;
-use quiver_catalog::{IdempotencyRecord, TableId, TenantId, UserId};
+use quiver_catalog::{IdempotencyRecord, ProducerRecord, TableId, TenantId, UserId};
 use uuid::Uuid;
 
 use crate::batch_bytes::slice_bytes;
@@ -216,6 +216,16 @@ impl LogContents {
                 digest: entry.digest.clone(),
                 sequence: commit.sequence,
                 created_micros: entry.created_micros,
+            });
+        }
+        for entry in commit.producers {
+            tenant.producers().commit(ProducerRecord {
+                table_id: TableId(entry.table_id),
+                producer: entry.producer,
+                epoch: entry.epoch,
+                producer_sequence: entry.producer_sequence,
+                sequence: commit.sequence,
+                updated_micros: entry.updated_micros,
             });
         }
         for (table_id, (first_lsn, batches)) in recovered {

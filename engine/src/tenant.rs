@@ -24,6 +24,7 @@ use crate::idempotency::IdempotencyKeys;
 use crate::ingest::StagedStream;
 use crate::log_pins::LogPins;
 use crate::node::Node;
+use crate::producers::Producers;
 use crate::read_view::ReadView;
 use crate::scan::{ScanOptions, TenantRegistry};
 use crate::storage_fs::{CrashPoint, StorageFs};
@@ -68,6 +69,7 @@ pub struct Tenant {
     sequencing: Mutex<u64>,
     budget: Arc<Budget>,
     keys: IdempotencyKeys,
+    producers: Producers,
     transactions: Mutex<BTreeMap<Uuid, Arc<Transaction>>>,
     /// Transactions that expired, by id, with their session: until their client has ended them, it
     /// must not write on as if it had none.
@@ -114,7 +116,7 @@ impl Tenant {
         id: TenantId,
         directory: PathBuf,
         catalog: TenantCatalog,
-        keys: IdempotencyKeys,
+        (keys, producers): (IdempotencyKeys, Producers),
         node: &Node,
         memory_pool: Arc<dyn MemoryPool>,
         scan_options: ScanOptions,
@@ -141,6 +143,7 @@ impl Tenant {
             sequencing: Mutex::new(sequence + 1),
             budget: Budget::new("tenant's write buffer", bytes_max),
             keys,
+            producers,
             transactions: Mutex::default(),
             expired: Mutex::default(),
             pins: LogPins::default(),
@@ -294,9 +297,13 @@ impl Tenant {
         .boxed()
     }
 
-    /// Forgets idempotency keys beyond their age and number, in the catalog as well now and then.
+    /// Forgets idempotency keys beyond their age and number, in the catalog as well now and then,
+    /// and producers of tables that are gone.
     pub(crate) fn prune_keys(&self, now_micros: i64) -> BoxFuture<'_, ()> {
         async move {
+            let catalog = self.catalog_version();
+            self.producers
+                .retain_tables(|table_id| catalog.table_by_id(table_id).is_some());
             let Some(limits) = self.keys.prune(now_micros) else {
                 return;
             };
@@ -341,6 +348,10 @@ impl Tenant {
 
     pub(crate) fn keys(&self) -> &IdempotencyKeys {
         &self.keys
+    }
+
+    pub(crate) fn producers(&self) -> &Producers {
+        &self.producers
     }
 
     pub(crate) fn transactions(&self) -> &Mutex<BTreeMap<Uuid, Arc<Transaction>>> {

@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 use crate::error::{EngineError, Result};
 use crate::idempotency::{IdempotencyKeys, KeyLimits};
 use crate::node::Node;
+use crate::producers::Producers;
 use crate::query_memory::QueryMemory;
 use crate::scan::ScanOptions;
 use crate::storage_fs::Folders;
@@ -161,11 +162,12 @@ impl Tenants {
             let settings = &self.node.settings;
             let limits = KeyLimits::new(settings);
             let keys = IdempotencyKeys::new(catalog.idempotency().await?, limits);
+            let producers = Producers::new(catalog.producers().await?);
             let tenant = Tenant::new(
                 place.id,
                 directory,
                 catalog,
-                keys,
+                (keys, producers),
                 &self.node,
                 self.memory.of_tenant(),
                 self.scan_options.clone(),

@@ -11,17 +11,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use quiver_catalog::{Change, IdempotencyRecord, Stamp, TableId, UserId};
+use quiver_catalog::{Change, IdempotencyRecord, ProducerRecord, Stamp, TableId, UserId};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::commit::{CommitRequest, SettledKey, as_conflict, commit};
+use crate::commit::{CommitRequest, SettledKey, SettledStep, as_conflict, commit};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::idempotency::KeyScope;
 use crate::ids::new_id;
 use crate::ingest::StagedStream;
 use crate::node::Node;
+use crate::producers::ProducerScope;
 use crate::read_view::ReadView;
 use crate::tenant::Tenant;
 
@@ -59,11 +60,13 @@ struct Staged {
     changes: Vec<Change>,
     streams: Vec<StagedStream>,
     keys: Vec<SettledKey>,
+    steps: Vec<SettledStep>,
 }
 
 impl Staged {
     fn wrote(&self) -> bool {
-        !self.changes.is_empty() || !self.streams.is_empty() || !self.keys.is_empty()
+        let settles = !self.keys.is_empty() || !self.steps.is_empty();
+        settles || !self.changes.is_empty() || !self.streams.is_empty()
     }
 
     /// Adds changes; an object that this transaction made and drops again leaves nothing.
@@ -182,6 +185,25 @@ impl Transaction {
         Some(same.record.clone())
     }
 
+    /// How far this transaction has brought a producer.
+    pub(crate) async fn staged_step(&self, scope: &ProducerScope) -> Option<ProducerRecord> {
+        let guard = self.staged.lock().await;
+        let steps = &guard.as_ref()?.steps;
+        // The first one of each producer holds its reservation.
+        let holds = |step: &&SettledStep| {
+            let reservation = step.reservation.as_ref();
+            reservation.is_some_and(|reservation| reservation.scope() == scope)
+        };
+        let table_id = steps.iter().find(holds)?.record.table_id;
+        let of_producer = |step: &&SettledStep| {
+            step.record.table_id == table_id && step.record.producer == scope.producer
+        };
+        steps
+            .iter()
+            .rfind(of_producer)
+            .map(|step| step.record.clone())
+    }
+
     async fn own_view(&self) -> Result<ReadView> {
         let mut guard = self.staged.lock().await;
         let staged = guard.as_mut().ok_or_else(Self::over)?;
@@ -217,6 +239,7 @@ impl Transaction {
                 .filter(|stream| !stream.is_empty()),
         );
         staged.keys.extend(request.keys);
+        staged.steps.extend(request.steps);
         Ok(())
     }
 
@@ -232,6 +255,7 @@ impl Transaction {
             changes: staged.changes,
             streams: staged.streams,
             keys: staged.keys,
+            steps: staged.steps,
         };
         match &self.scope {
             Scope::Client => commit(&self.node, &self.tenant, request)

@@ -16,9 +16,9 @@ pub const TENANT_ID: &str = "x-tenant-id";
 pub const IDEMPOTENCY_KEY: &str = "x-idempotency-key";
 /// Name of the producer of an ordered stream of ingests.
 pub const PRODUCER: &str = "x-quiver-producer";
-/// Epoch of the producer: a newer one fences the older.
+/// Epoch of the producer, 0 if missing: a higher one fences the lower.
 pub const PRODUCER_EPOCH: &str = "x-quiver-epoch";
-/// Position of this ingest within the producer's epoch.
+/// Number of this ingest among all of the producer into the table, from 1, without gaps.
 pub const PRODUCER_SEQUENCE: &str = "x-quiver-sequence";
 /// `batch` asks for a progress acknowledgement per batch of an ingest.
 pub const ACK: &str = "x-ack";

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{Change, ErrorKind, IdempotencyRecord, UserId};
+use quiver_catalog::{Change, ErrorKind, IdempotencyRecord, ProducerRecord, TableId, UserId};
 
 use stream::StreamWriter;
 pub(crate) use stream::{BATCH_HEAD_BYTES, StagedStream};
@@ -19,11 +19,12 @@ pub use target::{IngestMode, TableExists, TableMissing};
 use target::{Target, resolve_target};
 
 use crate::canonical::{Adapter, ContentDigest};
-use crate::commit::{CommitRequest, SettledKey, commit};
+use crate::commit::{CommitRequest, SettledKey, SettledStep, commit};
 use crate::error::{EngineError, Result};
 use crate::idempotency::{KeyReservation, KeyScope, check_repetition};
 use crate::ids::new_id;
 use crate::node::Node;
+use crate::producers::{Admission, ProducerReservation, ProducerScope, ProducerStep};
 use crate::record::IpcBatch;
 use crate::segment::check_rows;
 use crate::tenant::Tenant;
@@ -47,6 +48,8 @@ pub struct IngestRequest {
     pub user_id: UserId,
     /// Makes the ingest safe to repeat.
     pub idempotency_key: Option<String>,
+    /// Numbers the ingest: exactly once, without an end. Not together with a key.
+    pub step: Option<ProducerStep>,
     /// Stages the rows in this transaction instead of committing them.
     pub transaction: Option<Arc<Transaction>>,
 }
@@ -56,7 +59,8 @@ pub struct IngestRequest {
 pub struct IngestOutcome {
     /// Rows of this ingest that are committed (or staged, inside a transaction).
     pub row_count: u64,
-    /// The same rows were committed before under the same key; nothing was done now.
+    /// The same ingest was committed before, under its key or its producer's number; no rows were
+    /// added now.
     pub duplicate: bool,
 }
 
@@ -71,8 +75,9 @@ pub struct Ingest {
     writer: StreamWriter,
     digest: Option<ContentDigest>,
     key: Option<KeyReservation>,
-    /// The commit that used the same key before: rows are compared, not written.
-    repeats: Option<IdempotencyRecord>,
+    step: Option<SettledStep>,
+    /// What it repeats: its rows are not written.
+    repeats: Option<Repeated>,
     /// Keeps the transaction from expiring.
     _in_use: Option<Arc<TransactionUse>>,
 }
@@ -85,11 +90,13 @@ impl Ingest {
     ) -> Result<Self> {
         tenant.check_writable()?;
         node.wait_for_log_room().await?;
+        check_identity(&request)?;
         let staged = staged_key(&request).await;
         let key = match &staged {
             Some(_) => None,
             None => reserve_key(&tenant, &request).await?,
         };
+        let step_held = hold_step(&tenant, &request).await?;
         let view = match &request.transaction {
             Some(transaction) => transaction.read_view().await?,
             None => tenant.read_view(),
@@ -103,10 +110,27 @@ impl Ingest {
             let keys = tenant.keys();
             keys.committed(request.user_id, table.id, key, now_micros)
         };
-        let repeats = staged.or_else(committed);
-        let target = match &repeats {
-            Some(record) => Target::existing(view.catalog(), record.table_id)?,
-            None => resolve_target(&tenant, view.catalog(), &request)?,
+        let repeats = staged.or_else(committed).map(Repeated::Key);
+        let table_id = match &repeats {
+            Some(Repeated::Key(record)) => Some(record.table_id),
+            _ => {
+                let table = view
+                    .catalog()
+                    .table(&request.schema_name, &request.table_name);
+                table.map(|table| table.id)
+            }
+        };
+        let admitted = match step_held {
+            Some(held) => Some(held.admit(&tenant, &request, table_id)?),
+            None => None,
+        };
+        let (step, repeats) = match admitted {
+            Some((step, repeats)) => (step, repeats.then_some(Repeated::Step)),
+            None => (None, repeats),
+        };
+        let target = match (&repeats, table_id) {
+            (Some(_), Some(table_id)) => Target::existing(view.catalog(), table_id)?,
+            _ => resolve_target(&tenant, view.catalog(), &request)?,
         };
         let adapter = Adapter::new(&request.incoming, &target.arrow_schema)?;
         let digest = request
@@ -132,6 +156,7 @@ impl Ingest {
             writer,
             digest,
             key,
+            step,
             repeats,
             _in_use: view.into_use(),
         })
@@ -205,15 +230,24 @@ impl Ingest {
     async fn commit_once(self) -> Result<IngestOutcome> {
         let row_count = self.writer.row_count();
         let digest = self.digest.map(ContentDigest::finish);
-        if let Some(record) = self.repeats {
+        let table_id = self.writer.table_id();
+        let now_micros = self.node.now_micros();
+        let duplicate = self.repeats.is_some();
+        if let Some(Repeated::Key(record)) = self.repeats {
             let digest = digest.unwrap_or_default();
             check_repetition(&record, row_count, &digest)?;
+        }
+        let step = self.step.map(|mut step| {
+            step.record.table_id = table_id;
+            step.record.updated_micros = now_micros;
+            step
+        });
+        if duplicate && step.is_none() {
             return Ok(IngestOutcome {
                 row_count,
-                duplicate: true,
+                duplicate,
             });
         }
-        let table_id = self.writer.table_id();
         let key = self.key.map(|reservation| {
             let record = IdempotencyRecord {
                 user_id: self.request.user_id,
@@ -223,7 +257,7 @@ impl Ingest {
                 record_count: row_count,
                 digest: digest.unwrap_or_default().to_vec(),
                 sequence: 0,
-                created_micros: self.node.now_micros(),
+                created_micros: now_micros,
             };
             SettledKey {
                 reservation,
@@ -235,6 +269,7 @@ impl Ingest {
             changes: self.changes,
             streams: vec![self.writer.finish()],
             keys: key.into_iter().collect(),
+            steps: step.into_iter().collect(),
         };
         match self.request.transaction {
             Some(transaction) => transaction.stage(request).await?,
@@ -244,8 +279,61 @@ impl Ingest {
         }
         Ok(IngestOutcome {
             row_count,
-            duplicate: false,
+            duplicate,
         })
+    }
+}
+
+/// What an ingest repeats.
+#[derive(Debug)]
+enum Repeated {
+    /// The commit that used the same key: rows are compared with it.
+    Key(IdempotencyRecord),
+    /// A step of its producer: only counted.
+    Step,
+}
+
+/// A producer that nobody else is now, and where it stands.
+struct HeldStep {
+    reservation: Option<ProducerReservation>,
+    /// What the ingest's own transaction has staged of it.
+    staged: Option<ProducerRecord>,
+}
+
+impl HeldStep {
+    /// What the ingest settles, and whether it is a repetition.
+    fn admit(
+        self,
+        tenant: &Tenant,
+        request: &IngestRequest,
+        table_id: Option<TableId>,
+    ) -> Result<(Option<SettledStep>, bool)> {
+        let Some(step) = &request.step else {
+            return Ok((None, false));
+        };
+        let committed = || tenant.producers().last(table_id?, &step.producer);
+        let last = self.staged.or_else(committed);
+        if last.is_none() {
+            tenant.producers().check_room()?;
+        }
+        let admission = step.admit(last.as_ref())?;
+        let (repeats, settles) = match admission {
+            Admission::Next => (false, true),
+            Admission::Repetition { raises_epoch } => (true, raises_epoch),
+        };
+        let last_sequence = last.map_or(0, |last| last.producer_sequence);
+        let settled = SettledStep {
+            reservation: self.reservation,
+            record: ProducerRecord {
+                table_id: TableId(0),
+                producer: step.producer.clone(),
+                epoch: step.epoch,
+                producer_sequence: step.sequence.max(last_sequence),
+                sequence: 0,
+                updated_micros: 0,
+            },
+        };
+        Ok((settles.then_some(settled), repeats))
     }
 }
 
@@ -267,11 +355,55 @@ impl Again {
     }
 }
 
+/// # Errors
+/// `InvalidArgument` for a step that no producer takes, or one beside a key.
+fn check_identity(request: &IngestRequest) -> Result<()> {
+    let Some(step) = &request.step else {
+        return Ok(());
+    };
+    step.check()?;
+    match request.idempotency_key {
+        None => Ok(()),
+        Some(_) => Err(EngineError::invalid(
+            "an ingest has an idempotency key or the number of a producer, not both",
+        )),
+    }
+}
+
+/// Waits until the ingest alone speaks for its producer.
+async fn hold_step(tenant: &Tenant, request: &IngestRequest) -> Result<Option<HeldStep>> {
+    let Some(step) = &request.step else {
+        return Ok(None);
+    };
+    let scope = ProducerScope {
+        table: folded_name(request),
+        producer: step.producer.clone(),
+    };
+    if let Some(transaction) = &request.transaction
+        && let Some(staged) = transaction.staged_step(&scope).await
+    {
+        return Ok(Some(HeldStep {
+            reservation: None,
+            staged: Some(staged),
+        }));
+    }
+    let transaction_id = request.transaction.as_ref().map(|t| t.id());
+    let reservation = tenant.producers().reserve(scope, transaction_id).await?;
+    Ok(Some(HeldStep {
+        reservation: Some(reservation),
+        staged: None,
+    }))
+}
+
+/// Names differ by more than case: two spellings are one table.
+fn folded_name(request: &IngestRequest) -> String {
+    format!("{}.{}", request.schema_name, request.table_name).to_lowercase()
+}
+
 fn key_scope(request: &IngestRequest) -> Option<KeyScope> {
     Some(KeyScope {
         user_id: request.user_id,
-        // Names differ by more than case: two spellings are one table, and one key.
-        table: format!("{}.{}", request.schema_name, request.table_name).to_lowercase(),
+        table: folded_name(request),
         key: request.idempotency_key.clone()?,
     })
 }

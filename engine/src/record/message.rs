@@ -57,6 +57,21 @@ pub(crate) struct IdempotencyEntry {
     pub(crate) created_micros: i64,
 }
 
+/// A producer's step that a commit settles.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ProducerEntry {
+    #[prost(int64, tag = "1")]
+    pub(crate) table_id: i64,
+    #[prost(string, tag = "2")]
+    pub(crate) producer: String,
+    #[prost(uint64, tag = "3")]
+    pub(crate) epoch: u64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) producer_sequence: u64,
+    #[prost(int64, tag = "5")]
+    pub(crate) updated_micros: i64,
+}
+
 /// A commit of rows alone: this record is the commit point.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct CommitRecord {
@@ -70,6 +85,8 @@ pub(crate) struct CommitRecord {
     pub(crate) streams: Vec<CommittedStream>,
     #[prost(message, repeated, tag = "5")]
     pub(crate) idempotency: Vec<IdempotencyEntry>,
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) producers: Vec<ProducerEntry>,
 }
 
 /// Rows of a commit that also changes the catalog: the catalog's transaction is the commit point.

@@ -15,7 +15,9 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use message::{CommitRecord, CommittedStream, IdempotencyEntry, PrepareRecord};
+pub(crate) use message::{
+    CommitRecord, CommittedStream, IdempotencyEntry, PrepareRecord, ProducerEntry,
+};
 pub use rows::IpcBatch;
 pub(crate) use rows::{RowsPlace, RowsRecord, decode_rows, encode_rows};
 

@@ -1,6 +1,6 @@
 //! One life: what happens in it, and when it dies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use super::node::{Node, SetClock, TABLES, USER, settings, tenant_folder};
 use super::rows::{UNIT_IDS, rows, schema};
 use crate::error::Result;
 use crate::ingest::{Ingest, IngestMode, IngestOutcome, IngestRequest};
+use crate::producers::ProducerStep;
 use crate::storage_fs::simulated::{Faults, SimulatedFs, Stop};
 use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::transaction::{IDLE_VIEW_MICROS, Transaction};
@@ -40,6 +41,8 @@ pub(super) struct Life {
     folder: TempDir,
     clock: Arc<SetClock>,
     model: Model,
+    /// Units and epochs of each table's producer, by its numbers.
+    steps: BTreeMap<&'static str, Vec<(UnitId, u64)>>,
     opens: u64,
     dies_at: Option<CrashPoint>,
     stop: Option<Stop>,
@@ -84,6 +87,7 @@ impl Life {
             folder,
             clock: Arc::new(SetClock(AtomicI64::new(START_MICROS))),
             model: Model::default(),
+            steps: BTreeMap::new(),
             opens: 0,
             dies_at,
             stop: None,
@@ -249,7 +253,7 @@ impl Life {
             faults.disk_bytes = full.then(|| self.rng.random_range(100_000..1_500_000));
             self.fs.set_faults(faults);
         }
-        match self.rng.random_range(0..25) {
+        match self.rng.random_range(0..29) {
             0..6 => self.append(run).await,
             6..8 => self.repeat(run).await,
             8..9 => self.append_side_by_side(run).await,
@@ -263,6 +267,7 @@ impl Life {
             20..21 => run.node.steps.lock().idle(),
             21..22 => self.drop_table(run).await,
             22..24 => self.read(run).await,
+            24..28 => self.produce(run).await,
             _ => self.pass_time(run).await,
         }
     }
@@ -357,6 +362,66 @@ impl Life {
             self.note(format!("repeat {id}"));
         } else {
             self.conclude(run, "repeat", id, &result);
+        }
+    }
+
+    /// The next ingest of a table's producer, or one that must be told apart from it.
+    async fn produce(&mut self, run: &mut Run) {
+        let table = self.table();
+        let steps = self.steps.entry(table).or_default();
+        let state = |unit: &(UnitId, u64)| self.model.unit(unit.0).state;
+        // What came to nothing leaves its number free, and so does a table that was dropped.
+        while steps.pop_if(|step| state(step) == State::Gone).is_some() {}
+        if steps
+            .last()
+            .is_some_and(|step| state(step) == State::Unknown)
+        {
+            return;
+        }
+        let steps = steps.clone();
+        let (last, epoch) = (steps.len() as u64, steps.last().map_or(0, |step| step.1));
+        let step = |epoch, sequence| ProducerStep {
+            producer: format!("producer of {table}"),
+            epoch,
+            sequence,
+        };
+        let choice = self.rng.random_range(0..10);
+        if choice < 6 {
+            let unit = self.model.add(None);
+            let epoch = epoch + u64::from(self.rng.random_ratio(1, 4));
+            let ids = self.fresh_ids(unit);
+            self.model.add_rows(unit, table, &ids);
+            let request = IngestRequest {
+                step: Some(step(epoch, last + 1)),
+                ..request(table, None, None)
+            };
+            let result = send(&run.node, request, &[ids]).await;
+            if let Ok(outcome) = &result {
+                assert!(!outcome.duplicate, "number {} of {table}", last + 1);
+            }
+            self.conclude(run, "produce", unit, &result);
+            self.steps.entry(table).or_default().push((unit, epoch));
+            return;
+        }
+        let (step, is_repetition) = match choice {
+            6..8 if last > 0 => (step(epoch, self.rng.random_range(1..=last)), true),
+            8 if epoch > 0 => (step(epoch - 1, last + 1), false),
+            _ => (step(epoch, last + 2), false),
+        };
+        let request = IngestRequest {
+            step: Some(step.clone()),
+            ..request(table, None, None)
+        };
+        match send(&run.node, request, &[vec![5_000 * UNIT_IDS]]).await {
+            Ok(outcome) => assert!(outcome.duplicate && is_repetition, "{step:?}"),
+            Err(_) if self.fs.is_stopped() || run.node.is_broken() => {}
+            Err(error) => {
+                let refused = error.kind() == ErrorKind::Precondition && !is_repetition;
+                assert!(
+                    refused || error.kind() == ErrorKind::Overloaded,
+                    "{step:?}: {error}"
+                );
+            }
         }
     }
 
@@ -589,6 +654,7 @@ fn request(
         mode: IngestMode::CREATE_APPEND,
         user_id: USER,
         idempotency_key,
+        step: None,
         transaction,
     }
 }

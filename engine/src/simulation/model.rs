@@ -77,7 +77,8 @@ impl Model {
     pub(super) fn drop_table(&mut self, table: &'static str, known: bool) {
         let visible = |unit: &UnitId| {
             let Unit { ids, state, .. } = &self.units[*unit];
-            matches!(state, State::Acknowledged | State::Unknown) && ids.contains_key(table)
+            let has_rows = ids.get(table).is_some_and(|ids| !ids.is_empty());
+            has_rows && matches!(state, State::Acknowledged | State::Unknown)
         };
         let units: Vec<_> = (0..self.units.len()).filter(visible).collect();
         if known {

@@ -136,6 +136,7 @@ impl StatementContext {
             mode,
             user_id: self.user_id,
             idempotency_key: None,
+            step: None,
             transaction: self.transaction.clone(),
         };
         let mut ingest = self.engine.begin_ingest(&self.tenant, request).await?;

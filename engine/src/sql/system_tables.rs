@@ -1,7 +1,7 @@
 //! Schema `system`: tables that show state, each tenant its own.
 //!
-//! The engine keeps `functions`, `snapshots`, `segments`, `tables` and `wal`; the server adds its own
-//! through [`SystemTables`]. Rows are made when a statement reads the table.
+//! The engine keeps `functions`, `producers`, `snapshots`, `segments`, `tables` and `wal`; the server
+//! adds its own through [`SystemTables`]. Rows are made when a statement reads the table.
 
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::TableType;
+
+use quiver_catalog::ProducerRecord;
 
 use super::context::StatementContext;
 use super::functions::ListedFunction;
@@ -70,6 +72,7 @@ impl SystemSchema {
             "tables" => self.tables(),
             "wal" => self.wal(),
             "functions" => self.functions(),
+            "producers" => self.producers(),
             _ => self.context.system_tables.rows(name).await,
         }
     }
@@ -197,6 +200,39 @@ impl SystemSchema {
         )
     }
 
+    /// How far the producers of the tables have come, now.
+    fn producers(&self) -> Result<RecordBatch> {
+        let catalog = self.view.catalog();
+        let all = self.context.tenant.producers().all();
+        let rows: Vec<_> = all
+            .iter()
+            .filter_map(|record| Some((catalog.table_by_id(record.table_id)?, record)))
+            .collect();
+        let (tables, places): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let counts = |value: fn(&ProducerRecord) -> u64| -> ArrayRef {
+            let values = places.iter().map(|place| value(place));
+            Arc::new(UInt64Array::from_iter_values(values))
+        };
+        let names = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
+        let times: Vec<_> = places.iter().map(|place| place.updated_micros).collect();
+        batch(
+            "producers",
+            vec![
+                names(
+                    tables
+                        .iter()
+                        .map(|table| table.schema_name.as_str())
+                        .collect(),
+                ),
+                names(tables.iter().map(|table| table.name.as_str()).collect()),
+                names(places.iter().map(|place| place.producer.as_str()).collect()),
+                counts(|place| place.epoch),
+                counts(|place| place.producer_sequence),
+                Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
+            ],
+        )
+    }
+
     /// The tenant's rows that are in the log and not in segments.
     fn wal(&self) -> Result<RecordBatch> {
         let tenant = &self.context.tenant;
@@ -283,6 +319,17 @@ fn own_tables() -> Vec<SystemTable> {
                 ("function_type", Utf8),
                 ("syntax", Utf8),
                 ("description", Utf8),
+            ],
+        ),
+        table(
+            "producers",
+            vec![
+                ("schema_name", Utf8),
+                ("table_name", Utf8),
+                ("producer", Utf8),
+                ("epoch", UInt64),
+                ("last_sequence", UInt64),
+                ("updated_at", time()),
             ],
         ),
         table(

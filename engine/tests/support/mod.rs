@@ -205,6 +205,7 @@ pub(crate) fn request(table: &str, mode: IngestMode) -> IngestRequest {
         mode,
         user_id: USER,
         idempotency_key: None,
+        step: None,
         transaction: None,
     }
 }
@@ -212,6 +213,7 @@ pub(crate) fn request(table: &str, mode: IngestMode) -> IngestRequest {
 pub(crate) fn keyed(table: &str, key: &str) -> IngestRequest {
     IngestRequest {
         idempotency_key: Some(key.to_owned()),
+        step: None,
         ..request(table, IngestMode::CREATE_APPEND)
     }
 }

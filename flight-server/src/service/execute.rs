@@ -10,6 +10,7 @@ use quiver_engine::{
     EngineError, ParsedStatement, Statement, StatementContext, Transaction, parse,
     procedure_schema, redact, task,
 };
+use quiver_proto::headers;
 
 use super::call::Call;
 use super::statement::{RowSource, SqlText, StatementRecord};
@@ -181,12 +182,16 @@ impl Call {
             parsed.statement,
             Statement::Insert(_) | Statement::CopyFrom { .. }
         );
-        if adds_rows && self.idempotency_key()?.is_some() {
-            return Err(Failure::new(
-                ErrorKind::Unsupported,
-                "x-idempotency-key makes an ingest safe to repeat, not SQL: ingest the rows, or \
-                 clear the header",
-            ));
+        for name in [headers::IDEMPOTENCY_KEY, headers::PRODUCER] {
+            if adds_rows && self.header(name)?.is_some() {
+                return Err(Failure::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "{name} makes an ingest safe to repeat, not SQL: ingest the rows, or clear \
+                         the header"
+                    ),
+                ));
+            }
         }
         let mut running = self.running(&parsed.redacted);
         let row_count = match &parsed.statement {

@@ -1,5 +1,6 @@
 //! Uploads: Flight messages to record batches to one commit.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
 use arrow::array::RecordBatch;
@@ -12,7 +13,10 @@ use arrow_flight::sql::{TableExistsOption, TableNotExistOption};
 use arrow_ipc::root_as_message;
 use futures::{FutureExt, StreamExt};
 use quiver_catalog::ErrorKind;
-use quiver_engine::{IngestMode, IngestRequest, IpcBatch, TableExists, TableMissing, slice_bytes};
+use quiver_engine::{
+    IngestMode, IngestRequest, IpcBatch, ProducerStep, TableExists, TableMissing, slice_bytes,
+};
+use quiver_proto::headers;
 use tonic::{Code, Status};
 
 use super::call::Call;
@@ -28,6 +32,8 @@ pub(crate) struct IngestTarget {
     table_name: String,
     mode: IngestMode,
     transaction_handle: Option<Vec<u8>>,
+    /// Options of the command.
+    options: HashMap<String, String>,
 }
 
 impl IngestTarget {
@@ -56,6 +62,7 @@ impl IngestTarget {
             table_name: table.to_owned(),
             mode,
             transaction_handle,
+            options: HashMap::new(),
         })
     }
 
@@ -84,13 +91,17 @@ impl IngestTarget {
             .transaction_id
             .as_ref()
             .map(|handle| handle.to_vec());
-        Self::new(
+        let target = Self::new(
             call,
             command.schema.as_deref(),
             &command.table,
             mode,
             handle,
-        )
+        )?;
+        Ok(Self {
+            options: command.options,
+            ..target
+        })
     }
 }
 
@@ -247,6 +258,7 @@ impl Call {
             mode: target.mode,
             user_id: self.caller.user.id,
             idempotency_key: self.idempotency_key()?,
+            step: self.producer_step(&target.options)?,
             transaction,
         };
         let begun = self.shared.engine.begin_ingest(&self.tenant, request).await;
@@ -270,6 +282,37 @@ impl Call {
             self.shared.metrics.ingest_bytes.inc_by(bytes as u64);
         }
         Ok(PutOutcome::of_rows(outcome.row_count, outcome.duplicate))
+    }
+
+    /// The number of an ingest, from the headers or the command's options, by the same names.
+    fn producer_step(
+        &self,
+        options: &HashMap<String, String>,
+    ) -> Result<Option<ProducerStep>, Failure> {
+        let text = |name: &'static str| -> Result<Option<String>, Failure> {
+            let header = self.header(name)?;
+            Ok(header.or_else(|| options.get(name).cloned()))
+        };
+        let number = |name: &'static str| -> Result<Option<u64>, Failure> {
+            let not_a_number = |_| Failure::invalid(format!("{name} is no whole number"));
+            let parse = |text: String| text.trim().parse().map_err(not_a_number);
+            text(name)?.map(parse).transpose()
+        };
+        let epoch = number(headers::PRODUCER_EPOCH)?;
+        let sequence = number(headers::PRODUCER_SEQUENCE)?;
+        match (text(headers::PRODUCER)?, sequence) {
+            (None, None) if epoch.is_none() => Ok(None),
+            (Some(producer), Some(sequence)) => Ok(Some(ProducerStep {
+                producer,
+                epoch: epoch.unwrap_or(0),
+                sequence,
+            })),
+            _ => Err(Failure::invalid(format!(
+                "{} and {} go together",
+                headers::PRODUCER,
+                headers::PRODUCER_SEQUENCE
+            ))),
+        }
     }
 
     /// What a broken upload is to its client, should it still listen.

@@ -46,6 +46,19 @@ fn key() -> impl Strategy<Value = IdempotencyEntry> {
     })
 }
 
+fn step() -> impl Strategy<Value = ProducerEntry> {
+    any::<(i64, String, u64, u64, i64)>().prop_map(|entry| {
+        let (table_id, producer, epoch, producer_sequence, updated_micros) = entry;
+        ProducerEntry {
+            table_id,
+            producer,
+            epoch,
+            producer_sequence,
+            updated_micros,
+        }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -55,10 +68,11 @@ proptest! {
         commit_id in vec(any::<u8>(), 0..20),
         streams in vec(stream(), 0..5),
         idempotency in vec(key(), 0..5),
+        producers in vec(step(), 0..5),
     ) {
         let (tenant_id, sequence, epoch) = numbers;
         come_back(&PrepareRecord { tenant_id, commit_id, streams: streams.clone() });
-        come_back(&CommitRecord { tenant_id, sequence, epoch, streams, idempotency });
+        come_back(&CommitRecord { tenant_id, sequence, epoch, streams, idempotency, producers });
     }
 
     #[test]
@@ -104,6 +118,7 @@ fn example_commit() -> CommitRecord {
             digest: vec![0xcc],
             created_micros: 7,
         }],
+        producers: vec![],
     }
 }
 
@@ -130,6 +145,21 @@ fn field_numbers_and_types_stay() {
     assert_eq!(
         hex(&example_commit()),
         format!("0801100218032214{streams}2a13{key}")
+    );
+    let with_producer = CommitRecord {
+        producers: vec![ProducerEntry {
+            table_id: 8,
+            producer: "p".to_owned(),
+            epoch: 9,
+            producer_sequence: 10,
+            updated_micros: 11,
+        }],
+        ..example_commit()
+    };
+    let producer = "08081201701809200a280b";
+    assert_eq!(
+        hex(&with_producer),
+        format!("0801100218032214{streams}2a13{key}320b{producer}")
     );
 }
 
