@@ -181,6 +181,35 @@ def test_load_after_an_interruption(server, flight, tmp_path, name):
     assert flight.rows(f"SELECT count(*), count(DISTINCT id) FROM {name}") == [(400_000, 400_000)]
 
 
+def test_load_while_the_server_dies(make_server, tmp_path):
+    """The server is killed again and again: the loader waits for it, and no row is lost or doubled."""
+    server = make_server().start()
+    paths = []
+    for part in range(30):
+        paths.append(str(tmp_path / f"part{part}.csv"))
+        pyarrow.csv.write_csv(numbered(part * 200_000, 200_000), paths[-1])
+    command = [str(server.binary), "load", *paths, "--table", "t", "--parallel", "1"]
+    environment = {
+        **server.environment(), "QUIVER_URI": server.uri, "QUIVER_PASSWORD": server.password,
+    }
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as loader:
+        kills = 0
+        while loader.poll() is None and kills < 4:
+            time.sleep(0.3)
+            server.kill9()
+            server.start()
+            kills += 1
+        out, error = loader.communicate(timeout=120)
+    assert loader.returncode == 0, error
+    assert kills >= 2, "the loader was faster than the axe"
+    with Flight(server.uri) as client:
+        assert client.rows("SELECT count(*), count(DISTINCT id) FROM t") == [(6_000_000, 6_000_000)]
+    again = server.run("load", *paths, "--table", "t")
+    assert "already loaded: 6000000 rows of 30 files" in again.stdout, again.stderr
+    assert server.stop() == 0
+
+
 def test_the_same_file_is_loaded_once_whatever_happened_to_it(server, flight, tmp_path, name):
     """Touched, moved to another folder, or loaded by another mode: the same rows."""
     rows = "id,name\n1,a\n2,b\n"

@@ -64,8 +64,12 @@ impl CliError {
         }
     }
 
-    /// Whether standard output was closed by its reader.
+    /// Whether standard output was closed by its reader. A connection to the server that broke is
+    /// something else.
     pub(crate) fn is_broken_pipe(&self) -> bool {
+        if !matches!(self, Self::Io { .. } | Self::Format(_)) {
+            return false;
+        }
         let mut cause: Option<&(dyn Error + 'static)> = Some(self);
         while let Some(error) = cause {
             if let Some(io) = error.downcast_ref::<std::io::Error>() {

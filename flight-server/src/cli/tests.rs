@@ -3,7 +3,9 @@
 pub(crate) mod stub;
 
 use clap::CommandFactory;
+use tonic::Status;
 
+use super::client::ClientError;
 use super::*;
 
 #[test]
@@ -93,4 +95,11 @@ fn errors_are_one_line_and_have_their_code() {
         }
         .is_broken_pipe()
     );
+    // A socket breaks with the same words, and what was to be sent is not there.
+    let source = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+    let broken = ClientError::from(Status::from_error(Box::new(source)));
+    assert!(broken.is_passing());
+    let broken = CliError::from(broken);
+    assert!(!broken.is_broken_pipe());
+    assert_eq!(broken.exit_code(), 1);
 }

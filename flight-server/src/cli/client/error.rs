@@ -64,12 +64,13 @@ pub(crate) enum ClientError {
 }
 
 impl ClientError {
-    /// The gRPC code when the server answered with one.
-    pub(crate) fn code(&self) -> Option<Code> {
-        match self {
-            Self::Status { status } => Some(status.code()),
-            _ => None,
-        }
+    /// Whether the same call may succeed a little later: the server is away, or has no room.
+    pub(crate) fn is_passing(&self) -> bool {
+        let Self::Status { status } = self else {
+            return false;
+        };
+        let is_away = status.source().is_some();
+        is_away || matches!(status.code(), Code::Unavailable | Code::ResourceExhausted)
     }
 
     /// How long the server asks to wait before another attempt, in ms.

@@ -17,7 +17,6 @@ use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Code;
 
 use super::progress::Progress;
 use super::source::{self, FileKind, Source};
@@ -307,11 +306,7 @@ fn pause(error: &LoadError, attempt: u32) -> Option<Duration> {
     let LoadError::Refused { source, .. } = error else {
         return None;
     };
-    let is_passing = matches!(
-        source.code(),
-        Some(Code::Unavailable | Code::ResourceExhausted)
-    );
-    if !is_passing || attempt >= ATTEMPTS_MAX {
+    if !source.is_passing() || attempt >= ATTEMPTS_MAX {
         return None;
     }
     let grown = PAUSE_MS.start() << (attempt - 1).min(10);
