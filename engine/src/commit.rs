@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use prost::Message;
 use quiver_catalog::{
-    CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, ProducerRecord, Stamp,
+    CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, ProducerRecord, Stamp, TableId,
 };
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 use uuid::Uuid;
@@ -21,6 +22,7 @@ use crate::producers::ProducerReservation;
 use crate::record::{
     CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord, ProducerEntry,
 };
+use crate::segment::UnregisteredSegments;
 use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::spawn;
 use crate::tenant::Tenant;
@@ -47,6 +49,8 @@ pub(crate) struct CommitRequest {
     pub(crate) commit_id: Uuid,
     pub(crate) changes: Vec<Change>,
     pub(crate) streams: Vec<StagedStream>,
+    /// Rows that are in segments already.
+    pub(crate) segments: Vec<UnregisteredSegments>,
     pub(crate) keys: Vec<SettledKey>,
     pub(crate) steps: Vec<SettledStep>,
 }
@@ -59,6 +63,7 @@ impl CommitRequest {
             commit_id,
             changes,
             streams: vec![],
+            segments: vec![],
             keys: vec![],
             steps: vec![],
         }
@@ -78,7 +83,8 @@ pub(crate) async fn commit(
     // Without rows there is no memtable that would keep a record in the log.
     let settles = !request.keys.is_empty() || !request.steps.is_empty();
     let settles_alone = request.streams.is_empty() && settles;
-    if !request.changes.is_empty() || settles_alone {
+    let changes_catalog = !request.changes.is_empty() || !request.segments.is_empty();
+    if changes_catalog || settles_alone {
         let job = {
             let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
             spawn(async move { commit_with_catalog(&node, &tenant, request).await })
@@ -242,10 +248,15 @@ async fn commit_with_catalog(
     let current = tenant.catalog_version();
     let after = current.apply(&request.changes, Stamp::overlay(&current))?;
     check_streams(&after, &request.streams)?;
+    for segments in &request.segments {
+        check_table(&after, segments.table_id(), segments.schema())?;
+    }
     if !request.streams.is_empty() {
         prepare(node, tenant, &request).await?;
     }
     let settled = Settled::at(sequence, request.keys, request.steps);
+    let registered = request.segments.iter().map(UnregisteredSegments::change);
+    request.changes.extend(registered);
     let version = tenant
         .commit_catalog(Commit {
             changes: request.changes,
@@ -257,7 +268,13 @@ async fn commit_with_catalog(
             author: None,
             message: None,
         })
-        .await?;
+        .await;
+    if version.is_ok() || tenant.is_in_doubt() {
+        // In doubt the catalog may know them.
+        let segments = request.segments.into_iter();
+        segments.for_each(UnregisteredSegments::keep);
+    }
+    let version = version?;
     for record in &settled.keys {
         tenant.keys().commit_checkpointed(record.clone());
     }
@@ -288,20 +305,25 @@ async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Resul
 /// The streams fit the tables, and the log keeps their rows from here on.
 fn check_streams(catalog: &CatalogVersion, streams: &[StagedStream]) -> Result<()> {
     for stream in streams {
-        let table =
-            catalog
-                .table_by_id(stream.table_id())
-                .ok_or_else(|| EngineError::Conflict {
-                    message: "the table was dropped by a concurrent statement".to_owned(),
-                })?;
-        if table.arrow_schema != *stream.schema() {
-            return Err(EngineError::Conflict {
-                message: format!("table {} was altered by a concurrent statement", table.name),
-            });
-        }
+        check_table(catalog, stream.table_id(), stream.schema())?;
         stream.begin_commit()?;
     }
     Ok(())
+}
+
+/// The table is still what the rows were made for.
+fn check_table(catalog: &CatalogVersion, table_id: TableId, schema: &SchemaRef) -> Result<()> {
+    let table = catalog
+        .table_by_id(table_id)
+        .ok_or_else(|| EngineError::Conflict {
+            message: "the table was dropped by a concurrent statement".to_owned(),
+        })?;
+    if table.arrow_schema == *schema {
+        return Ok(());
+    }
+    Err(EngineError::Conflict {
+        message: format!("table {} was altered by a concurrent statement", table.name),
+    })
 }
 
 /// Inside a transaction, an object that came or went since its read view is a lost race.

@@ -9,31 +9,27 @@
 //! registered, memtables still there) would show rows twice.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use futures::{FutureExt, StreamExt};
-use quiver_catalog::{Change, Commit, NewSegment, SnapshotId, TableId, TableVersion, TenantId};
+use quiver_catalog::{Commit, SnapshotId, TableId, TenantId};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
-use crate::ids::new_id;
 use crate::node::Node;
-use crate::segment::{SegmentOptions, split, write_segment};
-use crate::storage_fs::{CrashPoint, Folders, StorageFs};
+use crate::segment::{Piece, UnregisteredSegments};
+use crate::storage_fs::CrashPoint;
 use crate::task::{blocking, spawn};
 use crate::tenant::Tenant;
 use crate::write_buffer::Memtable;
 
 /// How often the scheduler looks for tenants to flush.
 const TICK: Duration = Duration::from_millis(250);
-/// Rows of one segment, in bytes of memory, about; larger loads become several.
-const SEGMENT_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Segments that a flush writes at the same time; each holds an encoded row group, and a sorted one a
 /// copy of its key.
 const WRITERS_MAX: usize = 4;
@@ -49,28 +45,6 @@ pub struct FlushOutcome {
     pub segment_count: u64,
     /// Rows in them.
     pub row_count: u64,
-}
-
-/// Segments of one table. Until they are kept, nobody knows their files, and dropping this removes
-/// them.
-struct WrittenTable {
-    fs: Arc<dyn StorageFs>,
-    table_id: TableId,
-    segments: Vec<NewSegment>,
-    paths: Vec<PathBuf>,
-}
-
-impl WrittenTable {
-    /// The catalog may know the files from here on.
-    fn keep(&mut self) -> Vec<PathBuf> {
-        std::mem::take(&mut self.paths)
-    }
-}
-
-impl Drop for WrittenTable {
-    fn drop(&mut self) {
-        remove_unregistered(&*self.fs, &self.paths);
-    }
 }
 
 /// Flushes everything that is committed now, even if the caller goes away.
@@ -102,7 +76,7 @@ async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
     node.reached(CrashPoint::FlushFrozen)?;
     let written = write_segments(node, tenant, &memtables, cut).await?;
     node.reached(CrashPoint::SegmentsDurable)?;
-    let outcome = register(node, tenant, &memtables, cut, written).await?;
+    let outcome = register(tenant, &memtables, cut, written).await?;
     node.reached(CrashPoint::FlushPublished)?;
     tracing::info!(
         rows = outcome.row_count,
@@ -119,7 +93,7 @@ async fn write_segments(
     tenant: &Tenant,
     memtables: &[Arc<Memtable>],
     cut: u64,
-) -> Result<Vec<WrittenTable>> {
+) -> Result<Vec<UnregisteredSegments>> {
     let mut by_table: BTreeMap<TableId, Vec<RecordBatch>> = BTreeMap::new();
     for memtable in memtables {
         by_table
@@ -134,31 +108,23 @@ async fn write_segments(
             continue;
         };
         given += row_count(&batches);
-        let directory = tenant.data_directory().join(&table.path);
-        for rows in split(batches, SEGMENT_BYTES_MAX) {
-            let (folders, table) = (Arc::clone(&node.folders), Arc::clone(table));
-            let directory = directory.clone();
-            let job = blocking(move || write_piece(&folders, &table, &directory, &rows));
+        let pieces = Piece::of_table(&node.folders, table, &tenant.data_directory(), batches);
+        for piece in pieces {
+            let job = blocking(move || piece.write());
             jobs.push(job.map(move |segment| (table_id, segment)));
         }
-        written.push(WrittenTable {
-            fs: Arc::clone(&node.fs),
-            table_id,
-            segments: vec![],
-            paths: vec![],
-        });
+        written.push(UnregisteredSegments::new(&node.fs, table));
     }
     let writers = Handle::current().metrics().num_workers().min(WRITERS_MAX);
     let mut jobs = futures::stream::iter(jobs).buffered(writers);
     let mut failed = None;
     // To the end of all, so that the files of the others are known when one fails.
     while let Some((table_id, segment)) = jobs.next().await {
-        let table = written.iter_mut().find(|table| table.table_id == table_id);
+        let table = written
+            .iter_mut()
+            .find(|table| table.table_id() == table_id);
         match (segment, table) {
-            (Ok((segment, path)), Some(table)) => {
-                table.paths.push(path);
-                table.segments.push(segment);
-            }
+            (Ok(segment), Some(table)) => table.add(segment),
             (Err(error), _) => failed = failed.or(Some(error)),
             (Ok(_), None) => return Err(EngineError::internal("a segment of no table")),
         }
@@ -166,10 +132,9 @@ async fn write_segments(
     if let Some(error) = failed {
         return Err(error);
     }
-    let segments = written.iter().flat_map(|table| &table.segments);
-    let records: u64 = segments.map(|segment| segment.record_count).sum();
+    let records: u64 = written.iter().map(UnregisteredSegments::row_count).sum();
     assert_eq!(records, given, "segments hold every row they were given");
-    written.retain(|table| !table.segments.is_empty());
+    written.retain(|table| !table.segments().is_empty());
     Ok(written)
 }
 
@@ -178,39 +143,17 @@ fn row_count(batches: &[RecordBatch]) -> u64 {
 }
 
 /// Writes consecutive rows of a table as one segment.
-fn write_piece(
-    folders: &Folders,
-    table: &TableVersion,
-    directory: &Path,
-    rows: &[RecordBatch],
-) -> Result<(NewSegment, PathBuf)> {
-    let (columns, sort_key) = (&table.columns, &table.sort_key);
-    let options = SegmentOptions::default();
-    let segment = write_segment(
-        folders,
-        directory,
-        columns,
-        sort_key,
-        rows,
-        new_id(),
-        &options,
-    )?;
-    let path = directory.join(&segment.path);
-    Ok((segment, path))
-}
-
 async fn register(
-    node: &Node,
     tenant: &Tenant,
     memtables: &[Arc<Memtable>],
     cut: u64,
-    mut written: Vec<WrittenTable>,
+    mut written: Vec<UnregisteredSegments>,
 ) -> Result<FlushOutcome> {
     let _committer = tenant.committer().lock().await;
     tenant.check_writable()?;
     // Tables may have been dropped while the segments were written.
     let catalog = tenant.catalog_version();
-    written.retain(|table| catalog.table_by_id(table.table_id).is_some());
+    written.retain(|table| catalog.table_by_id(table.table_id()).is_some());
     let mut flushed: Vec<_> = memtables
         .iter()
         .map(|memtable| memtable.table_id())
@@ -218,15 +161,10 @@ async fn register(
     flushed.sort_unstable();
     flushed.dedup();
     flushed.retain(|table_id| catalog.table_by_id(*table_id).is_some());
-    let segments = written.iter().flat_map(|table| &table.segments);
-    let row_count = segments.map(|segment| segment.record_count).sum();
-    let append = |table: &mut WrittenTable| Change::AppendSegments {
-        table_id: table.table_id,
-        segments: std::mem::take(&mut table.segments),
-    };
-    let changes = written.iter_mut().map(append).collect();
-    let paths: Vec<_> = written.iter_mut().flat_map(WrittenTable::keep).collect();
-    let segment_count = paths.len() as u64;
+    let row_count = written.iter().map(UnregisteredSegments::row_count).sum();
+    let counts = written.iter().map(|table| table.segments().len() as u64);
+    let segment_count = counts.sum();
+    let changes = written.iter().map(UnregisteredSegments::change).collect();
     let commit = Commit {
         changes,
         flushed: flushed
@@ -240,16 +178,12 @@ async fn register(
         author: None,
         message: None,
     };
-    let version = match tenant.commit_catalog(commit).await {
-        Ok(version) => version,
-        Err(error) => {
-            // In doubt the catalog may know them.
-            if !tenant.is_in_doubt() {
-                remove_unregistered(&*node.fs, &paths);
-            }
-            return Err(error);
-        }
-    };
+    let version = tenant.commit_catalog(commit).await;
+    if version.is_ok() || tenant.is_in_doubt() {
+        // In doubt the catalog may know them.
+        written.into_iter().for_each(UnregisteredSegments::keep);
+    }
+    let version = version?;
     let snapshot_id = version.snapshot_id;
     tenant.publish_flush(version, memtables);
     tenant.keys().checkpointed(cut);
@@ -259,16 +193,6 @@ async fn register(
         segment_count,
         row_count,
     })
-}
-
-/// Removes files that nobody can know. What cannot be removed does no harm: only catalogued files
-/// count.
-fn remove_unregistered(fs: &dyn StorageFs, paths: &[PathBuf]) {
-    for path in paths {
-        if let Err(error) = fs.remove(path) {
-            tracing::warn!(path = %path.display(), %error, "cannot remove an unregistered segment");
-        }
-    }
 }
 
 /// Flushes tenants by age, size and memory pressure until told to stop.

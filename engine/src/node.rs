@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quiver_catalog::Clock;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::error::{EngineError, Result};
 use crate::settings::EngineSettings;
@@ -12,6 +12,9 @@ use crate::storage_fs::{CrashPoint, Folders, StorageFs};
 use crate::tenant::Tenant;
 use crate::wal::{Frame, Lsn, Wal};
 use crate::write_buffer::{Budget, Reservation};
+
+/// Streams that write segments at the same time.
+const SPILLS_MAX: usize = 2;
 
 /// The parts of an engine that do not belong to one tenant.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Node {
     pub(crate) folders: Arc<Folders>,
     pub(crate) wal: Wal,
     pub(crate) budget: Arc<Budget>,
+    /// Places for streams that write segments: each holds an encoded row group in memory.
+    pub(crate) spills: Semaphore,
     log_room_wanted: Notify,
     log_room_made: Notify,
 }
@@ -42,6 +47,7 @@ impl Node {
             folders: Arc::new(folders),
             wal,
             budget,
+            spills: Semaphore::new(SPILLS_MAX),
             log_room_wanted: Notify::new(),
             log_room_made: Notify::new(),
         }

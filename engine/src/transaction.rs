@@ -24,6 +24,7 @@ use crate::ingest::StagedStream;
 use crate::node::Node;
 use crate::producers::ProducerScope;
 use crate::read_view::ReadView;
+use crate::segment::UnregisteredSegments;
 use crate::tenant::Tenant;
 
 /// How long a transaction that wrote nothing keeps its read view while idle.
@@ -59,6 +60,7 @@ struct Staged {
     view: Option<ReadView>,
     changes: Vec<Change>,
     streams: Vec<StagedStream>,
+    segments: Vec<UnregisteredSegments>,
     keys: Vec<SettledKey>,
     steps: Vec<SettledStep>,
 }
@@ -66,7 +68,8 @@ struct Staged {
 impl Staged {
     fn wrote(&self) -> bool {
         let settles = !self.keys.is_empty() || !self.steps.is_empty();
-        settles || !self.changes.is_empty() || !self.streams.is_empty()
+        let adds_rows = !self.streams.is_empty() || !self.segments.is_empty();
+        settles || adds_rows || !self.changes.is_empty()
     }
 
     /// Adds changes; an object that this transaction made and drops again leaves nothing.
@@ -87,6 +90,8 @@ impl Staged {
             let cancelled = self.changes.iter().position(made_here);
             if let Change::DropTable { table_id, .. } = &change {
                 self.streams.retain(|stream| stream.table_id() != *table_id);
+                self.segments
+                    .retain(|segments| segments.table_id() != *table_id);
             }
             match cancelled {
                 Some(position) => drop(self.changes.remove(position)),
@@ -214,9 +219,11 @@ impl Transaction {
         if !staged.wrote() {
             return Ok(base);
         }
+        let mut changes = staged.changes.clone();
+        changes.extend(staged.segments.iter().map(UnregisteredSegments::change));
         let catalog = base
             .catalog()
-            .apply(&staged.changes, Stamp::overlay(base.catalog()))?;
+            .apply(&changes, Stamp::overlay(base.catalog()))?;
         let mut rows: BTreeMap<TableId, Vec<_>> = BTreeMap::new();
         for stream in &staged.streams {
             rows.entry(stream.table_id())
@@ -238,6 +245,7 @@ impl Transaction {
                 .into_iter()
                 .filter(|stream| !stream.is_empty()),
         );
+        staged.segments.extend(request.segments);
         staged.keys.extend(request.keys);
         staged.steps.extend(request.steps);
         Ok(())
@@ -254,6 +262,7 @@ impl Transaction {
             commit_id: self.id,
             changes: staged.changes,
             streams: staged.streams,
+            segments: staged.segments,
             keys: staged.keys,
             steps: staged.steps,
         };

@@ -133,6 +133,7 @@ impl Ingest {
             _ => resolve_target(&tenant, view.catalog(), &request)?,
         };
         let adapter = Adapter::new(&request.incoming, &target.arrow_schema)?;
+        let table = target.table(view.catalog())?;
         let digest = request
             .idempotency_key
             .is_some()
@@ -140,13 +141,7 @@ impl Ingest {
         let stream_id = new_id();
         let pin = tenant.pins().pin(stream_id, node.wal.written_lsn());
         let reservation = node.reservation(&tenant);
-        let writer = StreamWriter::new(
-            target.table_id,
-            target.arrow_schema,
-            stream_id,
-            reservation,
-            pin,
-        );
+        let writer = StreamWriter::new(table, stream_id, reservation, pin);
         Ok(Self {
             node,
             tenant,
@@ -216,6 +211,7 @@ impl Ingest {
     fn again(&self) -> Option<Again> {
         let may_append = self.request.mode == IngestMode::CREATE_APPEND;
         let makes_table = !self.changes.is_empty() && self.request.transaction.is_none();
+        let batches = self.writer.batches()?.to_vec();
         (may_append && makes_table).then(|| Again {
             node: Arc::clone(&self.node),
             tenant: Arc::clone(&self.tenant),
@@ -223,7 +219,7 @@ impl Ingest {
                 incoming: Arc::clone(self.writer.schema()),
                 ..self.request.clone()
             },
-            batches: self.writer.batches().to_vec(),
+            batches,
         })
     }
 
@@ -264,10 +260,12 @@ impl Ingest {
                 record,
             }
         });
+        let rows = self.writer.finish(&self.node, &self.tenant).await?;
         let request = CommitRequest {
             commit_id: new_id(),
             changes: self.changes,
-            streams: vec![self.writer.finish()],
+            streams: vec![rows.stream],
+            segments: rows.spilled.into_iter().collect(),
             keys: key.into_iter().collect(),
             steps: step.into_iter().collect(),
         };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use quiver_catalog::{
-    CatalogVersion, Change, NewTable, TableId, TableVersion, assign_columns, columns_to_schema,
+    CatalogVersion, Change, NewTable, Stamp, TableId, TableVersion, assign_columns,
+    columns_to_schema,
 };
 
 use super::IngestRequest;
@@ -92,6 +93,22 @@ impl Target {
                 what: format!("table {table_id}"),
             })?;
         Ok(Self::append(table))
+    }
+
+    /// The table as it will be, in a catalog like this.
+    pub(crate) fn table(&self, catalog: &CatalogVersion) -> Result<Arc<TableVersion>> {
+        let gone = || EngineError::internal("a target without a table");
+        if self.changes.is_empty() {
+            return catalog
+                .table_by_id(self.table_id)
+                .map(Arc::clone)
+                .ok_or_else(gone);
+        }
+        let after = catalog.apply(&self.changes, Stamp::overlay(catalog))?;
+        after
+            .table_by_id(self.table_id)
+            .map(Arc::clone)
+            .ok_or_else(gone)
     }
 
     fn append(table: &TableVersion) -> Self {

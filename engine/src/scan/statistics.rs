@@ -17,7 +17,7 @@ use crate::segment::{has_bounds, max_of, min_of, parse_bounds, without_nan};
 /// Statistics of one list of segments.
 #[derive(Debug)]
 pub(crate) struct SegmentStatistics {
-    segment_ids: Vec<SegmentId>,
+    segments: Vec<Arc<Segment>>,
     column_ids: Vec<ColumnId>,
     row_counts: Arc<UInt64Array>,
     columns: Vec<OnceLock<Arc<ColumnBounds>>>,
@@ -39,7 +39,7 @@ impl SegmentStatistics {
     pub(crate) fn new(table: &TableVersion, earlier: Option<&Self>) -> Self {
         let rows = table.segments.iter().map(|segment| segment.record_count);
         let new = Self {
-            segment_ids: table.segments.iter().map(|segment| segment.id).collect(),
+            segments: table.segments.to_vec(),
             column_ids: table.columns.iter().map(|column| column.id).collect(),
             row_counts: Arc::new(UInt64Array::from_iter_values(rows)),
             columns: table.columns.iter().map(|_| OnceLock::new()).collect(),
@@ -52,17 +52,20 @@ impl SegmentStatistics {
 
     /// The newest segment; segment ids grow.
     pub(crate) fn last_segment(&self) -> Option<SegmentId> {
-        self.segment_ids.last().copied()
+        self.segments.last().map(|segment| segment.id)
     }
 
-    /// Whether `earlier` describes the first of these segments in the same columns. A segment never
-    /// changes, so its id says enough.
+    /// Whether `earlier` describes the first of these segments in the same columns. Ids say too
+    /// little: until its commit, a transaction's own segment has one that another may get.
     fn continues(&self, earlier: &Self) -> bool {
-        self.segment_ids.starts_with(&earlier.segment_ids) && self.column_ids == earlier.column_ids
+        let same = |(own, earlier): (&Arc<Segment>, &Arc<Segment>)| Arc::ptr_eq(own, earlier);
+        self.segments.len() >= earlier.segments.len()
+            && self.segments.iter().zip(&earlier.segments).all(same)
+            && self.column_ids == earlier.column_ids
     }
 
     fn take_over(&self, earlier: &Self, table: &TableVersion) {
-        let added = &table.segments[earlier.segment_ids.len()..];
+        let added = &table.segments[earlier.segments.len()..];
         for ((cell, known), column) in self
             .columns
             .iter()

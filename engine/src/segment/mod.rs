@@ -13,13 +13,15 @@ mod sort;
 mod split;
 mod stats;
 mod storage;
+mod unregistered;
 mod writer;
 
 pub(crate) use bound_text::{has_bounds, parse_bounds};
 pub(crate) use options::SegmentOptions;
-pub(crate) use split::split;
+use split::split;
 pub(crate) use stats::{max_of, min_of, without_nan};
 pub(crate) use storage::{check_rows, check_storable};
+pub(crate) use unregistered::{Piece, UnregisteredSegments};
 pub(crate) use writer::write_segment;
 
 #[cfg(test)]

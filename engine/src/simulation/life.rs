@@ -162,7 +162,7 @@ impl Life {
     /// Chooses how this run will die, if not by the life's own end.
     fn arm(&mut self) {
         self.stop = match (self.dies_at, self.rng.random_range(0..10)) {
-            (Some(point), _) => Some(Stop::At(point, self.rng.random_range(0..3))),
+            (Some(point), _) => Some(Stop::At(point, self.rng.random_range(0..2))),
             (None, 0..4) => {
                 let point = self.rng.random_range(0..CrashPoint::ALL.len());
                 let times = self.rng.random_range(0..6);
@@ -279,7 +279,7 @@ impl Life {
     /// Ids for a batch of a unit that no batch had before.
     fn fresh_ids(&mut self, unit: UnitId) -> Vec<i64> {
         let used: usize = self.model.unit(unit).ids.values().map(Vec::len).sum();
-        let most = [3, 40, 200][self.rng.random_range(0..3)];
+        let most = [3, 40, 400][self.rng.random_range(0..3)];
         let count = self.rng.random_range(1..=most).min(UNIT_IDS - used as i64);
         let first = unit as i64 * UNIT_IDS + used as i64;
         (first..first + count).collect()
@@ -296,8 +296,8 @@ impl Life {
         let outcome = result.as_ref().map(|_| ()).map_err(|error| error.kind());
         self.note(format!("{what} {unit}: {outcome:?} {state:?}"));
         if let (Err(error), false) = (result, lost) {
-            use ErrorKind::{AlreadyExists, Conflict, NotFound, Overloaded};
-            let expected = [AlreadyExists, Conflict, NotFound, Overloaded];
+            use ErrorKind::{AlreadyExists, Conflict, NotFound, Overloaded, Unavailable};
+            let expected = [AlreadyExists, Conflict, NotFound, Overloaded, Unavailable];
             assert!(expected.contains(&error.kind()), "{what}: {error}");
         }
         self.model.set(unit, state);

@@ -88,7 +88,7 @@ fn no_life_loses_doubles_or_tears_a_commit() {
 
 #[test]
 fn every_crash_point_is_died_at() {
-    const LIVES: u64 = 4;
+    const LIVES: u64 = 12;
     for_each_seed(0..CrashPoint::ALL.len() as u64, |index| {
         let point = CrashPoint::ALL[index as usize];
         let deaths: BTreeSet<_> = (0..LIVES)

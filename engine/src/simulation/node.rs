@@ -71,8 +71,8 @@ pub(super) fn settings(data: &Path) -> EngineSettings {
     EngineSettings {
         wal_file_bytes: 128 << 10,
         wal_bytes_max: 2 << 20,
-        buffer_bytes_max: 2 << 20,
-        buffer_tenant_bytes_max: 1 << 20,
+        buffer_bytes_max: 256 << 10,
+        buffer_tenant_bytes_max: 192 << 10,
         append_wait_ms: 0,
         query_partitions: 1,
         transaction_timeout_ms: 60_000,

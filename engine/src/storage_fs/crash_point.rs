@@ -10,6 +10,8 @@ pub(crate) enum CrashPoint {
     LogApplied,
     /// A batch of a stream is on its way to the log.
     RowsQueued,
+    /// A part of a stream is in segments that no catalog knows.
+    RowsSpilled,
     /// A commit of rows has passed every check; its record is not in the log.
     CommitReady,
     /// A commit record is durable; its rows are not visible.
@@ -45,6 +47,7 @@ impl CrashPoint {
             Self::LogOpened => "log opened",
             Self::LogApplied => "log applied",
             Self::RowsQueued => "rows queued",
+            Self::RowsSpilled => "rows spilled",
             Self::CommitReady => "commit ready",
             Self::CommitSynced => "commit synced",
             Self::CommitPublished => "commit published",
@@ -63,10 +66,11 @@ impl CrashPoint {
 
     /// All of them, in no order.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::LogOpened,
         Self::LogApplied,
         Self::RowsQueued,
+        Self::RowsSpilled,
         Self::CommitReady,
         Self::CommitSynced,
         Self::CommitPublished,

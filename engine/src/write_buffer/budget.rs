@@ -1,9 +1,9 @@
 //! The byte budget of rows that are not in segments yet.
 //!
 //! Two kinds of bytes count against one limit: *uncommitted* rows of open streams and transactions,
-//! and *committed* rows in memtables. Only committed bytes can be freed by a flush, so an append
-//! that would have to wait for other uncommitted rows is refused at once: ten streams that each
-//! hold half of what they need must not wait for each other forever.
+//! and *committed* rows in memtables. A flush frees committed bytes; a stream that holds much frees
+//! its own by writing segments (`ingest/stream.rs`). An append waits for either, for a time, and is
+//! then refused: many that each hold a little must not wait for each other forever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,12 +81,12 @@ impl Budget {
         }
     }
 
-    /// Takes `bytes` when they fit; fails at once when no flush could make them fit.
+    /// Takes `bytes` when they fit; fails at once when they never could.
     fn try_take(&self, bytes: u64) -> Result<bool> {
-        let mut used = self.used.lock();
-        if used.uncommitted_bytes + bytes > self.bytes_max {
+        if bytes > self.bytes_max {
             return Err(self.overloaded(bytes));
         }
+        let mut used = self.used.lock();
         let fits = used.uncommitted_bytes + used.committed_bytes + bytes <= self.bytes_max;
         if fits {
             used.uncommitted_bytes += bytes;
@@ -159,6 +159,19 @@ impl Reservation {
         taken.bytes = 0;
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives everything back: the rows are in segments.
+    pub(crate) fn free(&mut self) {
+        for budget in &self.budgets {
+            budget.free_uncommitted(self.bytes);
+        }
+        self.bytes = 0;
     }
 
     /// The rows are in a memtable now: their bytes are freed when it and all its views are gone.
