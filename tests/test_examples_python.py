@@ -14,6 +14,7 @@ EXPECTED = {
     "adbc_example.py": ["stored 10000 rows", "after the rollback: 10000 rows"],
     "pandas_example.py": ["2026-01-01", "2026-02-01", "2026-03-01"],
     "exactly_once_example.py": ["rows: 300"],
+    "producer_example.py": ["shut out: True", "every reading once: True"],
 }
 
 

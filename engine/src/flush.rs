@@ -142,7 +142,6 @@ fn row_count(batches: &[RecordBatch]) -> u64 {
     batches.iter().map(|batch| batch.num_rows() as u64).sum()
 }
 
-/// Writes consecutive rows of a table as one segment.
 async fn register(
     tenant: &Tenant,
     memtables: &[Arc<Memtable>],

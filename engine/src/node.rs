@@ -14,7 +14,7 @@ use crate::wal::{Frame, Lsn, Wal};
 use crate::write_buffer::{Budget, Reservation};
 
 /// Streams that write segments at the same time.
-const SPILLS_MAX: usize = 2;
+pub(crate) const SPILLS_MAX: usize = 2;
 
 /// The parts of an engine that do not belong to one tenant.
 #[derive(Debug)]

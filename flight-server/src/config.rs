@@ -112,9 +112,10 @@ pub(crate) struct WalSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WriteBufferSettings {
-    /// All memtables together, in bytes; beyond it writes are refused. Default 4 GiB.
+    /// Rows that are in no segment, over all tenants, in bytes: beyond it writes wait, large streams
+    /// go to segments before their commit, and what finds no room in time is refused. Default 4 GiB.
     pub(crate) bytes_max: u64,
-    /// Memtables of one tenant, in bytes; beyond it its writes are refused. Default 3 GiB.
+    /// The same for one tenant. A single stream takes half of it at most. Default 3 GiB.
     pub(crate) tenant_bytes_max: u64,
     /// Size at which the memtables of a tenant are flushed to segments, in bytes. Default 256 MiB.
     pub(crate) flush_bytes: u64,

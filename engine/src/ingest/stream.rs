@@ -6,12 +6,13 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
+use futures::StreamExt;
 use quiver_catalog::{ErrorKind, TableId, TableVersion};
 use uuid::Uuid;
 
 use crate::error::{EngineError, Result};
 use crate::log_pins::LogPin;
-use crate::node::{Node, frame_bytes};
+use crate::node::{Node, SPILLS_MAX, frame_bytes};
 use crate::record::{CommittedStream, IpcBatch, KIND_ROWS, RowsPlace, decode_rows, encode_rows};
 use crate::segment::{Piece, UnregisteredSegments};
 use crate::storage_fs::CrashPoint;
@@ -110,6 +111,23 @@ impl StreamWriter {
     /// All rows, while they are in memory.
     pub(crate) fn batches(&self) -> Option<&[RecordBatch]> {
         self.spilled.is_none().then_some(&self.stream.batches)
+    }
+
+    /// Takes segments that were written for a table which was not made to be those of `table`, if
+    /// they may as well have been written for it; whether they were.
+    pub(crate) fn adopt(&mut self, table: &Arc<TableVersion>) -> bool {
+        let made = &self.table;
+        let same = made.columns == table.columns
+            && made.path == table.path
+            && made.sort_key == table.sort_key
+            && made.arrow_schema == table.arrow_schema;
+        let Some(spilled) = self.spilled.as_mut().filter(|_| same) else {
+            return false;
+        };
+        spilled.adopt(table.id);
+        self.stream.table_id = table.id;
+        self.table = Arc::clone(table);
+        true
     }
 
     /// Counts rows that are compared only.
@@ -222,10 +240,21 @@ impl StreamWriter {
         let spilled = self
             .spilled
             .get_or_insert_with(|| UnregisteredSegments::new(&node.fs, &self.table));
-        for piece in pieces {
+        let jobs = pieces.into_iter().map(|piece| async move {
             let _place = node.spills.acquire().await;
-            let written = blocking(move || piece.write()).await;
-            spilled.add(written.map_err(not_spilled)?);
+            blocking(move || piece.write()).await
+        });
+        let mut written = futures::stream::iter(jobs).buffered(SPILLS_MAX);
+        let mut failed = None;
+        // To the end of all, so that the files of the others are known when one fails.
+        while let Some(segment) = written.next().await {
+            match segment {
+                Ok(segment) => spilled.add(segment),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(not_spilled(error));
         }
         self.stream.reservation.free();
         self.stream.row_count = 0;

@@ -54,26 +54,28 @@ impl Piece {
         pieces.into_iter().map(piece).collect()
     }
 
-    /// Writes the segment; it is durable when this returns. Blocking.
+    /// Writes the segment; it is durable when this returns, and gone when nobody takes it. Blocking.
     ///
     /// # Errors
     /// See [`write_segment`].
-    pub(crate) fn write(self) -> Result<(NewSegment, PathBuf)> {
+    pub(crate) fn write(self) -> Result<UnregisteredSegments> {
         let (columns, sort_key) = (&self.table.columns, &self.table.sort_key);
         let options = SegmentOptions::default();
         let (folders, directory) = (&self.folders, &self.directory);
-        let written = write_segment(
+        let rows = &self.rows;
+        let segment = write_segment(
             folders,
             directory,
             columns,
             sort_key,
-            &self.rows,
+            rows,
             new_id(),
             &options,
-        );
-        let segment = written?;
-        let path = directory.join(&segment.path);
-        Ok((segment, path))
+        )?;
+        let mut written = UnregisteredSegments::new(folders.fs(), &self.table);
+        written.paths.push(directory.join(&segment.path));
+        written.segments.push(segment);
+        Ok(written)
     }
 }
 
@@ -108,9 +110,15 @@ impl UnregisteredSegments {
             .sum()
     }
 
-    pub(crate) fn add(&mut self, (segment, path): (NewSegment, PathBuf)) {
-        self.segments.push(segment);
-        self.paths.push(path);
+    /// Takes over what `other` has, of the same table.
+    pub(crate) fn add(&mut self, mut other: Self) {
+        self.segments.append(&mut other.segments);
+        self.paths.append(&mut other.paths);
+    }
+
+    /// Makes them those of another table with the same columns and the same folder.
+    pub(crate) fn adopt(&mut self, table_id: TableId) {
+        self.table_id = table_id;
     }
 
     /// The change that registers them.

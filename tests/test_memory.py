@@ -1,0 +1,172 @@
+"""More rows than memory: streams go to segments before their commit, and the process stays small."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.flight as fl
+import pytest
+
+from quiver_testing import adbc
+from quiver_testing.errors import CLIENT_ERRORS, assert_refused
+from quiver_testing.flight import Flight
+
+MIB = 1 << 20
+BUFFER_BYTES = 64 * MIB
+SETTINGS = {
+    "QUIVER_WRITE_BUFFER__BYTES_MAX": str(BUFFER_BYTES),
+    "QUIVER_WRITE_BUFFER__TENANT_BYTES_MAX": str(BUFFER_BYTES),
+    "QUIVER_WRITE_BUFFER__FLUSH_BYTES": str(16 * MIB),
+    "QUIVER_QUERY__MEMORY_BYTES_MAX": str(128 * MIB),
+    "QUIVER_QUERY__TENANT_MEMORY_BYTES_MAX": str(128 * MIB),
+}
+ROWS = 16_384
+SCHEMA = pa.schema([("id", pa.int64()), ("payload", pa.string())])
+# About 100 bytes per row.
+TEXT = pa.array(["x" * 20 + f"{row:072d}" for row in range(ROWS)])
+
+
+def batches(first: int, count: int):
+    """`count` batches of about 1.7 MB; ids from `first` on."""
+    for number in range(count):
+        start = first + number * ROWS
+        ids = pa.array(range(start, start + ROWS), pa.int64())
+        yield pa.record_batch([ids, TEXT], schema=SCHEMA)
+
+
+def reader(first: int, count: int) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(SCHEMA, batches(first, count))
+
+
+def peak_bytes(server) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) << 10
+
+
+def expected(first: int, count: int) -> list[tuple]:
+    rows = count * ROWS
+    return [(rows, rows, (2 * first + rows - 1) * rows // 2)]
+
+
+SUMMARY = "SELECT count(*), count(DISTINCT id), sum(id) FROM t"
+
+
+def files(server) -> list[Path]:
+    return sorted((server.data_dir / "tenants" / "default" / "data").rglob("*.parquet"))
+
+
+@pytest.fixture
+def small(make_server):
+    """A server with little memory for rows."""
+    return make_server(settings=SETTINGS).start()
+
+
+def test_a_stream_of_many_times_the_memory(small):
+    """Ten times the write buffer in one commit, and all of it back as one result."""
+    count = 10 * BUFFER_BYTES // (ROWS * 104)
+    with adbc.connect(small.uri) as connection:
+        with connection.cursor() as cursor:
+            assert cursor.adbc_ingest("t", reader(0, count), mode="create") == count * ROWS
+        with Flight(small.uri) as client:
+            assert client.rows(SUMMARY) == expected(0, count)
+            snapshots = "SELECT count(DISTINCT begin_snapshot) FROM system.segments"
+            assert client.scalar(snapshots) == 1, "one commit is one snapshot"
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM t")
+            rows = sum(batch.num_rows for batch in cursor.fetch_record_batch())
+    assert rows == count * ROWS
+    assert peak_bytes(small) < 640 * MIB
+    assert small.stop() == 0
+    assert len(files(small)) > 1
+
+
+def test_a_stream_that_breaks_off_leaves_no_files(small):
+    with Flight(small.uri) as client:
+        descriptor = fl.FlightDescriptor.for_path("t")
+        options = client.options([("x-create", "true")], timeout=4.0)
+        writer, _ = client.client.do_put(descriptor, SCHEMA, options)
+        with pytest.raises(CLIENT_ERRORS), writer:
+            for batch in batches(0, 60):
+                writer.write_batch(batch)
+            assert files(small), "it went to disk already"
+            # The deadline cuts it off; to leave the block in time would be a proper end.
+            time.sleep(5)
+        with pytest.raises(CLIENT_ERRORS) as caught:
+            client.rows("SELECT count(*) FROM t")
+        assert_refused(caught.value, "NOT_FOUND")
+        for _ in range(100):
+            if not files(small):
+                break
+            time.sleep(0.1)
+        assert files(small) == []
+    assert small.stop() == 0
+
+
+def test_ten_large_streams_at_once(small):
+    """They wait for each other's room; none is lost, and memory stays what it is."""
+    count, failed = 30, []
+
+    def send(number):
+        try:
+            with adbc.connect(small.uri) as connection, connection.cursor() as cursor:
+                cursor.adbc_ingest("t", reader(number * count * ROWS, count), mode="create_append")
+        except CLIENT_ERRORS as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in failed:
+        assert_refused(error, "RESOURCE_EXHAUSTED")
+    with Flight(small.uri) as client:
+        ((rows, distinct, _),) = client.rows(SUMMARY)
+        assert rows == distinct == (10 - len(failed)) * count * ROWS
+    assert len(failed) < 10
+    assert peak_bytes(small) < 900 * MIB
+    assert small.stop() == 0
+
+
+def test_a_transaction_sees_its_own_large_stream(small):
+    with adbc.connect(small.uri, autocommit=False) as connection:
+        with connection.cursor() as cursor:
+            cursor.adbc_ingest("t", reader(0, 60), mode="create")
+        assert adbc.rows(connection, SUMMARY) == expected(0, 60)
+        where = f"WHERE id >= {7 * ROWS} AND id < {7 * ROWS + 10}"
+        assert adbc.scalar(connection, f"SELECT count(*) FROM t {where}") == 10
+        with Flight(small.uri) as client, pytest.raises(CLIENT_ERRORS):
+            client.rows(SUMMARY)
+        connection.rollback()
+        assert files(small) == []
+        with connection.cursor() as cursor:
+            cursor.adbc_ingest("t", reader(0, 40), mode="create")
+        connection.commit()
+        assert adbc.rows(connection, SUMMARY) == expected(0, 40)
+    small.kill9()
+    small.start()
+    with Flight(small.uri) as client:
+        assert client.rows(SUMMARY) == expected(0, 40)
+        more = "INSERT INTO t SELECT id + 10000000, payload FROM t"
+        assert client.execute(more) == 40 * ROWS
+        ((rows, distinct, _),) = client.rows(SUMMARY)
+        assert rows == distinct == 80 * ROWS
+    assert small.stop() == 0
+
+
+def test_a_large_stream_is_as_safe_to_repeat(small):
+    numbers = {"x-quiver-producer": "p", "x-quiver-sequence": "1"}
+    for headers in ({"x-idempotency-key": "k"}, numbers):
+        for _ in range(2):
+            with adbc.connect(small.uri, headers=headers) as connection:
+                with connection.cursor() as cursor:
+                    cursor.adbc_ingest("t", reader(0, 40), mode="create_append")
+        small.kill9()
+        small.start()
+    with Flight(small.uri) as client:
+        assert client.scalar("SELECT count(*) FROM t") == 2 * 40 * ROWS
+    assert small.stop() == 0
