@@ -12,7 +12,7 @@ import sys
 import pyarrow as pa
 import pyarrow.flight as flight
 
-TABLE, PRODUCER, ROWS = "readings", "cellar-sensor", 100
+TABLE, PRODUCER, ROWS = "sensor_readings", "cellar-sensor", 100
 
 
 class Loader:
