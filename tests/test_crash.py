@@ -20,7 +20,8 @@ import pyarrow as pa
 import pytest
 
 from quiver_testing import adbc
-from quiver_testing.errors import CLIENT_ERRORS
+from quiver_testing.data import numbered
+from quiver_testing.errors import CLIENT_ERRORS, assert_refused
 from quiver_testing.flight import Flight
 from quiver_testing.server import NO_TIMED_FLUSH
 
@@ -379,3 +380,20 @@ def test_a_corrupt_log_is_refused_not_guessed(make_server):
         server.start()
     log = server.log()
     assert newest.name in log and "--repair" in log, log[-2000:]
+
+
+def test_a_missing_segment_is_lost_data_and_nothing_else(make_server):
+    server = make_server().start()
+    with Flight(server.uri) as client:
+        for table in ("whole", "torn"):
+            client.put(table, numbered(0, 100), [("x-create", "true")])
+        client.query("CALL system.flush()")
+        (segment,) = (server.data_dir / "tenants" / "default" / "data" / "main" / "torn").glob("*.parquet")
+        segment.rename(segment.with_suffix(".away"))
+        with pytest.raises(CLIENT_ERRORS) as caught:
+            client.query("SELECT sum(id) FROM torn")
+        assert_refused(caught.value, "DATA_LOSS", mentions=segment.name)
+        assert client.scalar("SELECT sum(id) FROM whole") == 4950
+        segment.with_suffix(".away").rename(segment)
+        assert client.scalar("SELECT sum(id) FROM torn") == 4950
+    assert server.stop() == 0

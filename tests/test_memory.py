@@ -56,7 +56,16 @@ SUMMARY = "SELECT count(*), count(DISTINCT id), sum(id) FROM t"
 
 
 def files(server) -> list[Path]:
-    return sorted((server.data_dir / "tenants" / "default" / "data").rglob("*.parquet"))
+    data = server.data_dir / "tenants" / "default" / "data"
+    return sorted(path for path in data.rglob("*") if path.is_file())
+
+
+def wait_until(condition, what: str, seconds: float = 20.0) -> None:
+    for _ in range(int(seconds * 20)):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not so after {seconds} s: {what}")
 
 
 @pytest.fixture
@@ -87,22 +96,36 @@ def test_a_stream_of_many_times_the_memory(small):
 def test_a_stream_that_breaks_off_leaves_no_files(small):
     with Flight(small.uri) as client:
         descriptor = fl.FlightDescriptor.for_path("t")
-        options = client.options([("x-create", "true")], timeout=4.0)
+        options = client.options([("x-create", "true")], timeout=6.0)
         writer, _ = client.client.do_put(descriptor, SCHEMA, options)
         with pytest.raises(CLIENT_ERRORS), writer:
             for batch in batches(0, 60):
                 writer.write_batch(batch)
-            assert files(small), "it went to disk already"
+            wait_until(lambda: files(small), "it has gone to disk", seconds=3)
             # The deadline cuts it off; to leave the block in time would be a proper end.
-            time.sleep(5)
+            time.sleep(7)
         with pytest.raises(CLIENT_ERRORS) as caught:
             client.rows("SELECT count(*) FROM t")
         assert_refused(caught.value, "NOT_FOUND")
-        for _ in range(100):
-            if not files(small):
-                break
-            time.sleep(0.1)
-        assert files(small) == []
+        wait_until(lambda: not files(small), "its files are gone")
+    assert small.stop() == 0
+
+
+def test_what_a_crash_leaves_of_a_large_stream_is_removed(small):
+    folder = small.data_dir / "tenants" / "default" / "data"
+    with Flight(small.uri) as client:
+        client.execute("CREATE TABLE t (id BIGINT, payload VARCHAR)")
+        writer, _ = client.client.do_put(fl.FlightDescriptor.for_path("t"), SCHEMA, client.options())
+        for batch in batches(0, 60):
+            writer.write_batch(batch)
+        wait_until(lambda: list(folder.rglob("*.part")), "it has gone to disk")
+        small.kill9()
+        with pytest.raises(CLIENT_ERRORS):
+            writer.close()
+    small.start()
+    with Flight(small.uri) as client:
+        assert client.scalar("SELECT count(*) FROM t") == 0
+        assert [path for path in folder.rglob("*") if path.is_file()] == []
     assert small.stop() == 0
 
 

@@ -51,6 +51,8 @@ pub(crate) struct CommitRequest {
     pub(crate) streams: Vec<StagedStream>,
     /// Rows that are in segments already.
     pub(crate) segments: Vec<UnregisteredSegments>,
+    /// Whether segments for a table that the commit makes may go to one that somebody else has made.
+    pub(crate) adopts_table: bool,
     pub(crate) keys: Vec<SettledKey>,
     pub(crate) steps: Vec<SettledStep>,
 }
@@ -64,9 +66,29 @@ impl CommitRequest {
             changes,
             streams: vec![],
             segments: vec![],
+            adopts_table: false,
             keys: vec![],
             steps: vec![],
         }
+    }
+
+    /// Several first makers of a table: what is in segments already cannot be sent once more, and
+    /// is registered for the table that is there.
+    fn adopt_table(&mut self, catalog: &CatalogVersion) {
+        let makes_one = matches!(self.changes.as_slice(), [Change::CreateTable(_)]);
+        let [segments] = self.segments.as_mut_slice() else {
+            return;
+        };
+        if !self.adopts_table || !makes_one || !self.streams.is_empty() {
+            return;
+        }
+        let Some(table_id) = segments.adopt(catalog) else {
+            return;
+        };
+        self.changes.clear();
+        let keys = self.keys.iter_mut().map(|key| &mut key.record.table_id);
+        let steps = self.steps.iter_mut().map(|step| &mut step.record.table_id);
+        keys.chain(steps).for_each(|id| *id = table_id);
     }
 }
 
@@ -246,6 +268,7 @@ async fn commit_with_catalog(
         }
     }
     let current = tenant.catalog_version();
+    request.adopt_table(&current);
     let after = current.apply(&request.changes, Stamp::overlay(&current))?;
     check_streams(&after, &request.streams)?;
     for segments in &request.segments {

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -43,6 +43,9 @@ pub(crate) trait StorageFs: Send + Sync + Debug {
 
     /// The files (not folders) of a folder, sorted by name.
     fn list(&self, dir: &Path) -> io::Result<Vec<FileEntry>>;
+
+    /// The files below a folder, however deep, whose names end like this.
+    fn find(&self, dir: &Path, suffix: &str) -> io::Result<Vec<PathBuf>>;
 
     /// Renames within one file system, replacing `to`. Durable after [`StorageFs::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -148,6 +151,23 @@ impl StorageFs for LocalFs {
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
+    }
+
+    fn find(&self, dir: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
+        let (mut found, mut folders) = (vec![], vec![dir.to_path_buf()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder)? {
+                let entry = entry?;
+                let (path, kind) = (entry.path(), entry.file_type()?);
+                let matches = entry.file_name().to_string_lossy().ends_with(suffix);
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_file() && matches {
+                    found.push(path);
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -21,6 +21,7 @@ use crate::node::Node;
 use crate::producers::Producers;
 use crate::query_memory::QueryMemory;
 use crate::scan::ScanOptions;
+use crate::segment::remove_parts;
 use crate::storage_fs::Folders;
 use crate::task::blocking;
 use crate::tenant::Tenant;
@@ -198,7 +199,8 @@ fn prepare_folder(
     }
     folders
         .create(&data)
-        .map_err(|source| io_error("create", data, source))?;
+        .map_err(|source| io_error("create", data.clone(), source))?;
+    remove_parts(&**folders.fs(), &data)?;
     // On the local disk, whatever segments are on: `SQLite` and COPY know no other.
     let files = directory.join("files");
     std::fs::create_dir_all(&files).map_err(|source| io_error("create", files, source))

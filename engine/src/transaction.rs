@@ -263,6 +263,7 @@ impl Transaction {
             changes: staged.changes,
             streams: staged.streams,
             segments: staged.segments,
+            adopts_table: false,
             keys: staged.keys,
             steps: staged.steps,
         };

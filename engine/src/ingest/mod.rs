@@ -194,7 +194,6 @@ impl Ingest {
     /// idempotency key was used for other rows.
     pub async fn commit(self) -> Result<IngestOutcome> {
         let mut ingest = self;
-        ingest.adopt_table();
         for _ in 0..RACES_MAX {
             let Some(again) = ingest.again() else { break };
             match ingest.commit_once().await {
@@ -206,22 +205,6 @@ impl Ingest {
             }
         }
         ingest.commit_once().await
-    }
-
-    /// Rows that are in segments cannot be sent once more: when somebody else has made the same
-    /// table in the meantime, they are registered there.
-    fn adopt_table(&mut self) {
-        let may_append = self.request.mode == IngestMode::CREATE_APPEND;
-        if self.changes.is_empty() || !may_append || self.request.transaction.is_some() {
-            return;
-        }
-        let catalog = self.tenant.catalog_version();
-        let (schema, name) = (&self.request.schema_name, &self.request.table_name);
-        if let Some(table) = catalog.table(schema, name)
-            && self.writer.adopt(table)
-        {
-            self.changes.clear();
-        }
     }
 
     /// What it takes to do all of it once more: when it makes a table that may as well be there.
@@ -283,6 +266,7 @@ impl Ingest {
             changes: self.changes,
             streams: vec![rows.stream],
             segments: rows.spilled.into_iter().collect(),
+            adopts_table: self.request.mode == IngestMode::CREATE_APPEND,
             keys: key.into_iter().collect(),
             steps: step.into_iter().collect(),
         };

@@ -113,23 +113,6 @@ impl StreamWriter {
         self.spilled.is_none().then_some(&self.stream.batches)
     }
 
-    /// Takes segments that were written for a table which was not made to be those of `table`, if
-    /// they may as well have been written for it; whether they were.
-    pub(crate) fn adopt(&mut self, table: &Arc<TableVersion>) -> bool {
-        let made = &self.table;
-        let same = made.columns == table.columns
-            && made.path == table.path
-            && made.sort_key == table.sort_key
-            && made.arrow_schema == table.arrow_schema;
-        let Some(spilled) = self.spilled.as_mut().filter(|_| same) else {
-            return false;
-        };
-        spilled.adopt(table.id);
-        self.stream.table_id = table.id;
-        self.table = Arc::clone(table);
-        true
-    }
-
     /// Counts rows that are compared only.
     pub(crate) fn count(&mut self, rows: usize) {
         self.row_count += rows as u64;
@@ -242,7 +225,7 @@ impl StreamWriter {
             .get_or_insert_with(|| UnregisteredSegments::new(&node.fs, &self.table));
         let jobs = pieces.into_iter().map(|piece| async move {
             let _place = node.spills.acquire().await;
-            blocking(move || piece.write()).await
+            blocking(move || piece.write_part()).await
         });
         let mut written = futures::stream::iter(jobs).buffered(SPILLS_MAX);
         let mut failed = None;
@@ -284,9 +267,16 @@ impl StreamWriter {
             spilled_rows.is_none_or(|rows| rows == self.row_count),
             "segments hold every row of the stream"
         );
+        let spilled = match self.spilled {
+            None => None,
+            Some(mut spilled) => {
+                let named = blocking(move || spilled.name_files().map(|()| spilled)).await;
+                Some(named.map_err(not_spilled)?)
+            }
+        };
         Ok(StagedRows {
             stream: self.stream,
-            spilled: self.spilled,
+            spilled,
         })
     }
 }

@@ -46,6 +46,7 @@ impl TestTable {
 
     pub(crate) fn flush(&mut self, batches: &[RecordBatch]) {
         let id = Uuid::from_u128(self.segments.len() as u128 + 1);
+        let name = format!("{id}.parquet");
         let directory = self.directory.path().join("main/t");
         let columns = &self.columns;
         let segment = write_segment(
@@ -54,7 +55,7 @@ impl TestTable {
             columns,
             &self.sort_key,
             batches,
-            id,
+            &name,
             &self.layout,
         )
         .unwrap();

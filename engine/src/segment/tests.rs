@@ -18,6 +18,11 @@ use super::testing::{columns_of, nested_types, random_batch, scalar_types, seede
 use super::{SegmentOptions, check_rows, check_storable, write_segment};
 use crate::error::EngineError;
 
+/// The name of a segment.
+fn name(number: u128) -> String {
+    format!("{}.parquet", Uuid::from_u128(number))
+}
+
 /// The root is above all temporary directories.
 fn folders() -> Folders {
     Folders::new(Arc::new(LocalFs), std::env::temp_dir())
@@ -38,7 +43,7 @@ fn write(directory: &Path, columns: &[Column], batches: &[RecordBatch]) -> NewSe
         columns,
         &[],
         batches,
-        Uuid::from_u128(1),
+        &name(1),
         &options,
     )
     .unwrap()
@@ -232,7 +237,7 @@ fn rows_are_written_in_the_order_of_the_sort_key() {
         &columns,
         &sort_key,
         &batches,
-        Uuid::from_u128(2),
+        &name(2),
         &options,
     )
     .unwrap();
@@ -270,7 +275,7 @@ fn missing_directories_are_made_and_a_segment_is_written_once() {
         &columns,
         &[],
         &[batch],
-        Uuid::from_u128(1),
+        &name(1),
         &SegmentOptions::default(),
     );
     assert!(
@@ -322,7 +327,7 @@ fn seconds_out_of_range_are_an_error_not_another_time() {
         &columns,
         &[],
         &[batch],
-        Uuid::from_u128(3),
+        &name(3),
         &SegmentOptions::default(),
     );
     assert!(matches!(result, Err(EngineError::Arrow(_))), "{result:?}");
@@ -339,14 +344,14 @@ fn values_of_another_type_are_refused() {
     let (columns, _) = single("x", Arc::new(Int32Array::from(vec![1])));
     let (_, other) = single("x", Arc::new(StringArray::from(vec!["1"])));
     let options = SegmentOptions::default();
-    let id = Uuid::from_u128(4);
+    let id = name(4);
     let result = write_segment(
         &folders(),
         directory.path(),
         &columns,
         &[],
         &[other],
-        id,
+        &id,
         &options,
     );
     assert!(
@@ -359,7 +364,7 @@ fn values_of_another_type_are_refused() {
         &columns,
         &[],
         &[],
-        id,
+        &id,
         &options,
     );
     assert!(

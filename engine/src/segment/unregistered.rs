@@ -1,19 +1,23 @@
 //! Segments that are on disk and in no catalog.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{Change, NewSegment, TableId, TableVersion};
+use quiver_catalog::{CatalogVersion, Change, NewSegment, TableId, TableVersion};
 
 use super::{SegmentOptions, split, write_segment};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::ids::new_id;
 use crate::storage_fs::{Folders, StorageFs};
 
 /// Rows of one segment, in bytes of memory, about; larger loads become several.
 const SEGMENT_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Ends the names of files whose stream may never commit.
+const PART_SUFFIX: &str = ".part";
 
 /// Segments of one table. Until they are kept, nobody knows their files, and dropping this removes
 /// them.
@@ -21,8 +25,8 @@ const SEGMENT_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub(crate) struct UnregisteredSegments {
     fs: Arc<dyn StorageFs>,
     table_id: TableId,
-    /// Of the table they were written for.
-    schema: SchemaRef,
+    /// The table they were written for.
+    table: Arc<TableVersion>,
     segments: Vec<NewSegment>,
     paths: Vec<PathBuf>,
 }
@@ -54,24 +58,32 @@ impl Piece {
         pieces.into_iter().map(piece).collect()
     }
 
-    /// Writes the segment; it is durable when this returns, and gone when nobody takes it. Blocking.
+    /// Writes the segment under its name; it is durable when this returns, and gone when nobody
+    /// takes it. Blocking.
     ///
     /// # Errors
     /// See [`write_segment`].
     pub(crate) fn write(self) -> Result<UnregisteredSegments> {
+        let name = format!("{}.parquet", new_id());
+        self.write_as(&name)
+    }
+
+    /// The same as a part file, for a commit that may never come: what a crash leaves of those is
+    /// removed at the next start. To be renamed by [`UnregisteredSegments::name_files`].
+    ///
+    /// # Errors
+    /// See [`write_segment`].
+    pub(crate) fn write_part(self) -> Result<UnregisteredSegments> {
+        let name = format!("{}.parquet{PART_SUFFIX}", new_id());
+        self.write_as(&name)
+    }
+
+    fn write_as(self, name: &str) -> Result<UnregisteredSegments> {
         let (columns, sort_key) = (&self.table.columns, &self.table.sort_key);
         let options = SegmentOptions::default();
         let (folders, directory) = (&self.folders, &self.directory);
         let rows = &self.rows;
-        let segment = write_segment(
-            folders,
-            directory,
-            columns,
-            sort_key,
-            rows,
-            new_id(),
-            &options,
-        )?;
+        let segment = write_segment(folders, directory, columns, sort_key, rows, name, &options)?;
         let mut written = UnregisteredSegments::new(folders.fs(), &self.table);
         written.paths.push(directory.join(&segment.path));
         written.segments.push(segment);
@@ -79,13 +91,27 @@ impl Piece {
     }
 }
 
+/// Removes the part files below `data` that a crash has left. To be called before anybody writes
+/// there.
+///
+/// # Errors
+/// `Io` when the folders cannot be read; files that cannot be removed stay.
+pub(crate) fn remove_parts(fs: &dyn StorageFs, data: &Path) -> Result<()> {
+    let parts = fs.find(data, PART_SUFFIX);
+    for path in parts.map_err(|source| io_error("read", data, source))? {
+        tracing::info!(path = %path.display(), "removes what a stream left that was never committed");
+        remove(fs, &path);
+    }
+    Ok(())
+}
+
 impl UnregisteredSegments {
     /// None yet.
-    pub(crate) fn new(fs: &Arc<dyn StorageFs>, table: &TableVersion) -> Self {
+    pub(crate) fn new(fs: &Arc<dyn StorageFs>, table: &Arc<TableVersion>) -> Self {
         Self {
             fs: Arc::clone(fs),
             table_id: table.id,
-            schema: Arc::clone(&table.arrow_schema),
+            table: Arc::clone(table),
             segments: vec![],
             paths: vec![],
         }
@@ -96,7 +122,7 @@ impl UnregisteredSegments {
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
+        &self.table.arrow_schema
     }
 
     pub(crate) fn segments(&self) -> &[NewSegment] {
@@ -116,9 +142,47 @@ impl UnregisteredSegments {
         self.paths.append(&mut other.paths);
     }
 
-    /// Makes them those of another table with the same columns and the same folder.
-    pub(crate) fn adopt(&mut self, table_id: TableId) {
-        self.table_id = table_id;
+    /// Gives part files the names of segments, durably. Blocking.
+    ///
+    /// # Errors
+    /// `Io`; those that have their names keep them until this is dropped.
+    pub(crate) fn name_files(&mut self) -> Result<()> {
+        let mut folder = None;
+        for (segment, path) in self.segments.iter_mut().zip(&mut self.paths) {
+            let Some(name) = segment.path.strip_suffix(PART_SUFFIX) else {
+                continue;
+            };
+            let named = path.with_file_name(name);
+            let renamed = self.fs.rename(path, &named);
+            renamed.map_err(|source| io_error("rename", path, source))?;
+            segment.path = name.to_owned();
+            *path = named;
+            folder = path.parent();
+        }
+        match folder {
+            None => Ok(()),
+            Some(folder) => {
+                let synced = self.fs.sync_dir(folder);
+                synced.map_err(|source| io_error("sync", folder, source))
+            }
+        }
+    }
+
+    /// The table that has been made meanwhile in the place of the one they were written for, if they
+    /// may as well have been written for it: they are its segments from then on.
+    pub(crate) fn adopt(&mut self, catalog: &CatalogVersion) -> Option<TableId> {
+        let made = &self.table;
+        let table = catalog.table(&made.schema_name, &made.name)?;
+        let same = made.columns == table.columns
+            && made.path == table.path
+            && made.sort_key == table.sort_key
+            && made.arrow_schema == table.arrow_schema;
+        if !same {
+            return None;
+        }
+        self.table_id = table.id;
+        self.table = Arc::clone(table);
+        Some(table.id)
     }
 
     /// The change that registers them.
@@ -138,11 +202,23 @@ impl UnregisteredSegments {
 impl Drop for UnregisteredSegments {
     fn drop(&mut self) {
         for path in &self.paths {
-            // What cannot be removed does no harm: only catalogued files count.
-            if let Err(error) = self.fs.remove(path) {
-                let path = path.display();
-                tracing::warn!(%path, %error, "cannot remove an unregistered segment");
-            }
+            remove(&*self.fs, path);
         }
+    }
+}
+
+/// What cannot be removed does no harm: only catalogued files count.
+fn remove(fs: &dyn StorageFs, path: &Path) {
+    if let Err(error) = fs.remove(path) {
+        let path = path.display();
+        tracing::warn!(%path, %error, "cannot remove an unregistered segment");
+    }
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> EngineError {
+    EngineError::Io {
+        action,
+        path: path.to_path_buf(),
+        source,
     }
 }

@@ -10,7 +10,6 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::WriterProperties;
 use quiver_catalog::{Column, ColumnStats, NewSegment, SortColumn};
-use uuid::Uuid;
 
 use super::options::SegmentOptions;
 use super::properties::writer_properties;
@@ -23,8 +22,8 @@ use crate::storage_fs::{CrashPoint, Folders, StorageFile, StorageFs};
 /// What follows the footer: its length and the magic bytes.
 const TRAILER_BYTES: u64 = 8;
 
-/// Writes `batches`, which have the schema of `columns`, as `<segment_id>.parquet` into `directory`
-/// (made if missing), ordered by `sort_key`. When it returns, the file and its directory entries
+/// Writes `batches`, which have the schema of `columns`, as a file `name` into `directory` (made if
+/// missing), ordered by `sort_key`. When it returns, the file and its directory entries
 /// are durable; when it fails, the file is gone.
 ///
 /// Besides the batches it holds one encoded row group, and with a sort key a copy of the key
@@ -39,7 +38,7 @@ pub(crate) fn write_segment(
     columns: &[Column],
     sort_key: &[SortColumn],
     batches: &[RecordBatch],
-    segment_id: Uuid,
+    name: &str,
     options: &SegmentOptions,
 ) -> Result<NewSegment> {
     if batches.iter().all(|batch| batch.num_rows() == 0) {
@@ -47,8 +46,7 @@ pub(crate) fn write_segment(
     }
     let schema = StorageSchema::new(columns)?;
     let stats = leaf_stats(batches, schema.parquet.num_columns())?;
-    let name = format!("{segment_id}.parquet");
-    let path = directory.join(&name);
+    let path = directory.join(name);
     let fs = &**folders.fs();
     folders
         .create(directory)
@@ -75,7 +73,7 @@ pub(crate) fn write_segment(
     let column_stats = column_stats(columns, &metadata, &stats)?;
     unfinished.keep();
     Ok(NewSegment {
-        path: name,
+        path: name.to_owned(),
         record_count,
         file_size_bytes: sizes.file_bytes,
         footer_size: sizes.footer_bytes,

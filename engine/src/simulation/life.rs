@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -146,6 +146,8 @@ impl Life {
                     .await
                     .expect("a fresh start can be read");
                 self.model.settle(&found);
+                let parts = self.fs.find(self.folder.path(), ".part");
+                assert_eq!(parts.expect("a disk that is there"), Vec::<PathBuf>::new());
                 self.note(format!("started with {} rows", row_count(&found)));
                 return Run {
                     node,

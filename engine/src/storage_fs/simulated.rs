@@ -472,6 +472,15 @@ impl StorageFs for SimulatedFs {
         Ok(disk.names.iter().filter_map(entry).collect())
     }
 
+    fn find(&self, dir: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
+        let disk = self.disk.lock();
+        disk.check_alive()?;
+        let matches = |path: &&PathBuf| {
+            path.starts_with(dir) && path.to_str().is_some_and(|path| path.ends_with(suffix))
+        };
+        Ok(disk.names.keys().filter(matches).cloned().collect())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
         disk.before_change()?;

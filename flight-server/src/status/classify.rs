@@ -257,12 +257,10 @@ fn parquet(error: &ParquetError, depth: usize) -> Failure {
 fn object_store(error: &object_store::Error) -> Failure {
     use object_store::Error as Store;
     match error {
-        Store::NotFound { path, .. } => {
-            Failure::new(ErrorKind::NotFound, format!("file '{path}' not found"))
-        }
-        Store::AlreadyExists { path, .. } => Failure::new(
-            ErrorKind::AlreadyExists,
-            format!("file '{path}' already exists"),
+        // Nothing but segments is read through a store.
+        Store::NotFound { path, .. } => Failure::new(
+            ErrorKind::Corruption,
+            format!("segment '{path}' is missing: put it back from a backup"),
         ),
         Store::NotSupported { .. } | Store::NotImplemented { .. } => {
             Failure::new(ErrorKind::Unsupported, clean(&error.to_string()))
