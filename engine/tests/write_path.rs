@@ -306,24 +306,68 @@ async fn whoever_comes_second_appends_to_the_table_that_was_made() {
     }
 }
 
+/// Files below the tenant's data that are not whole segments.
+fn part_files(node: &Node) -> usize {
+    let folder = node.tenant.directory().join("data/main/t");
+    let names = std::fs::read_dir(folder).map_or(vec![], |entries| {
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    });
+    names.iter().filter(|name| name.ends_with(".part")).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_beyond_the_budget_are_refused_and_leave_nothing() {
+async fn rows_beyond_the_budget_go_to_segments_or_leave_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut small = support::settings(directory.path());
     small.buffer_tenant_bytes_max = 1 << 20;
     let node = Node::open_with(small).await;
     node.append("t", 0..10).await.unwrap();
-    let mut ingest = node
-        .engine
-        .begin_ingest(&node.tenant, request("t", IngestMode::APPEND))
-        .await
-        .unwrap();
+    for commits in [false, true] {
+        let request = request("t", IngestMode::APPEND);
+        let mut ingest = node
+            .engine
+            .begin_ingest(&node.tenant, request)
+            .await
+            .unwrap();
+        for start in 0..100 {
+            let rows = rows(start * 1000..(start + 1) * 1000);
+            ingest.push(rows, None).await.unwrap();
+        }
+        assert!(part_files(&node) > 0);
+        assert_eq!(node.count("t").await, 10);
+        match commits {
+            true => drop(ingest.commit().await.unwrap()),
+            false => drop(ingest),
+        }
+        assert_eq!(part_files(&node), 0);
+    }
+    assert_eq!(node.count("t").await, 100_010);
+    // Many commits that fit one by one: the flush makes room for them.
+    for start in 0..60 {
+        node.append("t", start * 1000..(start + 1) * 1000)
+            .await
+            .unwrap();
+    }
+    assert_eq!(node.count("t").await, 160_010);
+    node.close().await;
+}
+
+/// Streams that are complete and wait for their transaction stay in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_beyond_the_budget_is_refused_and_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut small = support::settings(directory.path());
+    small.buffer_tenant_bytes_max = 1 << 20;
+    let node = Node::open_with(small).await;
+    node.append("t", 0..10).await.unwrap();
+    let transaction = node.begin();
     let mut refused = None;
     for start in 0..100 {
-        if let Err(error) = ingest
-            .push(rows(start * 1000..(start + 1) * 1000), None)
-            .await
-        {
+        let mut staged = request("t", IngestMode::APPEND);
+        staged.transaction = Some(Arc::clone(&transaction));
+        let rows = rows(start * 1000..(start + 1) * 1000);
+        if let Err(error) = node.ingest(staged, &[rows]).await {
             refused = Some(error);
             break;
         }
@@ -331,15 +375,10 @@ async fn rows_beyond_the_budget_are_refused_and_leave_nothing() {
     let refused = refused.unwrap();
     assert_eq!(refused.kind(), ErrorKind::Overloaded);
     assert!(refused.retry_after_ms().is_some());
-    drop(ingest);
+    transaction.rollback().await;
     assert_eq!(node.count("t").await, 10);
-    // Many commits that fit one by one: the flush makes room for them.
-    for start in 0..60 {
-        node.append("t", start * 1000..(start + 1) * 1000)
-            .await
-            .unwrap();
-    }
-    assert_eq!(node.count("t").await, 60_010);
+    node.append("t", 10..1000).await.unwrap();
+    assert_eq!(node.count("t").await, 1000);
     node.close().await;
 }
 
