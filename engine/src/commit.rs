@@ -22,7 +22,7 @@ use crate::producers::ProducerReservation;
 use crate::record::{
     CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord, ProducerEntry,
 };
-use crate::segment::UnregisteredSegments;
+use crate::segment::{OfferedSegments, UnregisteredSegments};
 use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::spawn;
 use crate::tenant::Tenant;
@@ -280,6 +280,11 @@ async fn commit_with_catalog(
     let settled = Settled::at(sequence, request.keys, request.steps);
     let registered = request.segments.iter().map(UnregisteredSegments::change);
     request.changes.extend(registered);
+    let offered: Vec<_> = request
+        .segments
+        .into_iter()
+        .map(UnregisteredSegments::offer)
+        .collect();
     let version = tenant
         .commit_catalog(Commit {
             changes: request.changes,
@@ -292,10 +297,8 @@ async fn commit_with_catalog(
             message: None,
         })
         .await;
-    if version.is_ok() || tenant.is_in_doubt() {
-        // In doubt the catalog may know them.
-        let segments = request.segments.into_iter();
-        segments.for_each(UnregisteredSegments::keep);
+    if version.is_err() && !tenant.is_in_doubt() {
+        offered.into_iter().for_each(OfferedSegments::withdraw);
     }
     let version = version?;
     for record in &settled.keys {

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::node::Node;
-use crate::segment::{Piece, UnregisteredSegments};
+use crate::segment::{OfferedSegments, Piece, UnregisteredSegments};
 use crate::storage_fs::CrashPoint;
 use crate::task::{blocking, spawn};
 use crate::tenant::Tenant;
@@ -177,10 +177,13 @@ async fn register(
         author: None,
         message: None,
     };
+    let offered: Vec<_> = written
+        .into_iter()
+        .map(UnregisteredSegments::offer)
+        .collect();
     let version = tenant.commit_catalog(commit).await;
-    if version.is_ok() || tenant.is_in_doubt() {
-        // In doubt the catalog may know them.
-        written.into_iter().for_each(UnregisteredSegments::keep);
+    if version.is_err() && !tenant.is_in_doubt() {
+        offered.into_iter().for_each(OfferedSegments::withdraw);
     }
     let version = version?;
     let snapshot_id = version.snapshot_id;

@@ -49,6 +49,7 @@ struct Published {
 pub struct Tenant {
     id: TenantId,
     directory: PathBuf,
+    fs: Arc<dyn StorageFs>,
     catalog: TenantCatalog,
     published: RwLock<Published>,
     /// One flush at a time, from its cut to its registration. Writing segments takes long and holds
@@ -82,7 +83,6 @@ pub struct Tenant {
 /// What the tenant's queries run with.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub(crate) fs: Arc<dyn StorageFs>,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) store_url: ObjectStoreUrl,
     pub(crate) scan_options: ScanOptions,
@@ -90,20 +90,19 @@ pub(crate) struct Reading {
 
 impl Reading {
     fn new(
-        fs: Arc<dyn StorageFs>,
+        fs: &Arc<dyn StorageFs>,
         tenant_id: TenantId,
         data_directory: &Path,
         memory_pool: Arc<dyn MemoryPool>,
         scan_options: ScanOptions,
     ) -> Result<Self> {
-        let registry = TenantRegistry::new(Arc::clone(&fs), tenant_id, data_directory)?;
+        let registry = TenantRegistry::new(Arc::clone(fs), tenant_id, data_directory)?;
         let store_url = registry.url();
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(memory_pool)
             .with_object_store_registry(Arc::new(registry))
             .build_arc()?;
         Ok(Self {
-            fs,
             runtime,
             store_url,
             scan_options,
@@ -123,12 +122,13 @@ impl Tenant {
     ) -> Result<Self> {
         let sequence = catalog.last_sequence();
         let version = catalog.current();
-        let (fs, data) = (Arc::clone(&node.fs), directory.join("data"));
-        let reading = Reading::new(fs, id, &data, memory_pool, scan_options)?;
+        let data = directory.join("data");
+        let reading = Reading::new(&node.fs, id, &data, memory_pool, scan_options)?;
         let bytes_max = node.settings.buffer_tenant_bytes_max;
         Ok(Self {
             id,
             directory,
+            fs: Arc::clone(&node.fs),
             catalog,
             published: RwLock::new(Published {
                 catalog: version,
@@ -213,8 +213,7 @@ impl Tenant {
     }
 
     fn reached(&self, point: CrashPoint) -> Result<()> {
-        let fs = &self.reading.fs;
-        fs.reached(point).map_err(|source| {
+        self.fs.reached(point).map_err(|source| {
             self.mark_in_doubt();
             EngineError::Io {
                 action: point.name(),

@@ -21,7 +21,7 @@ pub(crate) use options::SegmentOptions;
 use split::split;
 pub(crate) use stats::{max_of, min_of, without_nan};
 pub(crate) use storage::{check_rows, check_storable};
-pub(crate) use unregistered::{Piece, UnregisteredSegments, remove_parts};
+pub(crate) use unregistered::{OfferedSegments, Piece, UnregisteredSegments, remove_parts};
 pub(crate) use writer::write_segment;
 
 #[cfg(test)]

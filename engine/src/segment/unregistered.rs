@@ -193,9 +193,29 @@ impl UnregisteredSegments {
         }
     }
 
-    /// The catalog knows the files, or may.
-    pub(crate) fn keep(mut self) {
-        self.paths.clear();
+    /// From here on the catalog may know the files, whatever becomes of the task that asked it to:
+    /// they stay, unless somebody knows better.
+    pub(crate) fn offer(mut self) -> OfferedSegments {
+        OfferedSegments {
+            fs: Arc::clone(&self.fs),
+            paths: std::mem::take(&mut self.paths),
+        }
+    }
+}
+
+/// Files that a catalog transaction registers.
+#[derive(Debug)]
+pub(crate) struct OfferedSegments {
+    fs: Arc<dyn StorageFs>,
+    paths: Vec<PathBuf>,
+}
+
+impl OfferedSegments {
+    /// Removes the files: the transaction certainly did not happen.
+    pub(crate) fn withdraw(self) {
+        for path in &self.paths {
+            remove(&*self.fs, path);
+        }
     }
 }
 
@@ -222,3 +242,6 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> EngineError
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;

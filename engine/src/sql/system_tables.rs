@@ -106,20 +106,19 @@ impl SystemSchema {
             .iter()
             .flat_map(|table| table.segments.iter().map(move |segment| (*table, segment)))
             .collect();
-        let strings = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
         batch(
             "segments",
             vec![
-                strings(
+                texts_of(
                     rows.iter()
                         .map(|(table, _)| table.schema_name.as_str())
                         .collect(),
                 ),
-                strings(rows.iter().map(|(table, _)| table.name.as_str()).collect()),
+                texts_of(rows.iter().map(|(table, _)| table.name.as_str()).collect()),
                 Arc::new(Int64Array::from_iter_values(
                     rows.iter().map(|(_, s)| s.id.0),
                 )),
-                strings(
+                texts_of(
                     rows.iter()
                         .map(|(_, segment)| segment.path.as_str())
                         .collect(),
@@ -149,18 +148,17 @@ impl SystemSchema {
                     .sum()
             })
             .collect();
-        let names = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
         let counts = |values: Vec<u64>| -> ArrayRef { Arc::new(UInt64Array::from(values)) };
         batch(
             "tables",
             vec![
-                names(
+                texts_of(
                     tables
                         .iter()
                         .map(|table| table.schema_name.as_str())
                         .collect(),
                 ),
-                names(tables.iter().map(|table| table.name.as_str()).collect()),
+                texts_of(tables.iter().map(|table| table.name.as_str()).collect()),
                 Arc::new(Int64Array::from_iter_values(
                     tables.iter().map(|table| table.id.0),
                 )),
@@ -213,19 +211,18 @@ impl SystemSchema {
             let values = places.iter().map(|place| value(place));
             Arc::new(UInt64Array::from_iter_values(values))
         };
-        let names = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
         let times: Vec<_> = places.iter().map(|place| place.updated_micros).collect();
         batch(
             "producers",
             vec![
-                names(
+                texts_of(
                     tables
                         .iter()
                         .map(|table| table.schema_name.as_str())
                         .collect(),
                 ),
-                names(tables.iter().map(|table| table.name.as_str()).collect()),
-                names(places.iter().map(|place| place.producer.as_str()).collect()),
+                texts_of(tables.iter().map(|table| table.name.as_str()).collect()),
+                texts_of(places.iter().map(|place| place.producer.as_str()).collect()),
                 counts(|place| place.epoch),
                 counts(|place| place.producer_sequence),
                 Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
@@ -306,6 +303,10 @@ fn batch(table: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
         .map(|own| own.schema);
     let schema = schema.ok_or_else(|| crate::EngineError::internal("an unlisted system table"))?;
     Ok(RecordBatch::try_new(schema, columns)?)
+}
+
+fn texts_of(values: Vec<&str>) -> ArrayRef {
+    Arc::new(StringArray::from(values))
 }
 
 fn own_tables() -> Vec<SystemTable> {

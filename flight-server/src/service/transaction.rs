@@ -29,10 +29,16 @@ impl Call {
             self.shared
                 .engine
                 .begin_transaction(&self.tenant, self.caller.user.id, session_id);
-        begun.map_err(|error| {
+        let begun = begun.map_err(|error| {
             self.note_end(session_id);
             error.failure()
-        })
+        })?;
+        // Again: the end of another one may have come between, and seen none.
+        marks
+            .begin(session_id, self.caller.tenant.id, begun_by)
+            .await
+            .map_err(|error| error.failure())?;
+        Ok(begun)
     }
 
     /// `EndTransaction`. Rolling back is always fine, also after the transaction is gone.
@@ -62,7 +68,8 @@ impl Call {
     }
 
     fn note_end(&self, session_id: Uuid) {
-        if self.tenant.session_transactions(session_id).is_empty() {
+        let has_expired = self.tenant.has_expired_transaction(session_id);
+        if !has_expired && self.tenant.session_transactions(session_id).is_empty() {
             self.shared.session_transactions.ended(session_id);
         }
     }
