@@ -62,6 +62,12 @@ impl StatementContext {
         statement: &Statement,
         parameters: Option<&RecordBatch>,
     ) -> Result<u64> {
+        if let Statement::Insert(insert) = statement
+            && let Some((table, rows)) = self.constant_rows(insert).await?
+            && let Some(batch) = rows.batch(parameters)?
+        {
+            return self.insert_batch(table, batch).await;
+        }
         let (context, statement, parameters) =
             (self.clone(), statement.clone(), parameters.cloned());
         let update = async move {

@@ -10,20 +10,41 @@ use datafusion::sql::sqlparser::ast::{Insert, Statement as AstStatement, TableOb
 
 use futures::{StreamExt, TryStreamExt};
 
+use super::constant_rows::ConstantRows;
 use super::context::StatementContext;
-use super::names::check_writable;
+use super::names::{TableName, check_writable};
 use super::planning::plan_statement;
 use super::query::{promised_schema, row_parameters, run};
 use crate::error::{EngineError, Result};
 use crate::ingest::IngestMode;
 
 impl StatementContext {
-    /// Inserts the rows of the source, once per row of parameters, in one commit.
-    pub(crate) async fn insert(
+    /// The rows of an insert that needs no plan, and their table.
+    pub(crate) async fn constant_rows(
         &self,
         insert: &Insert,
-        parameters: Option<&RecordBatch>,
-    ) -> Result<u64> {
+    ) -> Result<Option<(TableName, ConstantRows)>> {
+        let name = self.insert_target(insert)?;
+        let view = self.read_view().await?;
+        let Some(table) = view.catalog().table(&name.schema, &name.table) else {
+            return Ok(None);
+        };
+        let rows = ConstantRows::of(insert, &table.arrow_schema);
+        Ok(rows.map(|rows| (name, rows)))
+    }
+
+    /// Inserts rows as they are, in one commit.
+    pub(crate) async fn insert_batch(&self, name: TableName, batch: RecordBatch) -> Result<u64> {
+        let incoming = batch.schema();
+        let rows = futures::stream::iter([Ok(batch)]);
+        let mode = IngestMode::APPEND;
+        let outcome = self
+            .ingest_rows(name.schema, name.table, mode, incoming, rows)
+            .await?;
+        Ok(outcome.row_count)
+    }
+
+    fn insert_target(&self, insert: &Insert) -> Result<TableName> {
         let TableObject::TableName(name) = &insert.table else {
             return Err(EngineError::Unsupported {
                 what: "INSERT into anything but a table".to_owned(),
@@ -31,6 +52,16 @@ impl StatementContext {
         };
         let name = self.table_name(name)?;
         check_writable(&name.schema)?;
+        Ok(name)
+    }
+
+    /// Inserts the rows of the source, once per row of parameters, in one commit.
+    pub(crate) async fn insert(
+        &self,
+        insert: &Insert,
+        parameters: Option<&RecordBatch>,
+    ) -> Result<u64> {
+        let name = self.insert_target(insert)?;
         let session = self.new_session().await?;
         let source = self.insert_plan(&session, insert).await?;
         let incoming = match parameters {

@@ -95,6 +95,9 @@ impl StatementContext {
         }
         match statement {
             super::Statement::Insert(insert) => {
+                if let Some((_, rows)) = self.constant_rows(insert).await? {
+                    return Ok(rows.parameters(placeholders));
+                }
                 let (context, insert) = (self.clone(), insert.clone());
                 let plan = async move {
                     let session = context.new_session().await?;
