@@ -17,7 +17,7 @@ use crate::query_runtime::QueryRuntime;
 use crate::recovery::{LogContents, RecoveryReport};
 use crate::scan::ScanOptions;
 use crate::settings::EngineSettings;
-use crate::sql::QueryTemplate;
+use crate::sql::{ParseError, ParsedStatement, QueryTemplate, StatementCache};
 use crate::storage_fs::{CrashPoint, LocalFs, StorageFs};
 use crate::task::spawn;
 use crate::tenant::Tenant;
@@ -36,6 +36,7 @@ struct Inner {
     node: Arc<Node>,
     tenants: Arc<Tenants>,
     template: QueryTemplate,
+    statements: StatementCache,
     query_runtime: QueryRuntime,
     stop: CancellationToken,
     scheduler: Mutex<Option<JoinHandle<()>>>,
@@ -88,6 +89,7 @@ impl Engine {
                 node,
                 tenants: Arc::new(tenants_open),
                 template,
+                statements: StatementCache::new(),
                 query_runtime: QueryRuntime::start()?,
                 stop: CancellationToken::new(),
                 scheduler: Mutex::default(),
@@ -123,6 +125,18 @@ impl Engine {
 
     pub(crate) fn node(&self) -> &Arc<Node> {
         &self.inner.node
+    }
+
+    /// Parses SQL text; what was sent before is known already.
+    ///
+    /// # Errors
+    /// `ParseError` names the place and what to write instead.
+    pub fn parse(&self, sql: &str) -> Result<Arc<ParsedStatement>, ParseError> {
+        self.inner.statements.parse(sql)
+    }
+
+    pub(crate) fn statements(&self) -> &StatementCache {
+        &self.inner.statements
     }
 
     pub(crate) fn template(&self) -> &QueryTemplate {

@@ -6,9 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt64Array
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use quiver_catalog::{Tenant, User};
-use quiver_engine::{
-    EngineError, Result, Statement, StatementContext, SystemTable, SystemTables, parse,
-};
+use quiver_engine::{EngineError, Result, StatementContext, SystemTable, SystemTables};
 
 use crate::auth::TenantContext;
 use crate::queries::Queries;
@@ -128,15 +126,10 @@ pub(crate) async fn virtual_tables(context: &StatementContext) -> Vec<VirtualTab
 
 /// Columns of a view of `information_schema`, as a query of it has them.
 async fn information_schema(context: &StatementContext, name: &str) -> Option<SchemaRef> {
-    let parsed = parse(&format!("SELECT * FROM information_schema.{name}")).ok()?;
-    let Statement::Query(query) = &parsed.statement else {
-        return None;
-    };
-    context
-        .plan(query, 0, None)
-        .await
-        .ok()
-        .map(|plan| plan.schema)
+    let sql = format!("SELECT * FROM information_schema.{name}");
+    let parsed = context.engine.parse(&sql).ok()?;
+    let plan = context.plan(&parsed, None).await;
+    plan.ok().map(|plan| plan.schema)
 }
 
 fn tenants_schema() -> SchemaRef {

@@ -17,7 +17,7 @@ mod table;
 pub(crate) use buffered::BufferedRows;
 pub(crate) use options::ScanOptions;
 pub(crate) use store::TenantRegistry;
-pub(crate) use table::QuiverTable;
+pub(crate) use table::{QuiverTable, filter_support};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -54,6 +54,11 @@ impl QuiverTable {
         }
     }
 
+    /// The table as the read view has it.
+    pub(crate) fn version(&self) -> &Arc<TableVersion> {
+        &self.table
+    }
+
     fn buffered_rows(&self) -> usize {
         self.buffered.iter().map(RecordBatch::num_rows).sum()
     }
@@ -179,14 +184,10 @@ impl TableProvider for QuiverTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let support = filters.iter().map(|filter| {
-            if filter.is_volatile() || looks_elsewhere(filter) {
-                TableProviderFilterPushDown::Unsupported
-            } else {
-                TableProviderFilterPushDown::Inexact
-            }
-        });
-        Ok(support.collect())
+        Ok(filters
+            .iter()
+            .map(|filter| filter_support(filter))
+            .collect())
     }
 
     fn statistics(&self) -> Option<Statistics> {
@@ -203,6 +204,15 @@ impl TableProvider for QuiverTable {
         let merged = Statistics::try_merge_iter([&stored, &buffered], schema).ok()?;
         debug_assert!(matches!(merged.num_rows, Precision::Exact(_)));
         Some(merged)
+    }
+}
+
+/// What a scan can do with a filter: leave out data that cannot match.
+pub(crate) fn filter_support(filter: &Expr) -> TableProviderFilterPushDown {
+    if filter.is_volatile() || looks_elsewhere(filter) {
+        TableProviderFilterPushDown::Unsupported
+    } else {
+        TableProviderFilterPushDown::Inexact
     }
 }
 

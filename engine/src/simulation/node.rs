@@ -17,7 +17,7 @@ use super::rows::checked_ids;
 use crate::engine::{Engine, wal_settings};
 use crate::error::{EngineError, Result};
 use crate::settings::EngineSettings;
-use crate::sql::{Statement, StatementContext, SystemTable, SystemTables, parse};
+use crate::sql::{StatementContext, SystemTable, SystemTables, parse};
 use crate::storage_fs::StorageFs;
 use crate::storage_fs::simulated::SimulatedFs;
 use crate::task::spawn;
@@ -170,16 +170,13 @@ impl Node {
         condition: &str,
     ) -> Result<Vec<i64>> {
         let sql = format!("SELECT * FROM {table} {condition}");
-        let parsed = parse(&sql)?;
-        let Statement::Query(query) = &parsed.statement else {
-            return Err(EngineError::internal("not a query"));
-        };
+        let parsed = self.engine.parse(&sql)?;
         let context = self.context(transaction);
         let view = context.read_view().await?;
         if view.catalog().table("main", table).is_none() {
             return Ok(vec![]);
         }
-        let rows = context.rows(query, None).await?;
+        let rows = context.rows(&parsed, None).await?;
         let schema = Arc::clone(&rows.schema);
         let batches: Vec<_> = rows.stream.try_collect().await?;
         Ok(checked_ids(&schema, &batches))

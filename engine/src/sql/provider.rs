@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::TableType;
+use quiver_catalog::TableVersion;
 
 use super::information_schema::InformationSchema;
 use super::system_tables::SystemSchema;
@@ -34,6 +35,23 @@ struct TenantSchemaProvider {
     tenant: Arc<Tenant>,
     view: ReadView,
     name: String,
+}
+
+/// What a view shows of a table.
+pub(crate) fn table_provider(
+    tenant: &Tenant,
+    view: &ReadView,
+    table: &Arc<TableVersion>,
+) -> QuiverTable {
+    let reading = tenant.reading();
+    let (view, table_id) = (view.clone(), table.id);
+    let buffered = BufferedRows::new(Box::new(move || view.buffered(table_id)));
+    QuiverTable::new(
+        Arc::clone(table),
+        buffered,
+        reading.store_url.clone(),
+        reading.scan_options.clone(),
+    )
 }
 
 impl TenantCatalogList {
@@ -116,15 +134,8 @@ impl SchemaProvider for TenantSchemaProvider {
         let Some(table) = self.view.catalog().table(&self.name, name) else {
             return Ok(None);
         };
-        let reading = self.tenant.reading();
-        let (view, table_id) = (self.view.clone(), table.id);
-        let buffered = BufferedRows::new(Box::new(move || view.buffered(table_id)));
-        Ok(Some(Arc::new(QuiverTable::new(
-            Arc::clone(table),
-            buffered,
-            reading.store_url.clone(),
-            reading.scan_options.clone(),
-        ))))
+        let provider = table_provider(&self.tenant, &self.view, table);
+        Ok(Some(Arc::new(provider)))
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {

@@ -10,17 +10,22 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as DfStatement;
 use futures::StreamExt;
 
 use super::context::StatementContext;
+use super::known_query::KnownQuery;
+use super::parser::ParsedStatement;
 use super::planning::plan_statement;
 use super::repeated_names::restore_name;
+use super::statement_cache::QueryKey;
 use crate::canonical::{logical_rebatch, logical_schema};
 use crate::error::{EngineError, Result};
 use crate::query_runtime::{Pumped, pump};
+use crate::read_view::ReadView;
 
 /// What a query will return and needs.
 #[derive(Debug, Clone)]
@@ -56,29 +61,70 @@ impl StatementContext {
     /// `InvalidArgument` for SQL that has no meaning, `NotFound` for unknown tables.
     pub async fn plan(
         &self,
-        query: &DfStatement,
-        placeholders: usize,
+        parsed: &Arc<ParsedStatement>,
         values: Option<&RecordBatch>,
     ) -> Result<QueryPlan> {
-        let (context, query, values) = (self.clone(), query.clone(), values.cloned());
+        let view = self.read_view().await?;
+        let known = self.known_query(parsed, &view);
+        if values.is_none()
+            && let Some(known) = &known
+        {
+            return Ok(known.promised().clone());
+        }
+        let (context, parsed, values) = (self.clone(), Arc::clone(parsed), values.cloned());
         let plan = async move {
-            let session = context.new_session().await?;
-            let plan = read_only_plan(&session, query).await?;
-            let parameters = parameter_schema(&plan, placeholders)?;
-            let open_schema = promised_schema(&plan);
-            let schema = match values {
-                Some(values) => {
-                    promised_schema(&plan.with_param_values(row_parameters(&values, 0)?)?)
-                }
-                None => Arc::clone(&open_schema),
+            let (plan, promised) = match known {
+                Some(known) => (known.plan().clone(), known.promised().clone()),
+                None => context.plan_anew(&context.session(&view), &parsed).await?,
             };
+            let Some(values) = values else {
+                return Ok(promised);
+            };
+            let plan = plan.with_param_values(row_parameters(&values, 0)?)?;
             Ok(QueryPlan {
-                open_schema,
-                schema,
-                parameters,
+                schema: promised_schema(&plan),
+                ..promised
             })
         };
         self.engine.query_runtime().run(plan).await
+    }
+
+    /// The plan of a query that was planned before, if it still means the same.
+    fn known_query(&self, parsed: &ParsedStatement, view: &ReadView) -> Option<Arc<KnownQuery>> {
+        let key = self.query_key(parsed);
+        self.engine.statements().planned(&key, view.catalog())
+    }
+
+    fn query_key(&self, parsed: &ParsedStatement) -> QueryKey {
+        QueryKey {
+            tenant_id: self.tenant.id(),
+            tenant_name: self.tenant_name.clone(),
+            default_schema: self.default_schema.clone(),
+            text: Arc::clone(&parsed.text),
+        }
+    }
+
+    /// Plans a query, and keeps the plan for the next time if it can be kept.
+    async fn plan_anew(
+        &self,
+        session: &SessionState,
+        parsed: &ParsedStatement,
+    ) -> Result<(LogicalPlan, QueryPlan)> {
+        let super::Statement::Query(query) = &parsed.statement else {
+            return Err(EngineError::invalid("only a query returns rows"));
+        };
+        let plan = read_only_plan(session, query.as_ref().clone()).await?;
+        let schema = promised_schema(&plan);
+        let promised = QueryPlan {
+            open_schema: Arc::clone(&schema),
+            schema,
+            parameters: parameter_schema(&plan, parsed.placeholders)?,
+        };
+        if let Some(known) = KnownQuery::of(&plan, &promised)? {
+            let key = self.query_key(parsed);
+            self.engine.statements().keep(key, Arc::new(known));
+        }
+        Ok((plan, promised))
     }
 
     /// Parameters of a statement that is executed for its effect.
@@ -116,20 +162,66 @@ impl StatementContext {
     /// As [`StatementContext::plan`]; errors while running come in the stream.
     pub async fn rows(
         &self,
-        query: &DfStatement,
+        parsed: &Arc<ParsedStatement>,
         parameters: Option<&RecordBatch>,
     ) -> Result<QueryRows> {
-        let (context, query, parameters) = (self.clone(), query.clone(), parameters.cloned());
+        let view = self.read_view().await?;
+        let known = self.known_query(parsed, &view);
+        let (context, parsed, parameters) = (self.clone(), Arc::clone(parsed), parameters.cloned());
         let rows = async move {
-            let session = context.new_session().await?;
-            let plan = read_only_plan(&session, query).await?;
-            let plan = match parameters {
-                Some(batch) => plan.with_param_values(row_parameters(&batch, 0)?)?,
+            let values = parameters.as_ref().map(|batch| row_parameters(batch, 0));
+            let values = values.transpose()?;
+            if let Some(known) = known {
+                return context.run_known(&known, view, values).await;
+            }
+            let session = context.session(&view);
+            let (plan, _) = context.plan_anew(&session, &parsed).await?;
+            let plan = match values {
+                Some(values) => plan.with_param_values(values)?,
                 None => plan,
             };
             run(&session, plan).await
         };
         self.engine.query_runtime().run(rows).await
+    }
+
+    async fn run_known(
+        &self,
+        known: &KnownQuery,
+        view: ReadView,
+        values: Option<ParamValues>,
+    ) -> Result<QueryRows> {
+        if known.is_timely() {
+            let session = self.session(&view);
+            let plan = known.bound(&self.tenant, &view)?;
+            let plan = match values {
+                Some(values) => plan.with_param_values(values)?,
+                None => plan,
+            };
+            return run(&session, plan).await;
+        }
+        // Nothing of the plan needs a catalog or the time: no session of its own either.
+        let session = self.engine.template().of_tenant(&self.tenant);
+        let (plan, schema) = match values {
+            Some(values) => {
+                let plan = known.bound(&self.tenant, &view)?;
+                let plan = plan.with_param_values(values)?;
+                let schema = promised_schema(&plan);
+                (session.optimize(&plan)?, schema)
+            }
+            None => {
+                let plan = known.bound_optimized(&session, &self.tenant, &view)?;
+                (plan, Arc::clone(&known.promised().schema))
+            }
+        };
+        let planner = session.query_planner();
+        let physical = planner.create_physical_plan(&plan, &*session).await?;
+        // Without functions: plans that run here hold their own.
+        let task = TaskContext::default()
+            .with_session_config(session.config().clone())
+            .with_runtime(Arc::clone(session.runtime_env()));
+        let rows = execute_stream(physical, Arc::new(task))?;
+        Ok(pumped(rows, schema, view))
     }
 }
 
@@ -138,15 +230,22 @@ pub(crate) async fn run(session: &SessionState, plan: LogicalPlan) -> Result<Que
     let schema = promised_schema(&plan);
     let physical = session.create_physical_plan(&plan).await?;
     let rows = execute_stream(physical, session.task_ctx())?;
+    // The session's catalogs hold its read view.
+    Ok(pumped(rows, schema, Arc::clone(session.catalog_list())))
+}
+
+/// The rows of a plan as they were promised. The plan holds rows of memtables, which count as used
+/// for as long as a read view does: `held` is what holds it.
+fn pumped<H>(rows: SendableRecordBatchStream, schema: SchemaRef, held: H) -> QueryRows
+where
+    H: Send + 'static,
+{
     let promised = Arc::clone(&schema);
-    // The plan holds rows of memtables. They count as used as long as a read view does, and the
-    // session's catalogs hold that.
-    let catalogs = Arc::clone(session.catalog_list());
     let stream = pump(rows.map(move |batch| {
-        let _held = &catalogs;
+        let _held = &held;
         logical_rebatch(batch?, &promised)
     }));
-    Ok(QueryRows { schema, stream })
+    QueryRows { schema, stream }
 }
 
 /// Plans a statement that may only read: any other node is refused, wherever it hides.

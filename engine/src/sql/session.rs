@@ -72,21 +72,22 @@ impl QueryTemplate {
         }
     }
 
-    /// A session for a statement of `tenant`, which sees nothing yet.
-    fn of_tenant(&self, tenant: &Tenant) -> SessionState {
+    /// A session of `tenant`, which sees nothing and knows no time.
+    pub(crate) fn of_tenant(&self, tenant: &Tenant) -> Arc<SessionState> {
         let runtime = &tenant.reading().runtime;
         let known = self.by_tenant.lock().get(&tenant.id()).map(Arc::clone);
         if let Some(state) = known.filter(|state| Arc::ptr_eq(state.runtime_env(), runtime)) {
-            return state.as_ref().clone();
+            return state;
         }
         let state = SessionStateBuilder::new_from_existing(self.state.clone())
             .with_runtime_env(Arc::clone(runtime))
             .build();
+        let state = Arc::new(state);
         let mut by_tenant = self.by_tenant.lock();
         if by_tenant.len() >= TENANT_TEMPLATES_MAX {
             by_tenant.clear();
         }
-        by_tenant.insert(tenant.id(), Arc::new(state.clone()));
+        by_tenant.insert(tenant.id(), Arc::clone(&state));
         state
     }
 
@@ -99,7 +100,8 @@ impl QueryTemplate {
 impl StatementContext {
     /// A session over `view`.
     pub(crate) fn session(&self, view: &ReadView) -> SessionState {
-        let mut state = self.engine.template().of_tenant(&self.tenant);
+        let template = self.engine.template().of_tenant(&self.tenant);
+        let mut state = template.as_ref().clone();
         let catalog = &mut state.config_mut().options_mut().catalog;
         catalog.default_catalog = self.tenant_name.clone();
         catalog.default_schema = self.default_schema.clone();

@@ -3,6 +3,7 @@
 mod drops;
 mod inserts;
 mod keys;
+mod queries;
 mod transactions;
 
 use std::collections::HashSet;

@@ -11,8 +11,7 @@ use futures::TryStreamExt;
 use quiver_catalog::{SystemClock, TenantId, UserId};
 use quiver_engine::{
     Engine, EngineError, EngineSettings, IngestMode, IngestOutcome, IngestRequest, Result,
-    Statement, StatementContext, SystemTable, SystemTables, Tenant, TenantPlace, Transaction,
-    parse,
+    StatementContext, SystemTable, SystemTables, Tenant, TenantPlace, Transaction, parse,
 };
 
 pub(crate) const USER: UserId = UserId(1);
@@ -136,12 +135,9 @@ impl Node {
 }
 
 pub(crate) async fn query(context: &StatementContext, sql: &str) -> Result<RecordBatch> {
-    let parsed = parse(sql)?;
-    let Statement::Query(query) = &parsed.statement else {
-        panic!("not a query: {sql}")
-    };
-    let plan = context.plan(query, parsed.placeholders, None).await?;
-    let rows = context.rows(query, None).await?;
+    let parsed = context.engine.parse(sql)?;
+    let plan = context.plan(&parsed, None).await?;
+    let rows = context.rows(&parsed, None).await?;
     assert_eq!(
         plan.schema, rows.schema,
         "the schema is delivered as promised"

@@ -7,8 +7,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use quiver_catalog::ErrorKind;
 use quiver_engine::{
-    EngineError, ParsedStatement, Statement, StatementContext, Transaction, parse,
-    procedure_schema, redact, task,
+    EngineError, ParsedStatement, Statement, StatementContext, Transaction, procedure_schema,
+    redact, task,
 };
 use quiver_proto::headers;
 
@@ -60,7 +60,7 @@ impl Executed {
 #[derive(Debug)]
 pub(crate) struct Execution<'a> {
     pub(crate) sql: &'a str,
-    pub(crate) parsed: &'a ParsedStatement,
+    pub(crate) parsed: &'a Arc<ParsedStatement>,
     pub(crate) context: StatementContext,
     pub(crate) parameters: Option<RecordBatch>,
     /// The protocol transaction that the client named.
@@ -71,7 +71,7 @@ pub(crate) struct Execution<'a> {
 
 impl Call {
     /// Parses SQL text. All SQL comes by here, whichever call it came with.
-    pub(crate) fn parse(&self, sql: &str) -> Result<ParsedStatement, Failure> {
+    pub(crate) fn parse(&self, sql: &str) -> Result<Arc<ParsedStatement>, Failure> {
         let bytes_max = self.shared.settings.query.sql_bytes_max;
         if sql.len() > bytes_max {
             return Err(Failure::invalid(format!(
@@ -80,7 +80,7 @@ impl Call {
                 sql.len()
             )));
         }
-        parse(sql).map_err(|error| {
+        self.shared.engine.parse(sql).map_err(|error| {
             drop(self.running(&redact(sql)));
             EngineError::from(error).failure()
         })
@@ -105,12 +105,12 @@ impl Call {
     pub(crate) async fn result_schema(
         &self,
         context: &StatementContext,
-        parsed: &ParsedStatement,
+        parsed: &Arc<ParsedStatement>,
     ) -> Result<SchemaRef, Failure> {
         match &parsed.statement {
-            Statement::Query(query) => {
+            Statement::Query(_) => {
                 let planning = async {
-                    let plan = context.plan(query, parsed.placeholders, None).await;
+                    let plan = context.plan(parsed, None).await;
                     plan.map_err(|error| error.failure())
                 };
                 let plan = self.statement_stop().bound(planning).await?;
@@ -135,11 +135,10 @@ impl Call {
             promised,
         } = execution;
         match &parsed.statement {
-            Statement::Query(query) => {
+            Statement::Query(_) => {
                 require_parameters(parsed, parameters.as_ref())?;
                 let planning = async {
-                    let count = parsed.placeholders;
-                    let plan = context.plan(query, count, parameters.as_ref()).await;
+                    let plan = context.plan(parsed, parameters.as_ref()).await;
                     plan.map_err(|error| error.failure())
                 };
                 let plan = self.statement_stop().bound(planning).await?;

@@ -1,5 +1,7 @@
 //! DoGet.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow_flight::sql::Command;
 use arrow_flight::{FlightData, Ticket};
@@ -145,16 +147,16 @@ impl Call {
 /// Begins to execute a query; DoGet takes nothing else.
 async fn query_rows(
     context: &StatementContext,
-    parsed: &ParsedStatement,
+    parsed: &Arc<ParsedStatement>,
     parameters: Option<&RecordBatch>,
 ) -> Result<QueryRows, Failure> {
-    let Statement::Query(query) = &parsed.statement else {
+    if !matches!(parsed.statement, Statement::Query(_)) {
         return Err(Failure::invalid(
             "DoGet runs queries only: use GetFlightInfo or DoPut",
         ));
-    };
+    }
     require_parameters(parsed, parameters)?;
-    let rows = context.rows(query, parameters).await;
+    let rows = context.rows(parsed, parameters).await;
     rows.map_err(|error| error.failure())
 }
 

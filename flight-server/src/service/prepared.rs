@@ -49,8 +49,8 @@ impl Call {
         let context = self.statement_context(&parsed.statement, transaction.as_deref())?;
         let planning = async {
             match &parsed.statement {
-                Statement::Query(query) => {
-                    let plan = context.plan(query, parsed.placeholders, None).await;
+                Statement::Query(_) => {
+                    let plan = context.plan(&parsed, None).await;
                     plan.map(|plan| (plan.schema, plan.parameters))
                 }
                 Statement::Call {
@@ -163,7 +163,7 @@ impl Call {
     pub(crate) fn bound_statement(
         &self,
         handle: &[u8],
-    ) -> Result<(Prepared, ParsedStatement), Failure> {
+    ) -> Result<(Prepared, Arc<ParsedStatement>), Failure> {
         let prepared = self.prepared(handle)?;
         let parsed = self.parse(prepared.sql.expose())?;
         let several = prepared
@@ -196,7 +196,7 @@ impl Call {
     async fn run_prepared(
         &self,
         prepared: Prepared,
-        parsed: &ParsedStatement,
+        parsed: &Arc<ParsedStatement>,
         parameters: Option<RecordBatch>,
     ) -> Result<Executed, Failure> {
         let handle = prepared.transaction.as_deref();

@@ -46,6 +46,7 @@ pub fn parse(sql: &str) -> Result<ParsedStatement, ParseError> {
     let statement = dispatch::parse(tokens)?;
     Ok(ParsedStatement {
         statement,
+        text: sql.into(),
         redacted,
         placeholders,
     })

@@ -5,6 +5,7 @@
 //! the others are small trees of our own, in which every field has a meaning.
 
 use std::fmt;
+use std::sync::Arc;
 
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{ColumnDef, Expr, Ident, Insert, ObjectName, Query, Value};
@@ -16,6 +17,8 @@ use datafusion::sql::sqlparser::ast::{ColumnDef, Expr, Ident, Insert, ObjectName
 pub struct ParsedStatement {
     /// The statement.
     pub statement: Statement,
+    /// The text as it came.
+    pub text: Arc<str>,
     /// The text as it may be recorded and shown: passwords are `'***'`.
     pub redacted: String,
     /// How many parameters the statement takes: its `?`, or the highest `$n`.
