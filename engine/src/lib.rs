@@ -46,8 +46,8 @@ pub use producers::ProducerStep;
 pub use record::IpcBatch;
 pub use settings::EngineSettings;
 pub use sql::{
-    AdminStatement, ParseError, ParsedStatement, QueryPlan, QueryRows, Statement, StatementContext,
-    SystemTable, SystemTables, parse, procedure_schema, redact,
+    AdminStatement, ParseError, ParsedStatement, QueryPlan, QueryRows, SqlText, Statement,
+    StatementContext, SystemTable, SystemTables, parse, procedure_schema, redact,
 };
 pub use tenant::Tenant;
 pub use tenants::TenantPlace;

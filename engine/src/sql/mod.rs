@@ -31,7 +31,7 @@ mod types;
 
 pub use call::procedure_schema;
 pub use context::StatementContext;
-pub use parser::{AdminStatement, ParseError, ParsedStatement, Statement, parse, redact};
+pub use parser::{AdminStatement, ParseError, ParsedStatement, SqlText, Statement, parse, redact};
 pub use query::{QueryPlan, QueryRows};
 pub(crate) use session::QueryTemplate;
 pub(crate) use statement_cache::StatementCache;

@@ -100,7 +100,7 @@ impl StatementContext {
             tenant_id: self.tenant.id(),
             tenant_name: self.tenant_name.clone(),
             default_schema: self.default_schema.clone(),
-            text: Arc::clone(&parsed.text),
+            text: parsed.text.clone(),
         }
     }
 

@@ -10,7 +10,7 @@ use quick_cache::sync::Cache;
 use quiver_catalog::{CatalogVersion, TenantId};
 
 use super::known_query::KnownQuery;
-use super::parser::{ParseError, ParsedStatement, Statement, parse};
+use super::parser::{ParseError, ParsedStatement, SqlText, Statement, parse};
 
 /// Statements that are kept, about.
 const STATEMENTS: usize = 4096;
@@ -23,7 +23,7 @@ const HEAD_BYTES: u64 = 64;
 #[derive(Debug)]
 pub(crate) struct StatementCache {
     /// What a text says does not depend on who sends it.
-    parsed: Cache<Arc<str>, Arc<ParsedStatement>, TextBytes>,
+    parsed: Cache<SqlText, Arc<ParsedStatement>, TextBytes>,
     planned: Cache<QueryKey, Arc<KnownQuery>, TextBytes>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct QueryKey {
     pub(crate) tenant_name: String,
     /// A query may ask for it.
     pub(crate) default_schema: String,
-    pub(crate) text: Arc<str>,
+    pub(crate) text: SqlText,
 }
 
 impl StatementCache {
@@ -54,7 +54,7 @@ impl StatementCache {
         let parsed = Arc::new(parse(sql)?);
         // Others are rare, and may hold passwords.
         if matches!(parsed.statement, Statement::Query(_) | Statement::Insert(_)) {
-            let text = Arc::clone(&parsed.text);
+            let text = parsed.text.clone();
             self.parsed.insert(text, Arc::clone(&parsed));
         }
         Ok(parsed)
@@ -78,14 +78,14 @@ impl StatementCache {
 #[derive(Debug, Clone)]
 struct TextBytes;
 
-impl Weighter<Arc<str>, Arc<ParsedStatement>> for TextBytes {
-    fn weight(&self, text: &Arc<str>, _parsed: &Arc<ParsedStatement>) -> u64 {
-        text.len() as u64 + HEAD_BYTES
+impl Weighter<SqlText, Arc<ParsedStatement>> for TextBytes {
+    fn weight(&self, text: &SqlText, _parsed: &Arc<ParsedStatement>) -> u64 {
+        text.expose().len() as u64 + HEAD_BYTES
     }
 }
 
 impl Weighter<QueryKey, Arc<KnownQuery>> for TextBytes {
     fn weight(&self, key: &QueryKey, _query: &Arc<KnownQuery>) -> u64 {
-        key.text.len() as u64 + HEAD_BYTES
+        key.text.expose().len() as u64 + HEAD_BYTES
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -28,6 +29,9 @@ mod tests;
 /// An idle log writes its durability mark after this time.
 const IDLE_MARK_AFTER: Duration = Duration::from_millis(100);
 
+/// Larger groups are reported by the sequencer while the next group is written.
+const OWN_REPORTS_MAX: usize = 8;
+
 /// Told the number of an append's first frame, or why it may not be durable. Must be quick and
 /// must not panic: a panic poisons the log, for nobody knows what it left undone.
 pub(crate) type Done = Box<dyn FnOnce(Result<Lsn, WalError>) + Send>;
@@ -43,6 +47,8 @@ struct Shared {
     queue: Queue,
     files: Arc<LogFiles>,
     failure: OnceLock<WalError>,
+    /// Groups that the sequencer has not reported to the end.
+    reports: AtomicUsize,
 }
 
 impl Wal {
@@ -66,6 +72,7 @@ impl Wal {
             queue,
             files: opened.files,
             failure: OnceLock::new(),
+            reports: AtomicUsize::new(0),
         });
         let wal = Self {
             shared: Arc::clone(&shared),
@@ -119,6 +126,7 @@ impl Wal {
             queue,
             files: opened.files,
             failure: OnceLock::new(),
+            reports: AtomicUsize::new(0),
         });
         let steps = WalSteps {
             core: opened.core,
@@ -150,8 +158,9 @@ impl Wal {
         reservation.ok_or_else(|| self.shared.refusal())
     }
 
-    /// Queues frames behind all earlier ones; never blocks. `done` runs on the log's sequencer
-    /// thread once they are written, and durable if `sync` is set; in the order of the calls.
+    /// Queues frames behind all earlier ones; never blocks. `done` runs on one of the log's threads
+    /// once they are written, and durable if `sync` is set; in the order of the calls. Few frames
+    /// without `sync` are written when something that needs one follows, or when the log closes.
     ///
     /// # Errors
     /// `Poisoned`, `Closed` or `FrameTooLarge`; `done` is then dropped without being called.
@@ -218,10 +227,14 @@ impl Wal {
         self.shared.queue.close();
         self.shared.files.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
+        let own = thread::current().id();
+        // A callback may hold the last reference to the log: its thread cannot wait for itself,
+        // nor for those that end after it.
+        if threads.iter().any(|thread| thread.thread().id() == own) {
+            return;
+        }
         for thread in threads {
-            // A callback may hold the last reference to the log.
-            let own = thread.thread().id() == thread::current().id();
-            if !own && thread.join().is_err() {
+            if thread.join().is_err() {
                 tracing::error!("a thread of the WAL panicked");
             }
         }
@@ -275,6 +288,7 @@ impl WalSteps {
             return false;
         };
         let (reports, to_report) = channel();
+        self.shared.reports.fetch_add(1, Ordering::Release);
         let _received = reports.send(write_group(&mut self.core, &self.shared, group));
         drop(reports);
         report(&self.shared, &to_report);
@@ -322,6 +336,12 @@ fn write(mut core: WalCore, shared: &Shared, group_bytes_max: usize, reports: &S
         match shared.queue.next(group_bytes_max, idle) {
             Work::Group(group) => {
                 let report = write_group(&mut core, shared, group);
+                // Waking the sequencer takes longer than reporting few appends, in their order, here.
+                if report.len() <= OWN_REPORTS_MAX && shared.reports.load(Ordering::Acquire) == 0 {
+                    report_group(shared, report);
+                    continue;
+                }
+                shared.reports.fetch_add(1, Ordering::Relaxed);
                 // The sequencer ends only after this thread.
                 let _ = reports.send(report);
             }
@@ -370,13 +390,18 @@ fn poison_on_error(shared: &Shared, result: Result<(), WalError>) {
 /// The sequencer thread.
 fn report(shared: &Shared, reports: &Receiver<Report>) {
     for report in reports {
-        for (done, result, reservation) in report {
-            if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
-                let panicked = std::io::Error::other("a callback of the log panicked");
-                shared.poison(WalError::poisoned("publish", panicked));
-            }
-            drop(reservation);
+        report_group(shared, report);
+        shared.reports.fetch_sub(1, Ordering::Release);
+    }
+}
+
+fn report_group(shared: &Shared, report: Report) {
+    for (done, result, reservation) in report {
+        if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
+            let panicked = std::io::Error::other("a callback of the log panicked");
+            shared.poison(WalError::poisoned("publish", panicked));
         }
+        drop(reservation);
     }
 }
 

@@ -1,7 +1,11 @@
 //! What waits for the log's writer: in call order, bounded in bytes.
+//!
+//! Rows are of no use before their commit record, which follows soon: what needs no sync waits for
+//! something that does, so that the writer wakes once for both.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -28,6 +32,12 @@ pub(super) struct Append {
     pub(super) reservation: Reservation,
 }
 
+impl Append {
+    fn payload_bytes(&self) -> u64 {
+        self.frames.iter().map(Frame::payload_bytes).sum()
+    }
+}
+
 /// What the writer does next.
 pub(super) enum Work {
     /// Write these as one group.
@@ -38,10 +48,37 @@ pub(super) enum Work {
     Closed,
 }
 
+/// More than this is written at once, sync or not.
+const PATIENT_BYTES_MAX: u64 = 256 << 10;
+
 #[derive(Default)]
 struct State {
     appends: VecDeque<Append>,
+    /// Of all appends.
+    bytes: u64,
+    /// Appends that need a sync.
+    syncs: usize,
     closed: bool,
+}
+
+impl State {
+    fn push(&mut self, append: Append) {
+        self.bytes += append.payload_bytes();
+        self.syncs += usize::from(append.sync);
+        self.appends.push_back(append);
+    }
+
+    fn pop(&mut self) -> Option<Append> {
+        let append = self.appends.pop_front()?;
+        self.bytes -= append.payload_bytes();
+        self.syncs -= usize::from(append.sync);
+        Some(append)
+    }
+
+    /// Whether there is something to be written without delay.
+    fn is_due(&self) -> bool {
+        self.syncs > 0 || self.bytes > PATIENT_BYTES_MAX
+    }
 }
 
 /// The queue between the callers and the writer.
@@ -50,6 +87,8 @@ pub(super) struct Queue {
     changed: Condvar,
     space: Arc<Semaphore>,
     space_bytes: u32,
+    /// Callers that wait for room.
+    waiting: AtomicUsize,
     /// Wakes a test that does the writer's work.
     #[cfg(test)]
     pub(super) pushed: Arc<tokio::sync::Notify>,
@@ -63,6 +102,7 @@ impl Queue {
             changed: Condvar::new(),
             space: Arc::new(Semaphore::new(space_bytes as usize)),
             space_bytes,
+            waiting: AtomicUsize::new(0),
             #[cfg(test)]
             pushed: Arc::default(),
         }
@@ -74,11 +114,21 @@ impl Queue {
         let bytes = u32::try_from(bytes)
             .unwrap_or(u32::MAX)
             .clamp(1, self.space_bytes);
-        let permit = Arc::clone(&self.space)
-            .acquire_many_owned(bytes)
-            .await
-            .ok()?;
-        Some(Reservation { _permit: permit })
+        if let Ok(permit) = Arc::clone(&self.space).try_acquire_many_owned(bytes) {
+            return Some(Reservation { _permit: permit });
+        }
+        let waiting = Waiting::new(&self.waiting);
+        {
+            // Patient appends take room as well: from here on there are none. Under the lock, or
+            // a writer that has just looked would sleep on.
+            let _state = self.state.lock();
+            self.changed.notify_one();
+        }
+        let permit = Arc::clone(&self.space).acquire_many_owned(bytes).await;
+        drop(waiting);
+        Some(Reservation {
+            _permit: permit.ok()?,
+        })
     }
 
     /// Adds to the end; gives the append back if the queue is closed.
@@ -87,11 +137,14 @@ impl Queue {
         if state.closed {
             return Err(append);
         }
-        state.appends.push_back(append);
+        state.push(append);
+        let is_due = self.is_due(&state);
         drop(state);
         #[cfg(test)]
         self.pushed.notify_one();
-        self.changed.notify_one();
+        if is_due {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -99,30 +152,36 @@ impl Queue {
     /// nothing came for `idle`.
     pub(super) fn next(&self, group_bytes_max: usize, idle: Option<Duration>) -> Work {
         let mut state = self.state.lock();
-        while state.appends.is_empty() {
-            if state.closed {
-                return Work::Closed;
-            }
+        while !self.is_due(&state) && !state.closed {
             match idle {
-                Some(idle) => {
-                    let waited = self.changed.wait_for(&mut state, idle);
-                    if waited.timed_out() && state.appends.is_empty() && !state.closed {
+                Some(idle) if self.changed.wait_for(&mut state, idle).timed_out() => {
+                    if state.appends.is_empty() && !state.closed {
                         return Work::Idle;
                     }
+                    break;
                 }
+                Some(_) => {}
                 None => self.changed.wait(&mut state),
             }
+        }
+        if state.appends.is_empty() {
+            return Work::Closed;
         }
         let mut group = Vec::new();
         let mut bytes = 0;
         while let Some(append) = state.appends.front() {
-            bytes += append.frames.iter().map(Frame::payload_bytes).sum::<u64>();
+            bytes += append.payload_bytes();
             if !group.is_empty() && bytes > group_bytes_max as u64 {
                 break;
             }
-            group.extend(state.appends.pop_front());
+            group.extend(state.pop());
         }
         Work::Group(group)
+    }
+
+    fn is_due(&self, state: &State) -> bool {
+        let is_wanted = self.waiting.load(Ordering::Relaxed) > 0 && !state.appends.is_empty();
+        is_wanted || state.is_due()
     }
 
     /// Refuses new reservations: whoever waits is woken.
@@ -135,5 +194,21 @@ impl Queue {
         self.refuse();
         self.state.lock().closed = true;
         self.changed.notify_all();
+    }
+}
+
+/// Counts a caller until it is dropped.
+struct Waiting<'q>(&'q AtomicUsize);
+
+impl<'q> Waiting<'q> {
+    fn new(count: &'q AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

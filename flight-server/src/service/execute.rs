@@ -13,7 +13,7 @@ use quiver_engine::{
 use quiver_proto::headers;
 
 use super::call::Call;
-use super::statement::{RowSource, SqlText, StatementRecord};
+use super::statement::{RowSource, StatementRecord};
 use crate::queries::RunningQuery;
 use crate::status::{Classify, Failure};
 use crate::stop::{Deadline, Stop};
@@ -59,7 +59,6 @@ impl Executed {
 /// A statement and where it runs.
 #[derive(Debug)]
 pub(crate) struct Execution<'a> {
-    pub(crate) sql: &'a str,
     pub(crate) parsed: &'a Arc<ParsedStatement>,
     pub(crate) context: StatementContext,
     pub(crate) parameters: Option<RecordBatch>,
@@ -127,7 +126,6 @@ impl Call {
     /// Executes a statement: queries are planned and kept, everything else takes effect now.
     pub(crate) async fn execute(&self, execution: Execution<'_>) -> Result<Executed, Failure> {
         let Execution {
-            sql,
             parsed,
             context,
             parameters,
@@ -149,7 +147,7 @@ impl Call {
                     ));
                 }
                 let source = RowSource::Query {
-                    sql: SqlText::new(sql),
+                    sql: parsed.text.clone(),
                     parameters,
                 };
                 self.keep_rows(parsed, &context, source, plan.schema)

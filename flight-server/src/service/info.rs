@@ -47,7 +47,6 @@ impl Call {
         let parsed = self.parse(sql)?;
         let context = self.statement_context(&parsed.statement, transaction_handle)?;
         let execution = Execution {
-            sql,
             parsed: &parsed,
             context,
             parameters: None,

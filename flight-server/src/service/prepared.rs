@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::IpcMessage;
 use bytes::Bytes;
-use quiver_engine::{ParsedStatement, Statement, procedure_schema};
+use quiver_engine::{ParsedStatement, SqlText, Statement, procedure_schema};
 use quiver_proto::{ActionCreatePreparedStatementResult, Purpose};
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use super::call::Call;
 use super::execute::{Executed, Execution};
 use super::handles::{Handles, Keepable};
 use super::info::ipc_schema;
-use super::statement::{SqlText, rows_bytes, schema_bytes};
+use super::statement::{rows_bytes, schema_bytes};
 use crate::auth::random;
 use crate::status::{Classify, Failure};
 
@@ -72,7 +72,7 @@ impl Call {
             Statement::Query(_) | Statement::Call { .. }
         );
         let prepared = Prepared {
-            sql: SqlText::new(sql),
+            sql: parsed.text.clone(),
             schema: Arc::clone(&schema),
             default_schema: context.default_schema,
             transaction,
@@ -204,7 +204,6 @@ impl Call {
         let context = self.context_in(prepared.default_schema, transaction);
         let transaction_handle = prepared.transaction.as_deref();
         let execution = Execution {
-            sql: prepared.sql.expose(),
             parsed,
             context,
             parameters,

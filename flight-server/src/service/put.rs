@@ -156,7 +156,6 @@ impl Call {
         let parameters = self.parameters(upload).await?;
         let context = self.statement_context(&parsed.statement, transaction_handle)?;
         let execution = Execution {
-            sql,
             parsed: &parsed,
             context,
             parameters,

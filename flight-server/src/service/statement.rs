@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use quiver_catalog::ErrorKind;
-use quiver_engine::slice_bytes;
+use quiver_engine::{SqlText, slice_bytes};
 use quiver_proto::{Claims, Purpose};
 use uuid::Uuid;
 
@@ -19,27 +19,6 @@ use crate::status::Failure;
 const HEAD_BYTES: usize = 512;
 /// What a field of a schema takes beside its name.
 const FIELD_BYTES: usize = 160;
-
-/// The text of a statement, which may hold passwords: `Debug` does not show it. A text is kept and
-/// parsed again because a syntax tree takes some fifty times its size.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct SqlText(Arc<str>);
-
-impl SqlText {
-    pub(crate) fn new(sql: &str) -> Self {
-        Self(sql.into())
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for SqlText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SqlText({} bytes)", self.0.len())
-    }
-}
 
 /// What a ticket stands for.
 #[derive(Debug, Clone)]
@@ -58,7 +37,7 @@ pub(crate) struct StatementRecord {
 pub(crate) enum RowSource {
     /// A query, executed at DoGet.
     Query {
-        /// The statement.
+        /// Parsed again when it is forgotten: a syntax tree takes some fifty times its text.
         sql: SqlText,
         /// One row of parameters.
         parameters: Option<RecordBatch>,

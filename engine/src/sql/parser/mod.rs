@@ -17,6 +17,7 @@ mod error;
 mod query;
 mod redact;
 mod session;
+mod sql_text;
 mod statement;
 mod tokens;
 
@@ -25,6 +26,7 @@ mod tests;
 
 pub use error::ParseError;
 pub use redact::redact;
+pub use sql_text::SqlText;
 #[cfg(test)]
 pub(crate) use statement::PartitionTransform;
 pub use statement::{AdminStatement, ParsedStatement, Statement};
@@ -46,7 +48,7 @@ pub fn parse(sql: &str) -> Result<ParsedStatement, ParseError> {
     let statement = dispatch::parse(tokens)?;
     Ok(ParsedStatement {
         statement,
-        text: sql.into(),
+        text: SqlText::new(sql),
         redacted,
         placeholders,
     })

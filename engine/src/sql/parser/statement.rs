@@ -5,10 +5,11 @@
 //! the others are small trees of our own, in which every field has a meaning.
 
 use std::fmt;
-use std::sync::Arc;
 
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{ColumnDef, Expr, Ident, Insert, ObjectName, Query, Value};
+
+use super::sql_text::SqlText;
 
 /// One statement and what the caller needs beside it.
 ///
@@ -18,7 +19,7 @@ pub struct ParsedStatement {
     /// The statement.
     pub statement: Statement,
     /// The text as it came.
-    pub text: Arc<str>,
+    pub text: SqlText,
     /// The text as it may be recorded and shown: passwords are `'***'`.
     pub redacted: String,
     /// How many parameters the statement takes: its `?`, or the highest `$n`.

@@ -75,15 +75,13 @@ async fn what_was_appended_is_replayed() {
     let frames = vec![frame(1, b"a"), frame(2, b"")];
     assert_eq!(append(&wal, frames, true).await.unwrap(), 1);
     assert!(wal.status().durable_lsn >= 2);
-    assert_eq!(
-        append(&wal, vec![frame(3, &[7; 5000])], false)
-            .await
-            .unwrap(),
-        3
-    );
+    let reservation = wal.reserve(5000).await.unwrap();
+    let patient = vec![frame(3, &[7; 5000])];
+    wal.append(reservation, patient, false, Box::new(|_| {}))
+        .unwrap();
+    wal.close();
     assert!(wal.written_lsn() >= 3);
     assert_eq!(wal.bytes(), wal.status().bytes);
-    wal.close();
     let closed = append(&wal, vec![], true).await;
     assert!(matches!(closed, Err(WalError::Closed)));
 
@@ -325,6 +323,7 @@ async fn a_group_is_synced_if_anyone_in_it_asks() {
         queue: Queue::new(1000),
         files: opened.files,
         failure: OnceLock::new(),
+        reports: AtomicUsize::new(0),
     };
     for (syncs, durable_lsn) in [([false, false], 0), ([false, true], 4), ([true, false], 6)] {
         let mut group = Vec::new();
