@@ -7,7 +7,7 @@ use std::future::Future;
 use std::num::NonZero;
 use std::pin::Pin;
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,6 +22,8 @@ const STACK_BYTES: usize = 8 * 1024 * 1024;
 const THREADS_PER_CORE: usize = 2;
 /// Beyond those: other statements are planned while a few wait for an operator to yield.
 const SPARE_THREADS: usize = 4;
+/// More than these make no small result.
+const ITEMS_AT_ONCE: usize = 4;
 /// Batches between an executing query and the one who reads it.
 const BATCHES_AHEAD: usize = 2;
 
@@ -85,8 +87,48 @@ impl Drop for QueryRuntime {
     }
 }
 
+/// Items that are there already, or come one after the other.
+pub(crate) enum Begun<T> {
+    /// All of them.
+    Whole(Vec<T>),
+    /// The first ones are waited for no more.
+    Pumped(Pumped<T>),
+}
+
+/// Waits for the first item, and moves a stream that does not end soon into a task of its own:
+/// small results need none.
+///
+/// # Errors
+/// Those of the items that were waited for.
+pub(crate) async fn begin<S, T>(mut source: S) -> Result<Begun<T>>
+where
+    S: Stream<Item = Result<T>> + Send + Unpin + 'static,
+    T: Send + 'static,
+{
+    let mut first = vec![];
+    let mut next = source.next().await;
+    while let Some(item) = next {
+        first.push(item?);
+        next = match source.next().now_or_never() {
+            Some(next) if first.len() < ITEMS_AT_ONCE => next,
+            Some(Some(item)) => {
+                let known = first.into_iter().map(Ok).chain([item]);
+                return Ok(Begun::Pumped(pump(
+                    futures::stream::iter(known).chain(source),
+                )));
+            }
+            Some(None) => None,
+            None => {
+                let known = futures::stream::iter(first.into_iter().map(Ok));
+                return Ok(Begun::Pumped(pump(known.chain(source))));
+            }
+        };
+    }
+    Ok(Begun::Whole(first))
+}
+
 /// Moves a stream into a task on the current runtime, which runs a few items ahead of the reader.
-pub(crate) fn pump<S, T>(mut source: S) -> Pumped<T>
+fn pump<S, T>(mut source: S) -> Pumped<T>
 where
     S: Stream<Item = Result<T>> + Send + Unpin + 'static,
     T: Send + 'static,

@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
-use super::{QueryRuntime, pump};
+use super::{Begun, QueryRuntime, begin, pump};
 use crate::error::{EngineError, Result};
 
 /// Sets its flag when dropped.
@@ -123,4 +123,52 @@ async fn dropping_a_pump_drops_its_source() {
     assert!(pumped.next().await.is_some());
     drop(pumped);
     until_set(&flag).await;
+}
+
+#[tokio::test]
+async fn what_is_there_at_once_needs_no_task() {
+    for count in [0, 1, 4] {
+        let begun = begin(stream::iter((0..count).map(Ok))).await.unwrap();
+        assert!(matches!(begun, Begun::Whole(items) if items == Vec::from_iter(0..count)));
+    }
+}
+
+#[tokio::test]
+async fn what_takes_longer_comes_in_order_and_whole() {
+    let late = || {
+        stream::once(async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok(100)
+        })
+        .boxed()
+    };
+    let many = stream::iter((0..100).map(Ok)).boxed();
+    for (source, expected) in [
+        (many, Vec::from_iter(0..100)),
+        (stream::iter([Ok(1)]).chain(late()).boxed(), vec![1, 100]),
+        (
+            late().chain(stream::iter((0..9).map(Ok))).boxed(),
+            [&[100][..], &Vec::from_iter(0..9)].concat(),
+        ),
+    ] {
+        let Begun::Pumped(pumped) = begin(source).await.unwrap() else {
+            panic!("it is not all there");
+        };
+        let items: Vec<i32> = pumped.map(Result::unwrap).collect().await;
+        assert_eq!(items, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_first_error_comes_at_once_and_a_later_one_behind_the_items() {
+    let failure = || Err(EngineError::internal("on purpose"));
+    let first = begin(stream::iter([failure(), Ok(1)])).await;
+    assert!(first.is_err());
+    let later = (0..10).map(Ok).chain([failure()]);
+    let Begun::Pumped(pumped) = begin(stream::iter(later)).await.unwrap() else {
+        panic!("it is not all there");
+    };
+    let items: Vec<_> = pumped.collect().await;
+    assert_eq!(items.len(), 11);
+    assert!(items[10].is_err());
 }

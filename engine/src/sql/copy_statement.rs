@@ -82,6 +82,7 @@ impl StatementContext {
         Ok(QueryRows {
             schema,
             stream: ReceiverStream::new(receiver).boxed(),
+            is_whole: false,
         })
     }
 

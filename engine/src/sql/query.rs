@@ -24,7 +24,7 @@ use super::repeated_names::restore_name;
 use super::statement_cache::QueryKey;
 use crate::canonical::{logical_rebatch, logical_schema};
 use crate::error::{EngineError, Result};
-use crate::query_runtime::{Pumped, pump};
+use crate::query_runtime::{Begun, Pumped, begin};
 use crate::read_view::ReadView;
 
 /// What a query will return and needs.
@@ -44,6 +44,19 @@ pub struct QueryRows {
     pub schema: SchemaRef,
     /// The rows.
     pub stream: Pumped<RecordBatch>,
+    /// Whether they are all there, so that reading them takes no time.
+    pub is_whole: bool,
+}
+
+impl QueryRows {
+    /// Rows that are there already.
+    pub fn whole(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Self {
+            schema,
+            stream: futures::stream::iter(batches.into_iter().map(Ok)).boxed(),
+            is_whole: true,
+        }
+    }
 }
 
 impl std::fmt::Debug for QueryRows {
@@ -156,10 +169,10 @@ impl StatementContext {
         }
     }
 
-    /// Executes a query with one row of parameters.
+    /// Executes a query with one row of parameters, and returns when its first rows are there.
     ///
     /// # Errors
-    /// As [`StatementContext::plan`]; errors while running come in the stream.
+    /// As [`StatementContext::plan`]; errors after the first rows come in the stream.
     pub async fn rows(
         &self,
         parsed: &Arc<ParsedStatement>,
@@ -221,7 +234,7 @@ impl StatementContext {
             .with_session_config(session.config().clone())
             .with_runtime(Arc::clone(session.runtime_env()));
         let rows = execute_stream(physical, Arc::new(task))?;
-        Ok(pumped(rows, schema, view))
+        begin_rows(rows, schema, view).await
     }
 }
 
@@ -231,21 +244,32 @@ pub(crate) async fn run(session: &SessionState, plan: LogicalPlan) -> Result<Que
     let physical = session.create_physical_plan(&plan).await?;
     let rows = execute_stream(physical, session.task_ctx())?;
     // The session's catalogs hold its read view.
-    Ok(pumped(rows, schema, Arc::clone(session.catalog_list())))
+    begin_rows(rows, schema, Arc::clone(session.catalog_list())).await
 }
 
 /// The rows of a plan as they were promised. The plan holds rows of memtables, which count as used
 /// for as long as a read view does: `held` is what holds it.
-fn pumped<H>(rows: SendableRecordBatchStream, schema: SchemaRef, held: H) -> QueryRows
+async fn begin_rows<H>(
+    rows: SendableRecordBatchStream,
+    schema: SchemaRef,
+    held: H,
+) -> Result<QueryRows>
 where
     H: Send + 'static,
 {
     let promised = Arc::clone(&schema);
-    let stream = pump(rows.map(move |batch| {
+    let rows = rows.map(move |batch| {
         let _held = &held;
         logical_rebatch(batch?, &promised)
-    }));
-    QueryRows { schema, stream }
+    });
+    Ok(match begin(rows).await? {
+        Begun::Whole(batches) => QueryRows::whole(schema, batches),
+        Begun::Pumped(stream) => QueryRows {
+            schema,
+            stream,
+            is_whole: false,
+        },
+    })
 }
 
 /// Plans a statement that may only read: any other node is refused, wherever it hides.

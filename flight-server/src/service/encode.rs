@@ -13,10 +13,11 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::FlightData;
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use quiver_engine::{EngineError, QueryRows, slice_bytes, task};
 use tonic::Status;
 
+use super::Messages;
 use super::call::Call;
 use super::cancel::RunningStream;
 use super::delivery::{Outbox, delivery};
@@ -28,6 +29,8 @@ use crate::stop::Stop;
 const MESSAGE_BYTES_MIN: usize = 1 << 20;
 /// What large batches are cut to.
 const MESSAGE_BYTES_TARGET: usize = 2 << 20;
+/// What is sent as a whole fits into the window of a stream, so that no client can make it wait.
+const WHOLE_BYTES_MAX: usize = 32 << 10;
 /// Joined batches have at most this many rows.
 const MESSAGE_ROWS_MAX: usize = 1 << 16;
 
@@ -41,9 +44,53 @@ pub(crate) struct Streaming {
     pub(crate) stream: Option<RunningStream>,
 }
 
-/// Streams the rows of a query as Flight messages, the schema first. Dropping the stream cancels
-/// the query.
-pub(crate) fn stream_rows(
+/// Flight messages of the rows of a query, the schema first. Dropping them cancels the query.
+///
+/// # Errors
+/// When a small result cannot be encoded; others end with their error.
+pub(crate) async fn send_rows(
+    call: &Call,
+    mut rows: QueryRows,
+    streaming: Streaming,
+) -> Result<Messages<FlightData>, Failure> {
+    if rows.is_whole {
+        let batches: Vec<_> = rows.stream.try_collect().await.map_err(failure)?;
+        if batches.iter().map(slice_bytes).sum::<usize>() <= WHOLE_BYTES_MAX {
+            let messages = whole(call, &rows.schema, batches, streaming.running)?;
+            return Ok(futures::stream::iter(messages.into_iter().map(Ok)).boxed());
+        }
+        rows = QueryRows::whole(rows.schema, batches);
+    }
+    Ok(stream_rows(call, rows, streaming).boxed())
+}
+
+/// A small result: it goes out with the head of the answer, and there is nothing to wait for.
+fn whole(
+    call: &Call,
+    schema: &SchemaRef,
+    batches: Vec<RecordBatch>,
+    mut running: RunningQuery,
+) -> Result<Vec<FlightData>, Failure> {
+    let mut encoder = Encoder::default();
+    let mut joined = Joined::new(Arc::clone(schema));
+    joined.batches = batches;
+    let mut messages = vec![encoder.schema(schema)];
+    if let Some(batch) = joined.take().map_err(failure)?
+        && batch.num_rows() > 0
+    {
+        let message = encoder.batch(&batch).map_err(failure)?;
+        let metrics = &call.shared.metrics;
+        running.add_rows(batch.num_rows() as u64);
+        metrics.query_rows.inc_by(batch.num_rows() as u64);
+        metrics.query_bytes.inc_by(message.data_body.len() as u64);
+        messages.push(message);
+    }
+    running.finish();
+    Ok(messages)
+}
+
+/// Streams the rows from a task of its own.
+fn stream_rows(
     call: &Call,
     rows: QueryRows,
     streaming: Streaming,
@@ -220,9 +267,5 @@ impl Encoder {
 
 /// One batch as a whole answer.
 pub(crate) fn single_batch(batch: RecordBatch) -> QueryRows {
-    let schema = batch.schema();
-    QueryRows {
-        schema,
-        stream: futures::stream::iter([Ok(batch)]).boxed(),
-    }
+    QueryRows::whole(batch.schema(), vec![batch])
 }

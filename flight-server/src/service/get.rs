@@ -5,14 +5,13 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow_flight::sql::Command;
 use arrow_flight::{FlightData, Ticket};
-use futures::StreamExt;
 use quiver_catalog::ErrorKind;
 use quiver_engine::{ParsedStatement, QueryRows, Statement, StatementContext};
 
 use super::call::Call;
 use super::cancel::RunningStream;
 use super::command::Request;
-use super::encode::{Streaming, single_batch, stream_rows};
+use super::encode::{Streaming, send_rows, single_batch};
 use super::execute::require_parameters;
 use super::info::unexpected;
 use super::statement::{RowSource, StatementRecord};
@@ -75,7 +74,7 @@ impl Call {
                 rows
             }
         };
-        Ok(self.stream(rows, running, stop, Some(stream)))
+        self.stream(rows, running, stop, Some(stream)).await
     }
 
     /// SQL text as a ticket: a query, because executing anything else twice would be easy.
@@ -89,7 +88,7 @@ impl Call {
         let running = self.running(&parsed.redacted);
         let stop = self.statement_stop();
         let rows = stop.bound(query_rows(&context, &parsed, None)).await?;
-        Ok(self.stream(rows, running, stop, None))
+        self.stream(rows, running, stop, None).await
     }
 
     /// A prepared query as a ticket, which some clients make of its handle without asking for a
@@ -107,7 +106,7 @@ impl Call {
         if parsed.placeholders == 0 && rows.schema != prepared.schema {
             return Err(changed("prepared statement", "prepare"));
         }
-        Ok(self.stream(rows, running, stop, None))
+        self.stream(rows, running, stop, None).await
     }
 
     async fn get_metadata(&self, command: &Command) -> Result<Messages<FlightData>, Failure> {
@@ -125,22 +124,22 @@ impl Call {
         };
         let batch = stop.bound(answering).await?;
         let running = self.running(command.type_url());
-        Ok(self.stream(single_batch(batch), running, stop, None))
+        self.stream(single_batch(batch), running, stop, None).await
     }
 
-    fn stream(
+    async fn stream(
         &self,
         rows: QueryRows,
         running: RunningQuery,
         stop: Stop,
         stream: Option<RunningStream>,
-    ) -> Messages<FlightData> {
+    ) -> Result<Messages<FlightData>, Failure> {
         let streaming = Streaming {
             running,
             stop,
             stream,
         };
-        stream_rows(self, rows, streaming).boxed()
+        send_rows(self, rows, streaming).await
     }
 }
 
