@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::num::NonZero;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -22,6 +23,8 @@ const STACK_BYTES: usize = 8 * 1024 * 1024;
 const THREADS_PER_CORE: usize = 2;
 /// Beyond those: other statements are planned while a few wait for an operator to yield.
 const SPARE_THREADS: usize = 4;
+/// Whoever waits longer for a result wants to know that it is on its way.
+const FIRST_ITEM_WAIT: Duration = Duration::from_millis(20);
 /// More than these make no small result.
 const ITEMS_AT_ONCE: usize = 4;
 /// Batches between an executing query and the one who reads it.
@@ -95,8 +98,8 @@ pub(crate) enum Begun<T> {
     Pumped(Pumped<T>),
 }
 
-/// Waits for the first item, and moves a stream that does not end soon into a task of its own:
-/// small results need none.
+/// Waits a little for the first item, and moves a stream that does not end soon into a task of its
+/// own: small results need none.
 ///
 /// # Errors
 /// Those of the items that were waited for.
@@ -106,7 +109,9 @@ where
     T: Send + 'static,
 {
     let mut first = vec![];
-    let mut next = source.next().await;
+    let Ok(mut next) = tokio::time::timeout(FIRST_ITEM_WAIT, source.next()).await else {
+        return Ok(Begun::Pumped(pump(source)));
+    };
     while let Some(item) = next {
         first.push(item?);
         next = match source.next().now_or_never() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
-use super::{Begun, QueryRuntime, begin, pump};
+use super::{Begun, FIRST_ITEM_WAIT, QueryRuntime, begin, pump};
 use crate::error::{EngineError, Result};
 
 /// Sets its flag when dropped.
@@ -146,6 +146,14 @@ async fn what_takes_longer_comes_in_order_and_whole() {
     for (source, expected) in [
         (many, Vec::from_iter(0..100)),
         (stream::iter([Ok(1)]).chain(late()).boxed(), vec![1, 100]),
+        (
+            stream::once(async {
+                tokio::time::sleep(FIRST_ITEM_WAIT * 3).await;
+                Ok(7)
+            })
+            .boxed(),
+            vec![7],
+        ),
         (
             late().chain(stream::iter((0..9).map(Ok))).boxed(),
             [&[100][..], &Vec::from_iter(0..9)].concat(),

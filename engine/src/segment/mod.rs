@@ -14,6 +14,7 @@ mod split;
 mod stats;
 mod storage;
 mod unregistered;
+mod value_sample;
 mod writer;
 
 pub(crate) use bound_text::{has_bounds, parse_bounds};

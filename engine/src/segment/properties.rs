@@ -37,9 +37,12 @@ pub(crate) fn writer_properties(
             builder =
                 builder.set_column_statistics_enabled(leaf.path().clone(), EnabledStatistics::None);
         }
+        if !stats.sample.repeats() {
+            builder = builder.set_column_dictionary_enabled(leaf.path().clone(), false);
+        }
     }
     if options.bloom_filters {
-        for path in bloom_columns(columns, sort_key, schema) {
+        for path in bloom_columns(columns, sort_key, schema, stats) {
             builder = builder.set_column_bloom_filter_enabled(path, true);
         }
     }
@@ -47,12 +50,13 @@ pub(crate) fn writer_properties(
 }
 
 /// Top-level columns that equality searches hit and bounds cannot serve. The first column of the
-/// sort key needs none: its bounds are narrow. Filters of columns with few values shrink by
-/// themselves when they are written.
+/// sort key needs none, nor does one whose values come in order: their bounds are narrow. Filters of
+/// columns with few values shrink by themselves when they are written.
 fn bloom_columns<'a>(
     columns: &'a [Column],
     sort_key: &'a [SortColumn],
     schema: &'a SchemaDescriptor,
+    stats: &'a [LeafStats],
 ) -> impl Iterator<Item = parquet::schema::types::ColumnPath> + 'a {
     let leading = sort_key.first().map(|key| key.column_id);
     schema
@@ -61,7 +65,9 @@ fn bloom_columns<'a>(
         .enumerate()
         .filter_map(move |(leaf, descriptor)| {
             let column = &columns[schema.get_column_root_idx(leaf)];
-            (Some(column.id) != leading && may_be_searched(&column.data_type))
+            // A sort scatters all columns but its own.
+            let is_scattered = leading.is_some() || stats[leaf].sample.is_scattered();
+            (Some(column.id) != leading && is_scattered && may_be_searched(&column.data_type))
                 .then(|| descriptor.path().clone())
         })
 }

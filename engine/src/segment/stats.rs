@@ -12,10 +12,11 @@ use datafusion::logical_expr::Accumulator;
 
 use super::bound_text::{Side, bound_text, has_bounds, parse_bounds};
 use super::leaf::{Leaf, visit_leaves};
+use super::value_sample::ValueSample;
 use crate::error::{EngineError, Result};
 
 /// What is known of one leaf column.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct LeafStats {
     /// Values that are not NULL.
     pub(crate) value_count: u64,
@@ -27,9 +28,22 @@ pub(crate) struct LeafStats {
     pub(crate) max: Option<ScalarValue>,
     /// Whether there is a NaN; `None` for types that have none.
     pub(crate) contains_nan: Option<bool>,
+    /// Some of its values.
+    pub(crate) sample: ValueSample,
 }
 
 impl LeafStats {
+    fn of(values: usize) -> Self {
+        Self {
+            value_count: 0,
+            null_count: 0,
+            min: None,
+            max: None,
+            contains_nan: None,
+            sample: ValueSample::of(values),
+        }
+    }
+
     /// The bounds as the catalog keeps them.
     ///
     /// # Errors
@@ -45,6 +59,7 @@ impl LeafStats {
         let nulls = leaf.values.null_count() as u64;
         self.null_count += nulls + leaf.absent;
         self.value_count += leaf.values.len() as u64 - nulls;
+        self.sample.add(&leaf.values)?;
         if !has_bounds(leaf.values.data_type()) {
             return Ok(());
         }
@@ -53,8 +68,10 @@ impl LeafStats {
             self.contains_nan = Some(self.contains_nan.unwrap_or(false) || nan);
         }
         if values.len() > values.null_count() {
-            keep(&mut self.min, min_of(&values)?, Ordering::Less);
-            keep(&mut self.max, max_of(&values)?, Ordering::Greater);
+            let (min, max) = (min_of(&values)?, max_of(&values)?);
+            self.sample.add_bounds(&min, max.clone());
+            keep(&mut self.min, min, Ordering::Less);
+            keep(&mut self.max, max, Ordering::Greater);
         }
         Ok(())
     }
@@ -62,7 +79,8 @@ impl LeafStats {
 
 /// Statistics of all leaf columns of `batches`, in Parquet's order of leaves.
 pub(crate) fn leaf_stats(batches: &[RecordBatch], leaf_count: usize) -> Result<Vec<LeafStats>> {
-    let mut stats = vec![LeafStats::default(); leaf_count];
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    let mut stats = vec![LeafStats::of(rows); leaf_count];
     for batch in batches {
         let mut leaves = stats.iter_mut();
         let mut visit = |leaf: Leaf| match leaves.next() {

@@ -169,10 +169,10 @@ impl StatementContext {
         }
     }
 
-    /// Executes a query with one row of parameters, and returns when its first rows are there.
+    /// Executes a query with one row of parameters.
     ///
     /// # Errors
-    /// As [`StatementContext::plan`]; errors after the first rows come in the stream.
+    /// As [`StatementContext::plan`]; errors while running come here or in the stream.
     pub async fn rows(
         &self,
         parsed: &Arc<ParsedStatement>,
