@@ -15,6 +15,9 @@ mod idempotency;
 mod ids;
 mod ingest;
 mod log_pins;
+#[cfg(feature = "micro")]
+#[doc(hidden)]
+pub mod micro;
 mod node;
 mod producers;
 mod query_memory;

@@ -18,6 +18,8 @@ pub(crate) use buffered::BufferedRows;
 pub(crate) use options::ScanOptions;
 pub(crate) use store::TenantRegistry;
 pub(crate) use table::{QuiverTable, filter_support};
+#[cfg(feature = "micro")]
+pub(crate) use {pruning::prune, statistics::SegmentStatistics};
 
 #[cfg(test)]
 pub(crate) mod testing;
