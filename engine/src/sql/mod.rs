@@ -14,6 +14,7 @@ mod ddl;
 mod functions;
 mod information_schema;
 mod insert;
+mod join_filters;
 mod known_query;
 mod names;
 pub(crate) mod parser;

@@ -22,6 +22,7 @@ use super::context::StatementContext;
 use super::cooperative_joins::CooperativeJoins;
 use super::functions::{self, ListedFunction};
 use super::information_schema::InformationSchema;
+use super::join_filters::JoinFilters;
 use super::provider::TenantCatalogList;
 use super::system_tables::SystemSchema;
 use super::types::SqlTypes;
@@ -62,6 +63,7 @@ impl QueryTemplate {
             .with_config(config)
             .with_default_features()
             .with_relation_planners(vec![Arc::new(OwnTables)])
+            .with_physical_optimizer_rule(Arc::new(JoinFilters))
             .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .with_type_planner(Arc::new(SqlTypes))
             .build();

@@ -179,6 +179,12 @@ impl LogFiles {
         self.written_lsn.store(end_lsn - 1, Ordering::Release);
     }
 
+    /// Number of the current file, and bytes in use in it.
+    pub(super) fn position(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.current.number, state.current.used_bytes)
+    }
+
     /// Sets the first file of this start; it has no frames yet.
     pub(super) fn set_current(&self, current: LogFile) {
         self.state.lock().current = current;

@@ -6,6 +6,8 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use super::WalSettings;
 use super::error::WalError;
@@ -14,6 +16,8 @@ use crate::storage_fs::StorageFs;
 
 /// Zeros written and synced in one go; small, so that the writer's own syncs wait little.
 const FILL_BYTES: u64 = 4 << 20;
+/// How long a busy writer is left alone.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// Zeros in memory.
 const ZEROS_BYTES: usize = 64 << 10;
 static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
@@ -102,6 +106,15 @@ impl Housekeeper {
         }
     }
 
+    /// Whether much was written since the last look. A bulk load fills files faster than they can be
+    /// prepared, and its few large syncs gain nothing from that: the disk is better left to it.
+    fn writer_is_busy(&self, seen: &mut (u64, u64)) -> bool {
+        let (number, used_bytes) = self.files.position();
+        let is_busy = number != seen.0 || used_bytes > seen.1 + FILL_BYTES;
+        *seen = (number, used_bytes);
+        is_busy
+    }
+
     /// Zeros a spare from `from` to the end; `None` if the log was closed meanwhile.
     fn fill(&self, number: u64, create: bool, from: u64) -> io::Result<Option<Spare>> {
         let path = self.settings.dir.join(spare_name(number));
@@ -111,9 +124,14 @@ impl Housekeeper {
             self.fs.open(&path)?
         };
         let mut at = from;
+        let mut seen = self.files.position();
         while at < self.settings.file_bytes {
             if self.files.is_stopping() {
                 return Ok(None);
+            }
+            if self.writer_is_busy(&mut seen) {
+                thread::sleep(BUSY_PAUSE);
+                continue;
             }
             let step = FILL_BYTES.min(self.settings.file_bytes - at);
             let mut slices = Vec::new();
