@@ -255,6 +255,13 @@ impl LogFiles {
         }
     }
 
+    /// Leaves a file that is prepared in part, and preparing, alone for a while.
+    pub(super) fn prepare_later(&self, spare: Spare) {
+        let mut state = self.state.lock();
+        state.unprepared.push(spare);
+        state.prepare_failed = true;
+    }
+
     /// Leaves preparing alone for a while, or until a file is taken or released.
     pub(super) fn prepare_failed(&self) {
         self.state.lock().prepare_failed = true;

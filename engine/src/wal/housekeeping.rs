@@ -6,8 +6,6 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use super::WalSettings;
 use super::error::WalError;
@@ -16,11 +14,18 @@ use crate::storage_fs::StorageFs;
 
 /// Zeros written and synced in one go; small, so that the writer's own syncs wait little.
 const FILL_BYTES: u64 = 4 << 20;
-/// How long a busy writer is left alone.
-const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// Zeros in memory.
 const ZEROS_BYTES: usize = 64 << 10;
 static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
+
+/// How far a spare has come.
+enum Filled {
+    Whole(Spare),
+    /// The writer needs the disk.
+    Part(Spare),
+    /// The log is being closed.
+    Closed,
+}
 
 /// The part of a log that looks after its files.
 #[derive(Debug)]
@@ -93,8 +98,9 @@ impl Housekeeper {
         let filled_bytes = job.map_or(0, |spare| spare.filled_bytes);
         let result = self.fill(number, job.is_none(), filled_bytes);
         match result {
-            Ok(Some(spare)) => self.files.add_ready(spare),
-            Ok(None) => {}
+            Ok(Filled::Whole(spare)) => self.files.add_ready(spare),
+            Ok(Filled::Part(spare)) => self.files.prepare_later(spare),
+            Ok(Filled::Closed) => {}
             Err(error) => {
                 // Not fatal: without a spare the writer makes a file of its own.
                 tracing::warn!(file = name, %error, "a WAL file could not be prepared");
@@ -108,15 +114,15 @@ impl Housekeeper {
 
     /// Whether much was written since the last look. A bulk load fills files faster than they can be
     /// prepared, and its few large syncs gain nothing from that: the disk is better left to it.
-    fn writer_is_busy(&self, seen: &mut (u64, u64)) -> bool {
+    pub(super) fn writer_is_busy(&self, seen: &mut (u64, u64)) -> bool {
         let (number, used_bytes) = self.files.position();
         let is_busy = number != seen.0 || used_bytes > seen.1 + FILL_BYTES;
         *seen = (number, used_bytes);
         is_busy
     }
 
-    /// Zeros a spare from `from` to the end; `None` if the log was closed meanwhile.
-    fn fill(&self, number: u64, create: bool, from: u64) -> io::Result<Option<Spare>> {
+    /// Zeros a spare from `from` to the end.
+    fn fill(&self, number: u64, create: bool, from: u64) -> io::Result<Filled> {
         let path = self.settings.dir.join(spare_name(number));
         let file = if create {
             self.fs.create(&path)?
@@ -127,11 +133,15 @@ impl Housekeeper {
         let mut seen = self.files.position();
         while at < self.settings.file_bytes {
             if self.files.is_stopping() {
-                return Ok(None);
+                return Ok(Filled::Closed);
             }
-            if self.writer_is_busy(&mut seen) {
-                thread::sleep(BUSY_PAUSE);
-                continue;
+            let is_long = self.settings.file_bytes - at > FILL_BYTES;
+            if is_long && self.writer_is_busy(&mut seen) {
+                let filled_bytes = at;
+                return Ok(Filled::Part(Spare {
+                    number,
+                    filled_bytes,
+                }));
             }
             let step = FILL_BYTES.min(self.settings.file_bytes - at);
             let mut slices = Vec::new();
@@ -145,7 +155,7 @@ impl Housekeeper {
             file.sync_data()?;
             at += step;
         }
-        Ok(Some(Spare {
+        Ok(Filled::Whole(Spare {
             number,
             filled_bytes: self.settings.file_bytes,
         }))

@@ -152,6 +152,21 @@ fn a_failed_preparation_rests_until_something_changes() {
     assert_eq!(files.next_chore(), Some(Chore::Stop));
 }
 
+#[test]
+fn a_file_that_is_prepared_in_part_rests_and_is_gone_on_with() {
+    let files = files();
+    files.take_ready();
+    let part = Spare {
+        number: 9,
+        filled_bytes: 123,
+    };
+    files.prepare_later(part);
+    assert_eq!(files.next_chore(), None);
+    assert_eq!(files.take_ready(), None);
+    assert_eq!(files.next_chore(), Some(Chore::Prepare));
+    assert_eq!(files.to_prepare(), Some(Some(part)));
+}
+
 type Wake = fn(&LogFiles);
 
 #[test]

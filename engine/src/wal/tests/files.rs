@@ -214,6 +214,19 @@ fn a_log_that_is_closing_prepares_nothing() {
 }
 
 #[test]
+fn a_writer_that_writes_much_is_busy() {
+    let fs = SimulatedFs::new(1);
+    let log = open(&fs, FILE_BYTES, 1).unwrap();
+    let mut seen = log.files.position();
+    assert!(!log.housekeeper.writer_is_busy(&mut seen));
+    log.files.set_written(2, seen.1 + (1 << 20));
+    assert!(!log.housekeeper.writer_is_busy(&mut seen), "a little");
+    log.files.set_written(3, seen.1 + (5 << 20));
+    assert!(log.housekeeper.writer_is_busy(&mut seen));
+    assert!(!log.housekeeper.writer_is_busy(&mut seen), "not any more");
+}
+
+#[test]
 fn at_least_one_spare_survives_a_start() {
     let fs = SimulatedFs::new(1);
     drop(open(&fs, FILE_BYTES, 1).unwrap());
