@@ -107,6 +107,36 @@ class Bench:
                 load_tables(cursor, self.files)
                 self.tpch(server.name, cursor)
             self.inserts(server.name, server.durability, lambda: connect(server))
+            self.small_calls_by_pyarrow(server)
+
+    def small_calls_by_pyarrow(self, server: Quiver) -> None:
+        """The same small calls without the ADBC driver, which takes more of a processor than the server; and the
+        smallest call there is, which is what gRPC takes by itself."""
+        row = pa.record_batch([pa.array([1], pa.int64()), pa.array(["one row"])], names=["id", "text"])
+        descriptor = fl.FlightDescriptor.for_path("inserted")
+
+        def connect_one():
+            client = fl.connect(server.uri)
+            return client, fl.FlightCallOptions(headers=[client.authenticate_basic_token("admin", "quiver")])
+
+        def put(client, options):
+            writer, reader = client.do_put(descriptor, row.schema, options)
+            writer.write_batch(row)
+            writer.done_writing()
+            reader.read()
+            writer.close()
+
+        client, options = connect_one()
+        peer = f"{server.name}, read by pyarrow"
+        ticket = fl.Ticket(b"SELECT 1")
+        self.note_latency("select 1", peer, measure.latencies(200, lambda: client.do_get(ticket, options).read_all()))
+        nothing = measure.latencies(200, lambda: list(client.list_actions(options)))
+        self.note_latency("select 1", f"{server.name}, an empty call", nothing)
+        for count in CONNECTIONS:
+            pairs = [connect_one() for _ in range(count)]
+            rate = measure.rate(count, INSERT_SECONDS, lambda number, pairs=pairs: lambda: put(*pairs[number]))
+            self.note(f"single-row inserts, {count} connections", f"{server.name}, put by pyarrow", per_s=rate,
+                      durability=server.durability)
 
     def read_all_by_pyarrow(self, work: str, server: Quiver) -> None:
         """The client of the ceiling: the ADBC driver takes time of its own."""

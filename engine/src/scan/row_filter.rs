@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use arrow::array::UInt64Array;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
@@ -18,6 +19,8 @@ const SELECTIVE_LIST_MAX: usize = 16;
 /// Stored bytes per row from which a column is taken to have many different values: columns with
 /// few are stored as a fraction of a byte per row.
 const MANY_VALUES_BYTES_PER_ROW: f64 = 2.0;
+/// As many values as make an equality selective.
+const MANY_VALUES: usize = 10_000;
 /// How many times larger than the filter columns the others must be.
 const OTHERS_FACTOR: u64 = 2;
 
@@ -42,7 +45,8 @@ pub(crate) fn pays(
         .max(1);
     let has_many_values = |index: &usize| {
         can_have_many_values(schema.field(*index).data_type())
-            && bytes(*index) as f64 / rows as f64 >= MANY_VALUES_BYTES_PER_ROW
+            && (bytes(*index) as f64 / rows as f64 >= MANY_VALUES_BYTES_PER_ROW
+                || is_far_apart(table, statistics, *index))
     };
     let conjuncts = || filters.iter().flat_map(split_conjunction);
     let selective = conjuncts()
@@ -62,6 +66,16 @@ pub(crate) fn pays(
         .filter(|index| !filtered.contains(index));
     let others: u64 = others.map(|index| bytes(*index)).sum();
     others >= OTHERS_FACTOR * filtered.iter().map(|index| bytes(*index)).sum::<u64>()
+}
+
+/// Whether whole numbers from the smallest to the largest value would be many.
+fn is_far_apart(table: &TableVersion, statistics: &SegmentStatistics, index: usize) -> bool {
+    let all = UInt64Array::from_iter_values(0..table.segments.len() as u64);
+    let summary = statistics.summary(table, &all, &|wanted| wanted == index);
+    let column = &summary.column_statistics[index];
+    let (min, max) = (column.min_value.get_value(), column.max_value.get_value());
+    let distance = min.zip(max).and_then(|(min, max)| max.distance(min));
+    distance.is_some_and(|distance| distance >= MANY_VALUES)
 }
 
 /// The column of `column = literal` or of a short `column IN (literals)`.

@@ -26,7 +26,7 @@ impl Default for SegmentOptions {
         Self {
             row_group_rows: 256 * 1024,
             row_group_bytes: 128 * 1024 * 1024,
-            data_page_rows: 20_000,
+            data_page_rows: 8192,
             write_batch_rows: 8192,
             compression: Compression::LZ4_RAW,
             bloom_filters: true,

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
-use arrow::compute::{BatchCoalescer, prep_null_mask_filter};
+use arrow::compute::{BatchCoalescer, filter_record_batch, prep_null_mask_filter};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -20,11 +20,15 @@ use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_expr::utils::reassign_expr_columns;
-use datafusion::physical_expr::{PhysicalExpr, conjunction, split_conjunction};
+use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+    ReplaceChildrenOptions,
+};
 use futures::StreamExt;
 
 #[cfg(test)]
@@ -33,7 +37,7 @@ mod tests;
 /// Rows after which it is decided whether a filter pays.
 const TRIAL_ROWS: usize = 32 << 10;
 /// A filter that keeps more than this part of the rows costs more than it saves.
-const KEPT_PER_CENT_MAX: usize = 75;
+const KEPT_PER_CENT_MAX: usize = 60;
 /// Rows that pass unfiltered before the filter is tried again: it may have become a narrower one. Twice
 /// as many each time.
 const PAUSE_ROWS: usize = 256 << 10;
@@ -49,8 +53,14 @@ impl PhysicalOptimizerRule for JoinFilters {
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let filtered = plan.transform_up(|plan| {
-            Ok(match found_filter(&plan)? {
-                Some(filter) => Transformed::yes(Arc::new(JoinFilterExec::new(plan, filter)) as _),
+            let filters = found_filters(&plan);
+            if !filters.is_empty() {
+                return Ok(Transformed::yes(
+                    Arc::new(JoinFilterExec::new(plan, filters)) as _,
+                ));
+            }
+            Ok(match above_filter(&plan)? {
+                Some(filtered) => Transformed::yes(Arc::new(filtered) as _),
                 None => Transformed::no(plan),
             })
         });
@@ -66,46 +76,62 @@ impl PhysicalOptimizerRule for JoinFilters {
     }
 }
 
-/// What is found out about the rows of a scan, as a filter of the rows it returns.
-fn found_filter(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-    let Some(scan) = plan.downcast_ref::<DataSourceExec>() else {
-        return Ok(None);
+/// What is found out about the rows of a scan, as filters of the rows it returns.
+fn found_filters(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn PhysicalExpr>> {
+    let scan = plan.downcast_ref::<DataSourceExec>();
+    let source = scan.and_then(DataSourceExec::downcast_to_file_source::<ParquetSource>);
+    let Some((_, source)) = source else {
+        return vec![];
     };
-    let Some((_, source)) = scan.downcast_to_file_source::<ParquetSource>() else {
-        return Ok(None);
-    };
-    if source.table_parquet_options().global.pushdown_filters {
-        // Applied while rows are decoded.
-        return Ok(None);
-    }
-    let Some(predicate) = FileSource::filter(source) else {
-        return Ok(None);
+    // Applied while rows are decoded, or there is none.
+    let is_applied = source.table_parquet_options().global.pushdown_filters;
+    let Some(predicate) = source.filter().filter(|_| !is_applied) else {
+        return vec![];
     };
     let schema = plan.schema();
-    let found: Vec<_> = split_conjunction(&predicate)
+    split_conjunction(&predicate)
         .into_iter()
         .filter(|filter| filter.downcast_ref::<DynamicFilterPhysicalExpr>().is_some())
         // One about a column that the scan does not return is left to the join.
         .filter_map(|filter| reassign_expr_columns(Arc::clone(filter), &schema).ok())
-        .collect();
-    Ok((!found.is_empty()).then(|| conjunction(found)))
+        .collect()
 }
 
-/// Leaves out rows by a filter that changes while the query runs.
+/// Filters of the statement's own, which take less, come first.
+fn above_filter(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<JoinFilterExec>> {
+    let Some(own) = plan.downcast_ref::<FilterExec>() else {
+        return Ok(None);
+    };
+    let Some(below) = own.input().downcast_ref::<JoinFilterExec>() else {
+        return Ok(None);
+    };
+    let schema = plan.schema();
+    let filters = below.filters.iter();
+    let filters = filters.map(|filter| reassign_expr_columns(Arc::clone(filter), &schema));
+    let Ok(filters) = filters.collect::<Result<Vec<_>>>() else {
+        return Ok(None);
+    };
+    let scan = vec![Arc::clone(&below.input)];
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    let own = Arc::clone(plan).replace_children(scan, options)?;
+    Ok(Some(JoinFilterExec::new(own, filters)))
+}
+
+/// Leaves out rows by filters that change while the query runs.
 #[derive(Debug)]
 struct JoinFilterExec {
     input: Arc<dyn ExecutionPlan>,
-    filter: Arc<dyn PhysicalExpr>,
+    filters: Vec<Arc<dyn PhysicalExpr>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl JoinFilterExec {
-    fn new(input: Arc<dyn ExecutionPlan>, filter: Arc<dyn PhysicalExpr>) -> Self {
+    fn new(input: Arc<dyn ExecutionPlan>, filters: Vec<Arc<dyn PhysicalExpr>>) -> Self {
         Self {
             properties: Arc::clone(input.properties()),
             input,
-            filter,
+            filters,
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
@@ -138,7 +164,12 @@ impl ExecutionPlan for JoinFilterExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        f(&self.filter)
+        for filter in &self.filters {
+            if f(filter)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
     }
 
     fn with_new_children(
@@ -146,7 +177,7 @@ impl ExecutionPlan for JoinFilterExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.swap_remove(0);
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.filter))))
+        Ok(Arc::new(Self::new(input, self.filters.clone())))
     }
 
     fn execute(
@@ -158,8 +189,7 @@ impl ExecutionPlan for JoinFilterExec {
         let input = self.input.execute(partition, context)?;
         let schema = self.schema();
         let state = Filtering {
-            trial: Trial::default(),
-            filter: Arc::clone(&self.filter),
+            filters: self.filters.iter().map(TriedFilter::new).collect(),
             coalescer: BatchCoalescer::new(Arc::clone(&schema), batch_rows),
             ready: VecDeque::new(),
         };
@@ -200,31 +230,41 @@ impl ExecutionPlan for JoinFilterExec {
 
 /// The rows of one partition.
 struct Filtering {
-    trial: Trial,
-    filter: Arc<dyn PhysicalExpr>,
+    filters: Vec<TriedFilter>,
     /// Makes full batches of the few rows that are left of each.
     coalescer: BatchCoalescer,
     ready: VecDeque<RecordBatch>,
 }
 
 impl Filtering {
-    fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        let rows = batch.num_rows();
-        if !self.trial.wants(rows) {
+    fn push(&mut self, mut batch: RecordBatch) -> Result<()> {
+        let given_rows = batch.num_rows();
+        let mut has_decided = false;
+        for filter in &mut self.filters {
+            let rows = batch.num_rows();
+            // By the rows of the scan: filters that come later see few.
+            if !filter.trial.wants(given_rows) || rows == 0 {
+                continue;
+            }
+            let kept = filter.expr.evaluate(&batch)?.into_array(rows)?;
+            let kept = without_null(as_boolean_array(&kept)?);
+            let kept_rows = kept.true_count();
+            has_decided |= filter.trial.note(rows, kept_rows);
+            if kept_rows < rows {
+                batch = filter_record_batch(&batch, &kept)?;
+            }
+        }
+        if has_decided {
+            // Those that leave out most, first.
+            self.filters
+                .sort_by_key(|filter| filter.trial.kept_per_cent);
+        }
+        if batch.num_rows() == given_rows {
             self.finish()?;
             self.ready.push_back(batch);
             return Ok(());
         }
-        let kept = self.filter.evaluate(&batch)?.into_array(rows)?;
-        let kept = without_null(as_boolean_array(&kept)?);
-        let kept_rows = kept.true_count();
-        self.trial.note(rows, kept_rows);
-        if kept_rows == rows {
-            self.finish()?;
-            self.ready.push_back(batch);
-            return Ok(());
-        }
-        self.coalescer.push_batch_with_filter(batch, &kept)?;
+        self.coalescer.push_batch(batch)?;
         self.take_completed();
         Ok(())
     }
@@ -239,6 +279,21 @@ impl Filtering {
     fn take_completed(&mut self) {
         while let Some(batch) = self.coalescer.next_completed_batch() {
             self.ready.push_back(batch);
+        }
+    }
+}
+
+/// A filter, and what it was worth.
+struct TriedFilter {
+    expr: Arc<dyn PhysicalExpr>,
+    trial: Trial,
+}
+
+impl TriedFilter {
+    fn new(expr: &Arc<dyn PhysicalExpr>) -> Self {
+        Self {
+            expr: Arc::clone(expr),
+            trial: Trial::default(),
         }
     }
 }
@@ -259,6 +314,8 @@ struct Trial {
     /// Rows that pass until the filter is tried again.
     pause_rows: usize,
     pauses: u32,
+    /// Of the last rows it was decided by.
+    kept_per_cent: usize,
 }
 
 impl Trial {
@@ -269,18 +326,21 @@ impl Trial {
         !pauses
     }
 
-    fn note(&mut self, rows: usize, kept_rows: usize) {
+    /// Takes down what a filter did; whether it was decided anew.
+    fn note(&mut self, rows: usize, kept_rows: usize) -> bool {
         self.rows += rows;
         self.kept_rows += kept_rows;
         if self.rows < TRIAL_ROWS {
-            return;
+            return false;
         }
-        if self.kept_rows * 100 > self.rows * KEPT_PER_CENT_MAX {
+        self.kept_per_cent = self.kept_rows * 100 / self.rows;
+        if self.kept_per_cent > KEPT_PER_CENT_MAX {
             self.pause_rows = PAUSE_ROWS << self.pauses.min(8);
             self.pauses += 1;
         } else {
             self.pauses = 0;
         }
         (self.rows, self.kept_rows) = (0, 0);
+        true
     }
 }
