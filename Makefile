@@ -14,7 +14,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE_RUSTFLAGS ?= -C target-cpu=native
 export QUIVER_VENV ?= $(CURDIR)/.venv
 
-.PHONY: help run test soak check audit bench clean-venv
+.PHONY: help run test soak check audit bench bench-micro clean-venv
 
 help: ## lists the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -36,7 +36,7 @@ soak: ## lives of the engine on a simulated disk until one fails or you stop it 
 
 check: ## formatting, clippy with warnings as errors, and the rules of the house style
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	cargo clippy --workspace --all-targets --features quiver-engine/micro --quiet -- --deny warnings
 	$(PYTHON) tests/tools/house_style.py
 
 audit: ## licences, sources and advisories of the dependencies (needs cargo-deny and its database)
@@ -47,6 +47,9 @@ audit: ## licences, sources and advisories of the dependencies (needs cargo-deny
 bench: ## builds for release and measures Quiver beside its peers on this machine (BENCH="--scale 0.1" for a short run)
 	RUSTFLAGS="$(RELEASE_RUSTFLAGS)" cargo build --release --package quiver-flight-server --bin quiver
 	$(PYTHON) benches/prepare.py $(TARGET)/release/quiver $(BENCH)
+
+bench-micro: ## micro-benchmarks of the log, encoding, memtables, flush and pruning (QUIVER_BENCH_DIR: the disk to use)
+	RUSTFLAGS="$(RELEASE_RUSTFLAGS)" cargo bench --workspace --bench micro --features quiver-engine/micro
 
 clean-venv: ## removes the tests' Python environment
 	rm -rf -- "$(QUIVER_VENV)"
