@@ -197,6 +197,9 @@ def test_a_commit_after_expiry_is_refused(impatient_server):
             with pytest.raises(CLIENT_ERRORS) as caught:
                 connection.commit()
             assert_refused(caught.value, "ABORTED")
+            with pytest.raises(CLIENT_ERRORS) as caught:
+                adbc.ingest(connection, "t", numbered(100, 10), mode="append")
+            assert_refused(caught.value, "ABORTED")
         assert count(client, "t") == 0
 
 

@@ -1,7 +1,7 @@
 //! Micro-benchmarks of the data path, one part at a time: `make bench-micro`.
 //!
-//! Everything that is written goes to a disk (`QUIVER_BENCH_DIR`, or the folder for temporary files), with the syncs
-//! that the server makes.
+//! Everything that is written goes to a disk (`QUIVER_BENCH_DIR`, or the folder for temporary files), with
+//! the syncs that the server makes.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //! holds one read view of one tenant and nothing else.
 
 mod call;
+mod cheap_first;
 mod constant_rows;
 mod context;
 mod cooperative_joins;

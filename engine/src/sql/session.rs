@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast::TableFactor;
 use parking_lot::Mutex;
 use quiver_catalog::TenantId;
 
+use super::cheap_first::CheapFirst;
 use super::context::StatementContext;
 use super::cooperative_joins::CooperativeJoins;
 use super::functions::{self, ListedFunction};
@@ -63,6 +64,7 @@ impl QueryTemplate {
             .with_config(config)
             .with_default_features()
             .with_relation_planners(vec![Arc::new(OwnTables)])
+            .with_optimizer_rule(Arc::new(CheapFirst))
             .with_physical_optimizer_rule(Arc::new(JoinFilters))
             .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .with_type_planner(Arc::new(SqlTypes))

@@ -52,7 +52,10 @@ impl Call {
     /// client has to say that it gives its part up.
     async fn end(&self, id: Uuid, session_id: Uuid, commit: bool) -> Result<(), Failure> {
         let transaction = self.tenant.transaction(id);
-        self.tenant.forget_expired(id);
+        // A client whose commit is refused still sends what it takes for parts of the transaction.
+        if transaction.is_some() || !commit {
+            self.tenant.forget_expired(id);
+        }
         let session_id = transaction.as_ref().map_or(session_id, |t| t.session_id());
         let outcome = match (transaction, commit) {
             (Some(transaction), true) => transaction.commit().await.map_err(|e| e.failure()),
