@@ -139,8 +139,8 @@ def draw(root: dict, title: str) -> str:
 
     place(f"all: {root['n']} samples", root, 0, 0)
     height = (deepest + 3) * LINE
-    body = [shape.replace('y="Y"', f'y="{height - (depth + 1) * LINE}"').replace('y="T"', f'y="{height - depth * LINE - 4}"')
-            for depth, shape in shapes]
+    body = [shape.replace('y="Y"', f'y="{height - (depth + 1) * LINE}"')
+            .replace('y="T"', f'y="{height - depth * LINE - 4}"') for depth, shape in shapes]
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0f} {height}" font-family="monospace" '
             f'font-size="10"><text x="4" y="12">{html.escape(title)}</text>{"".join(body)}</svg>\n')
 
@@ -161,16 +161,16 @@ def main() -> int:
             with connect(server) as connection, connection.cursor() as cursor:
                 action = WORKS[arguments.work](server, cursor, files)
                 action()
-                perf = subprocess.Popen(["perf", "record", "--output", str(samples), "--call-graph", "dwarf,8192", "--freq", "399",
-                                         "--pid", str(server.process.pid)], stderr=subprocess.DEVNULL)
+                record = ["perf", "record", "--output", str(samples), "--call-graph", "dwarf,8192", "--freq", "399"]
+                perf = subprocess.Popen([*record, "--pid", str(server.process.pid)], stderr=subprocess.DEVNULL)
                 time.sleep(0.5)
                 end = time.monotonic() + arguments.seconds
                 while time.monotonic() < end:
                     action()
                 perf.send_signal(signal.SIGINT)
                 perf.wait()
-        script = subprocess.run(["perf", "script", "--input", str(samples), "--no-inline"], capture_output=True, text=True,
-                                errors="replace")
+        show = ["perf", "script", "--input", str(samples), "--no-inline"]
+        script = subprocess.run(show, capture_output=True, text=True, errors="replace")
     title = f"{WORKS[arguments.work].__doc__} Processor time of the server only."
     arguments.out.write_text(draw(tree_of(stacks(script.stdout.splitlines() + [""])), title))
     return 0
