@@ -6,6 +6,7 @@
 
 mod buffered;
 mod cache;
+mod footers;
 mod options;
 mod pruning;
 mod row_filter;

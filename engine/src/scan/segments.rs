@@ -18,6 +18,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use quiver_catalog::{Segment, TableVersion};
 
+use super::footers::SegmentReaders;
 use super::statistics::SegmentStatistics;
 
 /// Bytes before the footer that are read with it: room for the page index of an ordinary segment.
@@ -67,6 +68,7 @@ impl SegmentScan<'_> {
         let runtime = state.runtime_env();
         let store = runtime.object_store(self.store_url)?;
         let footers = runtime.cache_manager.get_file_metadata_cache();
+        let readers = SegmentReaders(CachedParquetFileReaderFactory::new(store, footers));
         let options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
@@ -78,9 +80,7 @@ impl SegmentScan<'_> {
             .with_bloom_filter_on_read(true)
             .with_pushdown_filters(row_filter)
             .with_reorder_filters(true)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
-                store, footers,
-            ))))
+            .with_parquet_file_reader_factory(Arc::new(readers)))
     }
 
     /// The files, spread so that the partitions get about equally many bytes. Within a partition
