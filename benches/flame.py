@@ -127,10 +127,10 @@ def draw(root: dict, title: str) -> str:
         if node["n"] / total < SMALLEST:
             return
         deepest = max(deepest, depth)
-        label = html.escape(name)
+        label = html.escape(name[:140])
         tint = 30 + sum(map(ord, name)) % 30
-        short = html.escape(name.split("<")[0].rsplit("::", 1)[-1] or name)[: int(width / 6)]
-        shapes.append((depth, f'<g><title>{label[:160]} {node["n"] / total:.1%}</title><rect x="{left:.1f}" y="Y" '
+        short = html.escape((name.split("<")[0].rsplit("::", 1)[-1] or name)[: int(width / 6)])
+        shapes.append((depth, f'<g><title>{label} {node["n"] / total:.1%}</title><rect x="{left:.1f}" y="Y" '
                        f'width="{width:.1f}" height="{LINE - 1}" fill="hsl({tint},75%,65%)"/>'
                        + (f'<text x="{left + 2:.1f}" y="T">{short}</text>' if width > 25 else "") + "</g>"))
         for child, below in sorted(node["below"].items()):
