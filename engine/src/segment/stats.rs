@@ -33,14 +33,14 @@ pub(crate) struct LeafStats {
 }
 
 impl LeafStats {
-    fn of(values: usize) -> Self {
+    fn of(values: usize, columns: usize) -> Self {
         Self {
             value_count: 0,
             null_count: 0,
             min: None,
             max: None,
             contains_nan: None,
-            sample: ValueSample::of(values),
+            sample: ValueSample::of(values, columns),
         }
     }
 
@@ -80,7 +80,7 @@ impl LeafStats {
 /// Statistics of all leaf columns of `batches`, in Parquet's order of leaves.
 pub(crate) fn leaf_stats(batches: &[RecordBatch], leaf_count: usize) -> Result<Vec<LeafStats>> {
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    let mut stats = vec![LeafStats::of(rows); leaf_count];
+    let mut stats = vec![LeafStats::of(rows, leaf_count); leaf_count];
     for batch in batches {
         let mut leaves = stats.iter_mut();
         let mut visit = |leaf: Leaf| match leaves.next() {

@@ -16,8 +16,12 @@ use crate::error::Result;
 #[cfg(test)]
 mod tests;
 
-/// Values that are looked at, about.
+/// Values of a column that are looked at, about.
 const SAMPLE_VALUES: usize = 4096;
+/// Fewer would say nothing.
+const SAMPLE_VALUES_MIN: usize = 256;
+/// Values that are looked at in all columns together: a table may have thousands.
+const SAMPLES_MAX: usize = 1 << 18;
 /// A sample with more different values than this comes from a column of more than some 20,000.
 const DIFFERENT_PER_CENT_MAX: usize = 90;
 /// Columns with so few values have each of them nearly everywhere.
@@ -28,6 +32,8 @@ const FEW_VALUES: usize = 64;
 pub(crate) struct ValueSample {
     /// Every how manieth value is taken.
     every: usize,
+    /// Values that are taken of a column with many, about.
+    wanted: usize,
     /// Values until the next one that is taken.
     skip: usize,
     hashes: HashSet<u64>,
@@ -38,10 +44,12 @@ pub(crate) struct ValueSample {
 }
 
 impl ValueSample {
-    /// Of about `values` values.
-    pub(crate) fn of(values: usize) -> Self {
+    /// Of about `values` values, in one of `columns` columns.
+    pub(crate) fn of(values: usize, columns: usize) -> Self {
+        let wanted = (SAMPLES_MAX / columns.max(1)).clamp(SAMPLE_VALUES_MIN, SAMPLE_VALUES);
         Self {
-            every: values.div_ceil(SAMPLE_VALUES).max(1),
+            every: values.div_ceil(wanted).max(1),
+            wanted,
             skip: 0,
             hashes: HashSet::new(),
             taken: 0,
@@ -86,7 +94,7 @@ impl ValueSample {
     /// Whether a bloom filter may tell more than bounds do.
     pub(crate) fn is_scattered(&self) -> bool {
         let is_in_order = self.batches > 1 && self.batches_in_order == self.batches;
-        let has_few = self.hashes.len() <= FEW_VALUES && self.taken >= SAMPLE_VALUES / 2;
+        let has_few = self.hashes.len() <= FEW_VALUES && self.taken >= self.wanted / 2;
         !is_in_order && !has_few
     }
 }

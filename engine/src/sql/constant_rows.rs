@@ -81,12 +81,17 @@ impl ConstantRows {
         Arc::new(Schema::new((0..count).map(field).collect::<Vec<_>>()))
     }
 
+    /// How many rows they are with these parameters.
+    pub(crate) fn count(&self, parameters: Option<&RecordBatch>) -> usize {
+        repeats(parameters) * self.rows.len()
+    }
+
     /// All rows once per row of `parameters`; once without any.
     ///
     /// # Errors
     /// For values that do not fit their columns.
     pub(crate) fn batch(&self, parameters: Option<&RecordBatch>) -> Result<Option<RecordBatch>> {
-        let repeats = parameters.map_or(1, RecordBatch::num_rows);
+        let repeats = repeats(parameters);
         let mut fields = Vec::with_capacity(self.fields.len());
         let mut columns = Vec::with_capacity(self.fields.len());
         for (place, field) in self.fields.iter().enumerate() {
@@ -102,12 +107,17 @@ impl ConstantRows {
             columns.push(in_row_order(&cells, repeats)?);
             fields.push(Field::new(field.name(), data_type, true));
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(repeats * self.rows.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(self.count(parameters)));
         let schema = Arc::new(Schema::new(fields));
         Ok(Some(RecordBatch::try_new_with_options(
             schema, columns, &options,
         )?))
     }
+}
+
+/// How often the rows are inserted.
+fn repeats(parameters: Option<&RecordBatch>) -> usize {
+    parameters.map_or(1, RecordBatch::num_rows)
 }
 
 /// The list of an insert that is nothing but `VALUES (…), …`.

@@ -64,7 +64,7 @@ impl StatementContext {
     ) -> Result<u64> {
         if let Statement::Insert(insert) = statement
             && let Some((table, rows)) = self.constant_rows(insert).await?
-            && let Some(batch) = rows.batch(parameters)?
+            && let Some(batch) = self.batch_of(rows, parameters).await?
         {
             return self.insert_batch(table, batch).await;
         }

@@ -18,6 +18,9 @@ use super::query::{promised_schema, row_parameters, run};
 use crate::error::{EngineError, Result};
 use crate::ingest::IngestMode;
 
+/// Rows that are made within microseconds.
+const FEW_ROWS: usize = 256;
+
 impl StatementContext {
     /// The rows of an insert that needs no plan, and their table.
     pub(crate) async fn constant_rows(
@@ -31,6 +34,20 @@ impl StatementContext {
         };
         let rows = ConstantRows::of(insert, &table.arrow_schema);
         Ok(rows.map(|rows| (name, rows)))
+    }
+
+    /// The rows with their parameters; many of them are made where they hold up no other call.
+    pub(crate) async fn batch_of(
+        &self,
+        rows: ConstantRows,
+        parameters: Option<&RecordBatch>,
+    ) -> Result<Option<RecordBatch>> {
+        if rows.count(parameters) <= FEW_ROWS {
+            return rows.batch(parameters);
+        }
+        let parameters = parameters.cloned();
+        let batch = async move { rows.batch(parameters.as_ref()) };
+        self.engine.query_runtime().run(batch).await
     }
 
     /// Inserts rows as they are, in one commit.

@@ -9,7 +9,7 @@ use super::ValueSample;
 
 /// A column of as many batches of 1,000 rows as there are functions of the row's number.
 fn sampled(batches: i64, value: impl Fn(i64) -> i64) -> ValueSample {
-    let mut sample = ValueSample::of(batches as usize * 1000);
+    let mut sample = ValueSample::of(batches as usize * 1000, 16);
     for batch in 0..batches {
         let values: Vec<i64> = (batch * 1000..(batch + 1) * 1000).map(&value).collect();
         let (min, max) = (*values.iter().min().unwrap(), *values.iter().max().unwrap());
@@ -52,7 +52,7 @@ fn every_batch_has_its_part_in_the_sample() {
     let sample = sampled(1000, |row| row);
     assert!((3900..=4200).contains(&sample.taken), "{}", sample.taken);
     let one_by_one = {
-        let mut sample = ValueSample::of(10_000);
+        let mut sample = ValueSample::of(10_000, 1);
         for row in 0..10_000 {
             let value: ArrayRef = Arc::new(Int64Array::from(vec![row]));
             sample.add(&value).unwrap();
@@ -60,4 +60,12 @@ fn every_batch_has_its_part_in_the_sample() {
         sample
     };
     assert_eq!(one_by_one.taken, 10_000_usize.div_ceil(3));
+}
+
+#[test]
+fn many_columns_share_what_is_looked_at() {
+    let rows = 1_000_000;
+    for (columns, every) in [(1, 245), (64, 245), (1000, 3817), (1_000_000, 3907)] {
+        assert_eq!(ValueSample::of(rows, columns).every, every, "{columns}");
+    }
 }
