@@ -94,6 +94,12 @@ impl Connections {
         self.shared.open_max - self.shared.places.available_permits()
     }
 
+    /// Connections that are lent out now: each waits for the database, or is being opened.
+    pub fn lent_count(&self) -> usize {
+        let state = self.shared.state.lock();
+        self.open_count() - state.idle.len()
+    }
+
     /// A number for a catalog, never given twice.
     pub(crate) fn register(&self) -> u64 {
         let mut state = self.shared.state.lock();

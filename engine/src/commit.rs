@@ -138,7 +138,7 @@ async fn commit_rows(node: &Arc<Node>, tenant: &Arc<Tenant>, request: CommitRequ
             .map(|step| step_entry(&step.record))
             .collect(),
     };
-    node.reached(CrashPoint::CommitReady)?;
+    node.reached(CrashPoint::CommitReady).await?;
     let reservation = node.wal.reserve(record.encoded_len()).await?;
     let (sender, receiver) = oneshot::channel();
     {
@@ -310,7 +310,7 @@ async fn commit_with_catalog(
     tenant.publish(sequence, Some(version), request.streams, node.now_micros());
     drop(settled);
     *tenant.sequencing().lock() = sequence + 1;
-    node.reached(CrashPoint::CatalogPublished)
+    node.reached(CrashPoint::CatalogPublished).await
 }
 
 async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Result<()> {
@@ -325,7 +325,7 @@ async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Resul
     }];
     debug_assert!(frame_bytes(&frames) > 0, "a prepare record has a body");
     node.append(frames, true).await?;
-    node.reached(CrashPoint::PrepareSynced)
+    node.reached(CrashPoint::PrepareSynced).await
 }
 
 /// The streams fit the tables, and the log keeps their rows from here on.

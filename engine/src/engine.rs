@@ -82,7 +82,7 @@ impl Engine {
         let memory = QueryMemory::new(&settings);
         let template = QueryTemplate::new(&settings);
         let node = Arc::new(Node::new(settings, clock, fs, wal));
-        node.reached(CrashPoint::LogOpened)?;
+        node.reached(CrashPoint::LogOpened).await?;
         let tenants_open = Tenants::new(&node, memory, ScanOptions::default());
         let engine = Self {
             inner: Arc::new(Inner {
@@ -109,7 +109,7 @@ impl Engine {
             statistics.bytes,
             statistics.cut_bytes,
         );
-        engine.node().reached(CrashPoint::LogApplied)?;
+        engine.node().reached(CrashPoint::LogApplied).await?;
         engine.release_log();
         Ok(engine)
     }
@@ -163,6 +163,11 @@ impl Engine {
     /// Tenants that are open now.
     pub fn open_tenants(&self) -> Vec<Arc<Tenant>> {
         self.inner.tenants.all()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn connections(&self) -> quiver_catalog::Connections {
+        self.inner.tenants.connections().clone()
     }
 
     /// Connections to catalog files that are open now.

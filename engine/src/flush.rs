@@ -73,11 +73,11 @@ async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
             row_count: 0,
         });
     }
-    node.reached(CrashPoint::FlushFrozen)?;
+    node.reached(CrashPoint::FlushFrozen).await?;
     let written = write_segments(node, tenant, &memtables, cut).await?;
-    node.reached(CrashPoint::SegmentsDurable)?;
+    node.reached(CrashPoint::SegmentsDurable).await?;
     let outcome = register(tenant, &memtables, cut, written).await?;
-    node.reached(CrashPoint::FlushPublished)?;
+    node.reached(CrashPoint::FlushPublished).await?;
     tracing::info!(
         rows = outcome.row_count,
         segments = outcome.segment_count,

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::error::{EngineError, Result};
 use crate::settings::EngineSettings;
 use crate::storage_fs::{CrashPoint, Folders, StorageFs};
+use crate::task::others_turn;
 use crate::tenant::Tenant;
 use crate::wal::{Frame, Lsn, Wal};
 use crate::write_buffer::{Budget, Reservation};
@@ -58,14 +59,15 @@ impl Node {
     /// # Errors
     /// `Overloaded` when none did in time.
     pub(crate) async fn wait_for_log_room(&self) -> Result<()> {
-        let deadline = tokio::time::Instant::now() + self.append_wait();
+        let wait = self.append_wait();
+        let deadline = tokio::time::Instant::now() + wait;
         loop {
             let made = self.log_room_made.notified();
             if self.wal.bytes() <= self.settings.wal_bytes_max {
                 return Ok(());
             }
             self.log_room_wanted.notify_one();
-            if tokio::time::timeout_at(deadline, made).await.is_err() {
+            if wait.is_zero() || tokio::time::timeout_at(deadline, made).await.is_err() {
                 return Err(EngineError::Overloaded {
                     message: format!(
                         "the write-ahead log is at its limit of {} bytes",
@@ -102,16 +104,18 @@ impl Node {
         }
     }
 
-    /// The caller has come to `point`, where tests crash.
+    /// The caller has come to `point`, where tests crash, or let others go first.
     ///
     /// # Errors
     /// Leave at once, without a further change.
-    pub(crate) fn reached(&self, point: CrashPoint) -> Result<()> {
+    pub(crate) async fn reached(&self, point: CrashPoint) -> Result<()> {
         self.fs.reached(point).map_err(|source| EngineError::Io {
             action: point.name(),
             path: self.settings.data_dir.clone(),
             source,
-        })
+        })?;
+        others_turn().await;
+        Ok(())
     }
 
     pub(crate) fn now_micros(&self) -> i64 {

@@ -16,6 +16,8 @@ use tracing::Instrument;
 
 use crate::error::{EngineError, Result};
 use crate::task::spawn;
+#[cfg(test)]
+use crate::task::turns;
 
 /// Deeply nested SQL is planned by recursion.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
@@ -73,6 +75,11 @@ impl QueryRuntime {
         F: Future<Output = Result<T>> + Send + 'static,
         T: Send + 'static,
     {
+        #[cfg(test)]
+        if turns::are_drawn() {
+            let task = AbortOnDropHandle::new(spawn(work));
+            return task.await.expect("no query panics");
+        }
         let task = AbortOnDropHandle::new(self.handle.spawn(work.in_current_span()));
         match task.await {
             Ok(result) => result,
@@ -109,7 +116,10 @@ where
     T: Send + 'static,
 {
     let mut first = vec![];
-    let Ok(mut next) = tokio::time::timeout(FIRST_ITEM_WAIT, source.next()).await else {
+    let wait = FIRST_ITEM_WAIT;
+    #[cfg(test)]
+    let wait = turns::patience(wait);
+    let Ok(mut next) = tokio::time::timeout(wait, source.next()).await else {
         return Ok(Begun::Pumped(pump(source)));
     };
     while let Some(item) = next {

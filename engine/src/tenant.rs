@@ -28,6 +28,7 @@ use crate::producers::Producers;
 use crate::read_view::ReadView;
 use crate::scan::{ScanOptions, TenantRegistry};
 use crate::storage_fs::{CrashPoint, StorageFs};
+use crate::task::others_turn;
 use crate::transaction::Transaction;
 use crate::wal::Lsn;
 use crate::write_buffer::{Budget, CommittedBytes, Memtable, MemtableSet};
@@ -186,10 +187,10 @@ impl Tenant {
         commit: Commit,
     ) -> BoxFuture<'_, Result<Arc<CatalogVersion>>> {
         async move {
-            self.reached(CrashPoint::CatalogReady)?;
+            self.reached(CrashPoint::CatalogReady).await?;
             let error = match self.catalog.commit(commit).await {
                 Ok(version) => {
-                    self.reached(CrashPoint::CatalogCommitted)?;
+                    self.reached(CrashPoint::CatalogCommitted).await?;
                     return Ok(version);
                 }
                 Err(error) => error,
@@ -212,7 +213,7 @@ impl Tenant {
         .boxed()
     }
 
-    fn reached(&self, point: CrashPoint) -> Result<()> {
+    async fn reached(&self, point: CrashPoint) -> Result<()> {
         self.fs.reached(point).map_err(|source| {
             self.mark_in_doubt();
             EngineError::Io {
@@ -220,7 +221,9 @@ impl Tenant {
                 path: self.directory.clone(),
                 source,
             }
-        })
+        })?;
+        others_turn().await;
+        Ok(())
     }
 
     /// Waits, before the gate is closed for a catalog transaction, for other programs that write to

@@ -99,6 +99,12 @@ impl Tenants {
         self.connections.open_count()
     }
 
+    /// The connections to catalog files.
+    #[cfg(test)]
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// Ends a dropped tenant: refuses what is still on its way, then removes its folder.
     pub(crate) async fn remove(&self, place: &TenantPlace) -> Result<()> {
         let cell = {

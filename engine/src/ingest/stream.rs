@@ -184,7 +184,7 @@ impl StreamWriter {
             // A failed write poisons the log: the commit that follows reports it.
             node.wal
                 .append(reservation, frames, false, Box::new(|_| {}))?;
-            node.reached(CrashPoint::RowsQueued)?;
+            node.reached(CrashPoint::RowsQueued).await?;
         }
         self.row_count += batch.num_rows() as u64;
         self.stream.row_count += batch.num_rows() as u64;
@@ -242,7 +242,7 @@ impl StreamWriter {
         self.stream.reservation.free();
         self.stream.row_count = 0;
         self.stream.pin = None;
-        node.reached(CrashPoint::RowsSpilled)
+        node.reached(CrashPoint::RowsSpilled).await
     }
 
     /// A slice of a large array would keep all of it alive and uncounted: such a batch is read back

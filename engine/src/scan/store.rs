@@ -28,6 +28,7 @@ use url::Url;
 
 use crate::error::{EngineError, Result as EngineResult};
 use crate::storage_fs::{StorageFile, StorageFs};
+use crate::task::on_blocking_pool;
 
 /// Object stores of one tenant's runtime: a single one, put there at construction.
 #[derive(Debug)]
@@ -125,7 +126,7 @@ impl TenantStore {
             path.join(part.as_ref())
         });
         let fs = Arc::clone(&self.fs);
-        let job = tokio::task::spawn_blocking(move || read(&*fs.open_read(&path)?));
+        let job = on_blocking_pool(move || read(&*fs.open_read(&path)?));
         let result = job
             .await
             .map_err(io::Error::other)

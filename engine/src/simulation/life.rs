@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use futures::future::join_all;
 use parking_lot::Mutex;
-use quiver_catalog::{Clock, ErrorKind};
+use quiver_catalog::{Clock, Connections, ErrorKind};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
@@ -21,7 +20,10 @@ use crate::ingest::{Ingest, IngestMode, IngestOutcome, IngestRequest};
 use crate::producers::ProducerStep;
 use crate::storage_fs::simulated::{Faults, SimulatedFs, Stop};
 use crate::storage_fs::{CrashPoint, StorageFs};
+use crate::task::turns::{TurnsDrawn, alone, drawn, taking_turns};
 use crate::transaction::{IDLE_VIEW_MICROS, Transaction};
+
+mod crowd;
 
 const STEPS: usize = 60;
 const START_MICROS: i64 = 1_700_000_000_000_000;
@@ -44,6 +46,8 @@ pub(super) struct Life {
     /// Units and epochs of each table's producer, by its numbers.
     steps: BTreeMap<&'static str, Vec<(UnitId, u64)>>,
     opens: u64,
+    /// To the catalog of the run.
+    connections: Arc<Mutex<Option<Connections>>>,
     dies_at: Option<CrashPoint>,
     stop: Option<Stop>,
     ended: Ended,
@@ -89,6 +93,7 @@ impl Life {
             model: Model::default(),
             steps: BTreeMap::new(),
             opens: 0,
+            connections: Arc::default(),
             dies_at,
             stop: None,
             ended: Ended {
@@ -99,6 +104,18 @@ impl Life {
     }
 
     pub(super) async fn run(mut self) -> Ended {
+        let connections = Arc::clone(&self.connections);
+        let lent = move || {
+            connections
+                .lock()
+                .as_ref()
+                .map_or(0, Connections::lent_count)
+        };
+        let _turns = TurnsDrawn::new(self.rng.random(), lent);
+        taking_turns(self.live()).await
+    }
+
+    async fn live(mut self) -> Ended {
         let mut run = self.open().await;
         for _ in 0..STEPS {
             self.step(&mut run).await;
@@ -113,7 +130,9 @@ impl Life {
     }
 
     fn note(&mut self, what: impl Into<String>) {
-        self.trace.lock().push(what.into());
+        // With the turns, so that a replay is compared in the order of its tasks as well.
+        let note = format!("{:>6}  {}", drawn(), what.into());
+        self.trace.lock().push(note);
     }
 
     /// Opens the engine; a start may die or fail on a bad disk, any number of times.
@@ -130,7 +149,8 @@ impl Life {
             }
             self.opens += 1;
             let (fs, clock) = (self.fs.clone(), Arc::clone(&self.clock));
-            let opened = Node::open(&fs, settings(self.folder.path()), clock, self.opens).await;
+            let opened = Node::open(&fs, settings(self.folder.path()), clock, self.opens);
+            let opened = alone(opened).await;
             let node = match opened {
                 Ok(node) => node,
                 Err(error) => {
@@ -140,6 +160,7 @@ impl Life {
                     continue;
                 }
             };
+            *self.connections.lock() = Some(node.engine.connections());
             if !self.fs.is_stopped() {
                 let found = node
                     .contents(None)
@@ -233,8 +254,10 @@ impl Life {
         self.fs.set_faults(Faults::default());
         self.dies_at = None;
         let (fs, clock) = (self.fs.clone(), Arc::clone(&self.clock));
-        let opened = Node::open(&fs, settings(self.folder.path()), clock, self.opens + 1).await;
+        let opened = Node::open(&fs, settings(self.folder.path()), clock, self.opens + 1);
+        let opened = alone(opened).await;
         let node = opened.expect("a start on a good disk");
+        *self.connections.lock() = Some(node.engine.connections());
         let found = node.contents(None).await.expect("rows can be read");
         self.model.settle(&found);
         node.engine
@@ -258,7 +281,7 @@ impl Life {
         match self.rng.random_range(0..29) {
             0..6 => self.append(run).await,
             6..8 => self.repeat(run).await,
-            8..9 => self.append_side_by_side(run).await,
+            8..9 => self.crowd(run).await,
             9..12 => self.stream(run).await,
             12..16 => self.transaction(run).await,
             16..19 => self.flush(run).await,
@@ -370,17 +393,9 @@ impl Life {
     /// The next ingest of a table's producer, or one that must be told apart from it.
     async fn produce(&mut self, run: &mut Run) {
         let table = self.table();
-        let steps = self.steps.entry(table).or_default();
-        let state = |unit: &(UnitId, u64)| self.model.unit(unit.0).state;
-        // What came to nothing leaves its number free, and so does a table that was dropped.
-        while steps.pop_if(|step| state(step) == State::Gone).is_some() {}
-        if steps
-            .last()
-            .is_some_and(|step| state(step) == State::Unknown)
-        {
+        let Some(steps) = self.known_steps(table) else {
             return;
-        }
-        let steps = steps.clone();
+        };
         let (last, epoch) = (steps.len() as u64, steps.last().map_or(0, |step| step.1));
         let step = |epoch, sequence| ProducerStep {
             producer: format!("producer of {table}"),
@@ -427,32 +442,15 @@ impl Life {
         }
     }
 
-    async fn append_side_by_side(&mut self, run: &mut Run) {
-        let mut appends = vec![];
-        for _ in 0..self.rng.random_range(2..5) {
-            let (table, unit) = (self.table(), self.model.add(None));
-            let ids = self.fresh_ids(unit);
-            self.model.add_rows(unit, table, &ids);
-            appends.push((unit, table, [ids]));
-        }
-        let node = &run.node;
-        // Making a table takes `SQLite`'s own thread, whose pace nobody sets.
-        for (_, table, _) in &appends {
-            let made = ingest(node, table, None, &[]).await;
-            if made.is_err() {
-                for (unit, _, _) in &appends {
-                    self.model.set(*unit, State::Gone);
-                }
-                return;
-            }
-        }
-        let jobs = appends
-            .iter()
-            .map(|(_, table, batches)| ingest(node, table, None, batches));
-        let results = join_all(jobs).await;
-        for ((unit, _, _), result) in appends.iter().zip(&results) {
-            self.conclude(run, "append beside others", *unit, result);
-        }
+    /// The steps of a table's producer, unless one is on its way or in doubt.
+    fn known_steps(&mut self, table: &'static str) -> Option<Vec<(UnitId, u64)>> {
+        let steps = self.steps.entry(table).or_default();
+        let state = |unit: &(UnitId, u64)| self.model.unit(unit.0).state;
+        // What came to nothing leaves its number free, and so does a table that was dropped.
+        while steps.pop_if(|step| state(step) == State::Gone).is_some() {}
+        let last = steps.last().map(state);
+        let known = last.is_none_or(|state| state == State::Acknowledged);
+        known.then(|| steps.clone())
     }
 
     async fn stream(&mut self, run: &mut Run) {
@@ -583,6 +581,10 @@ impl Life {
     async fn drop_table(&mut self, run: &mut Run) {
         let table = self.table();
         let result = run.node.update(&format!("DROP TABLE {table}")).await;
+        self.hear_drop(run, table, &result);
+    }
+
+    fn hear_drop(&mut self, run: &Run, table: &'static str, result: &Result<u64>) {
         let stopped = self.fs.is_stopped();
         self.note(format!("drop {table}: {}", result.is_ok()));
         match result {

@@ -4,16 +4,15 @@
 //! flushes, while writes and syncs fail, the disk is full, and the process is killed or the power
 //! cut at a named point or at any change of the disk. Everything random comes from one seed, the
 //! clock is set, the log's threads are steps of the one thread that there is, so a seed replays
-//! exactly. The catalog is a real `SQLite` file, which is put back to what it was at the moment of
-//! death. Two things do not happen here: a flush beside other writes, and `SQLite` losing what it
-//! has synced.
+//! exactly. Now and then clients come in crowds, beside a flush and a drop: whose turn it is is drawn
+//! from the seed too (`task/turns.rs`). The catalog is a real `SQLite` file, which is put back to what
+//! it was at the moment of death: that `SQLite` keeps what it has synced is taken for granted.
 
 mod life;
 mod model;
 mod node;
 mod rows;
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -27,6 +26,9 @@ use crate::storage_fs::CrashPoint;
 
 /// Lives of a test run; `QUIVER_SEEDS=1000..2000` tells others.
 const SEEDS: Range<u64> = 0..2_000;
+
+/// Statements are planned on the one thread of a life, by recursion.
+const STACK_BYTES: usize = 16 << 20;
 
 /// Runs one life; a panic is shown with the seed that replays it.
 fn live(seed: u64, dies_at: Option<CrashPoint>) -> (Ended, Vec<String>) {
@@ -68,7 +70,7 @@ fn for_each_seed(seeds: Range<u64>, work: impl Fn(u64) + Sync) {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..cores {
-            scope.spawn(|| {
+            let lives = || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
@@ -76,7 +78,9 @@ fn for_each_seed(seeds: Range<u64>, work: impl Fn(u64) + Sync) {
                     }
                     work(seed);
                 }
-            });
+            };
+            let thread = thread::Builder::new().stack_size(STACK_BYTES);
+            thread.spawn_scoped(scope, lives).expect("a thread");
         }
     });
 }
@@ -88,13 +92,15 @@ fn no_life_loses_doubles_or_tears_a_commit() {
 
 #[test]
 fn every_crash_point_is_died_at() {
-    const LIVES: u64 = 12;
+    const LIVES_MAX: u64 = 300;
     for_each_seed(0..CrashPoint::ALL.len() as u64, |index| {
         let point = CrashPoint::ALL[index as usize];
-        let deaths: BTreeSet<_> = (0..LIVES)
-            .flat_map(|seed| live(seed, Some(point)).0.died_at)
-            .collect();
-        assert!(deaths.contains(&point), "nobody died at '{}'", point.name());
+        let dies = |seed| live(seed, Some(point)).0.died_at.contains(&point);
+        assert!(
+            (0..LIVES_MAX).any(dies),
+            "nobody died at '{}'",
+            point.name()
+        );
     });
 }
 

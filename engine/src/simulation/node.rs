@@ -81,13 +81,14 @@ pub(super) fn settings(data: &Path) -> EngineSettings {
     }
 }
 
-/// An engine that runs.
+/// An engine that runs; clones are the same.
+#[derive(Clone)]
 pub(super) struct Node {
     pub(super) engine: Engine,
     pub(super) tenant: Arc<Tenant>,
     pub(super) steps: Arc<Mutex<WalSteps>>,
     /// Does the work of the log's writer.
-    _writer: AbortOnDropHandle<()>,
+    _writer: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Node {
@@ -111,7 +112,7 @@ impl Node {
                 }
             })
         };
-        let writer = AbortOnDropHandle::new(writer);
+        let writer = Arc::new(AbortOnDropHandle::new(writer));
         let tenants = [place()];
         let recovered = Engine::recover(settings, clock, disk, (wal, replay), (&tenants, &[]));
         let engine = recovered.await?;

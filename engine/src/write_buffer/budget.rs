@@ -75,7 +75,7 @@ impl Budget {
                 return Ok(());
             }
             self.wanted.notify_one();
-            if tokio::time::timeout_at(deadline, freed).await.is_err() {
+            if wait.is_zero() || tokio::time::timeout_at(deadline, freed).await.is_err() {
                 return Err(self.overloaded(bytes));
             }
         }
