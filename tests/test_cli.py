@@ -210,6 +210,101 @@ def test_load_while_the_server_dies(make_server, tmp_path):
     assert server.stop() == 0
 
 
+@pytest.mark.parametrize("file", ("rows.parquet", "rows.csv", "rows.arrow", "rows.ndjson"))
+@pytest.mark.parametrize("portion", (1_000, 1_234, 4_999, 5_000, 9_999))
+def test_load_in_portions(server, flight, files, name, file, portion):
+    """Every row once, in portions that the server numbers; a second run adds nothing."""
+    command = ["load", str(files / file), "--table", name, "--portion-rows", str(portion)]
+    done = server.run(*command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("5000 rows loaded from 1 files"), done.stdout
+    again = server.run(*command)
+    assert "already loaded: 5000 rows of 1 files" in again.stdout, again.stderr
+    count_and_sum = [(5000, sum(range(5000)))]
+    assert flight.rows(f"SELECT count(*), sum(id) FROM {name}") == count_and_sum
+    last = f"SELECT last_sequence FROM system.producers WHERE table_name = '{name}'"
+    assert flight.rows(last) == [(-(-5000 // portion),)]
+
+
+def test_load_in_portions_of_a_file_without_rows(server, flight, tmp_path, name):
+    pq.write_table(numbered(0, 1).slice(0, 0), tmp_path / "none.parquet")
+    for _ in range(2):
+        done = server.run(
+            "load", str(tmp_path / "none.parquet"), "--table", name, "--portion-rows", "10"
+        )
+        assert done.returncode == 0, done.stderr
+    assert flight.rows(f"SELECT count(*) FROM {name}") == [(0,)]
+
+
+def test_load_in_portions_replaces_and_creates(server, flight, tmp_path, name):
+    """Only the first portion replaces or creates, and a load that replaces begins anew."""
+    pq.write_table(numbered(0, 100), tmp_path / "rows.parquet")
+    command = ["load", str(tmp_path / "rows.parquet"), "--table", name, "--portion-rows", "30"]
+    for mode in ("--create", "--replace", "--replace"):
+        done = server.run(*command, mode)
+        assert done.returncode == 0, done.stderr
+        assert flight.rows(f"SELECT count(*), sum(id) FROM {name}") == [(100, sum(range(100)))]
+
+
+def test_load_in_portions_stops_at_a_mistake_and_goes_on_after_it(server, flight, tmp_path, name):
+    """What came before the mistake stays; the mended file is another one."""
+    flight.execute(f"CREATE TABLE {name} (a BIGINT)")
+    file = tmp_path / "rows.csv"
+    lines = [str(i) for i in range(100_000)]
+    file.write_text("\n".join(["a", *lines, "not a number"]) + "\n")
+    command = ["load", str(file), "--table", name, "--portion-rows", "10000"]
+    done = server.run(*command)
+    assert_one_line_error(done, "rows.csv", code=1)
+    kept = flight.scalar(f"SELECT count(*) FROM {name}")
+    assert kept % 10_000 == 0 and kept <= 100_000
+    assert flight.scalar(f"SELECT count(DISTINCT a) FROM {name}") == kept
+
+
+def test_load_in_portions_while_either_side_dies(make_server, tmp_path):
+    """Loader and server are killed in turn: every run goes on where the last one stopped."""
+    server = make_server().start()
+    rows, portion = 3_000_000, 100_000
+    pq.write_table(numbered(0, rows), tmp_path / "rows.parquet", row_group_size=70_000)
+    command = [
+        str(server.binary), "load", str(tmp_path / "rows.parquet"), "--table", "t",
+        "--portion-rows", str(portion),
+    ]
+    environment = {
+        **server.environment(), "QUIVER_URI": server.uri, "QUIVER_PASSWORD": server.password,
+    }
+    came_to, kills = [], 0
+    with Flight(server.uri) as client:
+        client.execute("CREATE TABLE t (id BIGINT, payload VARCHAR)")
+    for round_ in range(6):
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) as loader:
+            time.sleep(0.35 + 0.1 * round_)
+            killed = loader if round_ % 2 == 0 else server
+            kills += loader.poll() is None
+            if killed is loader:
+                loader.kill()
+                loader.communicate()
+            else:
+                server.kill9()
+                server.start()
+                out, error = loader.communicate(timeout=120)
+                assert loader.returncode == 0, error
+        with Flight(server.uri) as client:
+            came_to.append(client.scalar("SELECT count(*) FROM t"))
+            last = client.rows("SELECT last_sequence FROM system.producers")
+            assert came_to[-1] == portion * (last[0][0] if last else 0)
+            if came_to[-1] == rows:
+                client.execute("DROP TABLE t")
+                client.execute("CREATE TABLE t (id BIGINT, payload VARCHAR)")
+    assert kills >= 3, "the loader was faster than the axe"
+    done = server.run(*command[1:])
+    assert done.returncode == 0, done.stderr
+    with Flight(server.uri) as client:
+        assert client.rows("SELECT count(*), count(DISTINCT id) FROM t") == [(rows, rows)]
+    assert any(0 < count < rows for count in came_to), f"no load was cut in its middle: {came_to}"
+    assert server.stop() == 0
+
+
 def test_the_same_file_is_loaded_once_whatever_happened_to_it(server, flight, tmp_path, name):
     """Touched, moved to another folder, or loaded by another mode: the same rows."""
     rows = "id,name\n1,a\n2,b\n"

@@ -4,6 +4,7 @@
 //! the gRPC code of every failure, which the generic client of `arrow-flight` drops.
 
 mod error;
+mod producers;
 mod rows;
 mod tables;
 
@@ -63,6 +64,15 @@ impl std::fmt::Debug for Secret {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("…")
     }
+}
+
+/// By what the server tells an ingest from its repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identity<'a> {
+    /// The key of this ingest alone.
+    Key(&'a str),
+    /// The number of this ingest among those of a producer into the table, from 1.
+    Step { producer: &'a str, sequence: u64 },
 }
 
 /// What the server said about an ingest.
@@ -148,18 +158,23 @@ impl FlightClient {
     ///
     /// # Errors
     /// What the server answered; then nothing of the stream is in the table, except when the
-    /// connection broke: then it is unknown, and the same idempotency key makes a repetition safe.
+    /// connection broke: then it is unknown, and the same identity makes a repetition safe.
     pub(crate) async fn ingest(
         &mut self,
         data: impl Stream<Item = FlightData> + Send + 'static,
-        idempotency_key: Option<&str>,
+        identity: Identity<'_>,
     ) -> Result<Ingested, ClientError> {
         let mut request = self.request(Request::new(data));
-        if let Some(key) = idempotency_key {
-            let value = header_value("idempotency key", key)?;
-            request
-                .metadata_mut()
-                .insert(headers::IDEMPOTENCY_KEY, value);
+        let metadata = request.metadata_mut();
+        match identity {
+            Identity::Key(key) => {
+                let value = header_value("idempotency key", key)?;
+                metadata.insert(headers::IDEMPOTENCY_KEY, value);
+            }
+            Identity::Step { producer, sequence } => {
+                metadata.insert(headers::PRODUCER, header_value("producer", producer)?);
+                metadata.insert(headers::PRODUCER_SEQUENCE, sequence.into());
+            }
         }
         let response = self.inner.do_put(request).await?;
         self.adopt_token(response.metadata());

@@ -1,11 +1,13 @@
 //! `quiver load`: files into a table, in parallel, each file wholly or not at all, never twice.
 //!
 //! Every file is one upload with a key made from the file and the table, so a second run after an
-//! interruption sends again only what is not durable yet. What the server counted is compared with
-//! what was sent.
+//! interruption sends again only what is not durable yet. With `--portion-rows` a file is several
+//! uploads, numbered as those of a producer, and a second run goes on in the middle of it. What the
+//! server counted is compared with what was sent.
 
 mod error;
 mod key;
+mod portions;
 mod progress;
 mod queue;
 mod source;
@@ -45,10 +47,13 @@ const EXAMPLES: &str = "Examples:
   quiver load 2024/*.csv --table trips --parallel 4
   quiver load day.ndjson --table trips --append         only into a table that exists
   quiver load all.arrow --table trips --replace         instead of what is there
+  quiver load huge.parquet --table trips --portion-rows 10000000
 
 A file is loaded wholly or not at all. Run the same command again after an interruption: files
 that are loaded already are counted, not loaded twice. The same file is one of the same name and
-content, wherever it lies; the server remembers it for a week (session.idempotency_ttl_ms).";
+content, wherever it lies; the server remembers it for a week (session.idempotency_ttl_ms).
+With --portion-rows a file is committed in portions of so many rows, and the same command goes on
+in the middle of it; the server remembers how far it came for as long as the table is there.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -72,6 +77,9 @@ pub(crate) struct LoadArgs {
     /// Files loaded at the same time
     #[arg(long, short = 'j', value_name = "N", default_value_t = 2, value_parser = parallel())]
     parallel: u16,
+    /// Commit every so many rows of a file, to go on from there after an interruption
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    portion_rows: Option<u64>,
     /// Size of one message, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 4_194_304, value_parser = batch_bytes())]
     batch_bytes: u32,
@@ -175,7 +183,8 @@ fn prepare(
             is_first,
         );
         let upload = Upload::new(path, kind, options, &arguments.table, mode, run.as_deref())?;
-        uploads.push_back(upload.with_batch_bytes(arguments.batch_bytes as usize));
+        let upload = upload.with_batch_bytes(arguments.batch_bytes as usize);
+        uploads.push_back(upload.with_portion_rows(arguments.portion_rows));
     }
     progress.announce(uploads.len());
     Ok(uploads)

@@ -18,19 +18,21 @@ pub(crate) struct Outcome {
     files: usize,
     rows: u64,
     duplicate_files: usize,
-    duplicate_rows: u64,
+    /// Of which something was there before, or all.
+    files_before: usize,
+    rows_before: u64,
 }
 
 impl Outcome {
     /// Counts one file.
     pub(crate) fn add(&mut self, loaded: Loaded) {
-        if loaded.duplicate {
-            self.duplicate_files += 1;
-            self.duplicate_rows += loaded.rows;
-        } else {
-            self.files += 1;
-            self.rows += loaded.rows;
+        match loaded.duplicate {
+            true => self.duplicate_files += 1,
+            false => self.files += 1,
         }
+        self.files_before += usize::from(loaded.duplicate || loaded.rows_before > 0);
+        self.rows += loaded.rows;
+        self.rows_before += loaded.rows_before;
     }
 
     /// The last line of the command.
@@ -38,8 +40,9 @@ impl Outcome {
         let Self {
             files,
             rows,
-            duplicate_files,
-            duplicate_rows,
+            files_before,
+            rows_before,
+            ..
         } = self;
         let seconds = elapsed.as_secs_f64();
         let rate = (*rows as f64 / seconds.max(0.001)) as u64;
@@ -47,9 +50,9 @@ impl Outcome {
         if *files > 0 {
             text.push_str(&format!(" in {seconds:.2} s ({rate} rows/s)"));
         }
-        if *duplicate_files > 0 {
+        if *files_before > 0 {
             text.push_str(&format!(
-                "; already loaded: {duplicate_rows} rows of {duplicate_files} files"
+                "; already loaded: {rows_before} rows of {files_before} files"
             ));
         }
         text

@@ -57,13 +57,14 @@ fn loaded(files: usize, rows: u64, duplicate_files: usize, duplicate_rows: u64) 
     for _ in 0..files {
         outcome.add(upload::Loaded {
             rows: rows / files as u64,
+            rows_before: 0,
             duplicate: false,
         });
     }
     for _ in 0..duplicate_files {
-        let rows = duplicate_rows / duplicate_files as u64;
         outcome.add(upload::Loaded {
-            rows,
+            rows: 0,
+            rows_before: duplicate_rows / duplicate_files as u64,
             duplicate: true,
         });
     }

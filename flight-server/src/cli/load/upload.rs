@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use arrow_flight::FlightData;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
@@ -22,7 +23,7 @@ use super::progress::Progress;
 use super::source::{self, FileKind, Source};
 use super::text::TextOptions;
 use super::{LoadError, TableName, key};
-use crate::cli::client::{FlightClient, Ingested, ingest_descriptor};
+use crate::cli::client::{ClientError, FlightClient, Identity, Ingested, ingest_descriptor};
 
 /// Batches read ahead of what is sent.
 const BATCHES_AHEAD: usize = 2;
@@ -75,9 +76,11 @@ impl Mode {
 /// A file that is in the table now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Loaded {
-    /// Its rows.
+    /// Rows that came now.
     pub(crate) rows: u64,
-    /// It was there before.
+    /// Rows that were there before.
+    pub(crate) rows_before: u64,
+    /// All of it was there before.
     pub(crate) duplicate: bool,
 }
 
@@ -85,13 +88,16 @@ pub(crate) struct Loaded {
 pub(crate) struct Upload {
     /// Its size.
     pub(crate) bytes: u64,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     kind: FileKind,
     options: TextOptions,
-    table: TableName,
-    mode: Mode,
-    key: String,
+    pub(super) table: TableName,
+    pub(super) mode: Mode,
+    /// Names the file and the table.
+    pub(super) key: String,
     batch_bytes: usize,
+    /// Rows committed at a time; all of them when absent.
+    portion_rows: Option<u64>,
 }
 
 impl Upload {
@@ -128,7 +134,14 @@ impl Upload {
             mode,
             key: key::idempotency_key(path, table, run)?,
             batch_bytes: 4 * 1024 * 1024,
+            portion_rows: None,
         })
+    }
+
+    /// Commits the file in portions of so many rows.
+    pub(crate) fn with_portion_rows(mut self, rows: Option<u64>) -> Self {
+        self.portion_rows = rows;
+        self
     }
 
     /// Sets the size of one message, in bytes.
@@ -140,8 +153,20 @@ impl Upload {
     /// Uploads the file, again when the server asks for it: the key makes that safe.
     ///
     /// # Errors
-    /// When the file or the server refuses; then nothing of the file is in the table.
+    /// When the file or the server refuses; then nothing of the file is in the table, or the
+    /// portions that came before.
     pub(crate) async fn run(
+        &self,
+        client: &mut FlightClient,
+        progress: &Arc<Progress>,
+    ) -> Result<Loaded, LoadError> {
+        match self.portion_rows {
+            None => self.run_whole(client, progress).await,
+            Some(rows) => self.run_in_portions(client, progress, rows).await,
+        }
+    }
+
+    async fn run_whole(
         &self,
         client: &mut FlightClient,
         progress: &Arc<Progress>,
@@ -171,47 +196,54 @@ impl Upload {
         client: &mut FlightClient,
         tally: &Arc<Tally>,
     ) -> Result<Loaded, LoadError> {
+        let opened = self.open(tally).await?;
+        let failure = Arc::default();
+        let rows = ReceiverStream::new(opened.batches);
+        let messages = self.messages(opened.schema, rows, self.mode, &failure);
+        let answer = client.ingest(messages, Identity::Key(&self.key)).await;
+        let Ingested { rows, duplicate } = self.answer(answer, &failure)?;
+        match duplicate {
+            true => Ok(Loaded {
+                rows: 0,
+                rows_before: rows,
+                duplicate,
+            }),
+            false => {
+                self.check_count(tally.rows(), rows)?;
+                Ok(Loaded {
+                    rows,
+                    rows_before: 0,
+                    duplicate,
+                })
+            }
+        }
+    }
+
+    /// Begins to read the file.
+    pub(super) async fn open(&self, tally: &Arc<Tally>) -> Result<Opened, LoadError> {
         let path = || self.path.clone();
         let (file, kind, options) = (path(), self.kind, self.options.clone());
         let opened = tokio::task::spawn_blocking(move || source::open(&file, kind, &options));
         let source = opened
             .await
             .map_err(|_| LoadError::Reader { path: path() })??;
-        let failure = Arc::new(Mutex::new(None));
-        let messages = self.messages(source, Arc::clone(tally), Arc::clone(&failure));
-        let ingested = client.ingest(messages, Some(&self.key)).await;
-        if let Some(source) = failure.lock().take() {
-            // The server's complaint about the upload we broke off says less.
-            return Err(self.unreadable(source));
-        }
-        let Ingested { rows, duplicate } = ingested.map_err(|source| LoadError::Refused {
-            path: path(),
-            source,
-        })?;
-        let sent = tally.rows();
-        if !duplicate && rows != sent {
-            return Err(LoadError::Count {
-                path: path(),
-                sent,
-                counted: rows,
-            });
-        }
-        Ok(Loaded { rows, duplicate })
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let schema = Arc::clone(&source.schema);
+        let (bytes, tally) = (self.bytes, Arc::clone(tally));
+        tokio::task::spawn_blocking(move || read_all(source, bytes, &tally, &sender));
+        Ok(Opened { schema, batches })
     }
 
-    /// The file as messages. What goes wrong in reading is left in `failure`.
-    fn messages(
+    /// Rows as the messages of one ingest. What goes wrong in reading is left in `failure`.
+    pub(super) fn messages(
         &self,
-        source: Source,
-        tally: Arc<Tally>,
-        failure: Arc<Mutex<Option<FlightError>>>,
+        schema: SchemaRef,
+        rows: impl Stream<Item = Read> + Send + 'static,
+        mode: Mode,
+        failure: &Failure,
     ) -> impl Stream<Item = FlightData> + Send + 'static {
-        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-        let schema = Arc::clone(&source.schema);
-        let bytes = self.bytes;
-        tokio::task::spawn_blocking(move || read_all(source, bytes, &tally, &sender));
         let command = CommandStatementIngest {
-            table_definition_options: Some(self.mode.options()),
+            table_definition_options: Some(mode.options()),
             table: self.table.name.clone(),
             schema: Some(self.table.schema.clone()),
             ..CommandStatementIngest::default()
@@ -220,7 +252,8 @@ impl Upload {
             .with_schema(schema)
             .with_max_flight_data_size(self.batch_bytes)
             .with_flight_descriptor(Some(ingest_descriptor(&command)))
-            .build(ReceiverStream::new(receiver));
+            .build(rows);
+        let failure = Arc::clone(failure);
         encoded.map(move |message| {
             message.unwrap_or_else(|error| {
                 failure.lock().get_or_insert(error);
@@ -229,7 +262,38 @@ impl Upload {
         })
     }
 
-    fn unreadable(&self, error: FlightError) -> LoadError {
+    /// What came of an ingest.
+    pub(super) fn answer(
+        &self,
+        answer: Result<Ingested, ClientError>,
+        failure: &Failure,
+    ) -> Result<Ingested, LoadError> {
+        if let Some(source) = failure.lock().take() {
+            // The server's complaint about the upload we broke off says less.
+            return Err(self.unreadable(source));
+        }
+        answer.map_err(|source| self.refused(source))
+    }
+
+    pub(super) fn refused(&self, source: ClientError) -> LoadError {
+        let path = self.path.clone();
+        LoadError::Refused { path, source }
+    }
+
+    /// What the server counted is what was sent.
+    pub(super) fn check_count(&self, sent: u64, counted: u64) -> Result<(), LoadError> {
+        let path = self.path.clone();
+        match sent == counted {
+            true => Ok(()),
+            false => Err(LoadError::Count {
+                path,
+                sent,
+                counted,
+            }),
+        }
+    }
+
+    pub(super) fn unreadable(&self, error: FlightError) -> LoadError {
         let path = self.path.clone();
         match error {
             FlightError::Arrow(source) => LoadError::Content {
@@ -242,15 +306,27 @@ impl Upload {
     }
 }
 
+/// A file that is being read.
+pub(super) struct Opened {
+    pub(super) schema: SchemaRef,
+    pub(super) batches: mpsc::Receiver<Read>,
+}
+
+/// What reading gives.
+pub(super) type Read = Result<RecordBatch, FlightError>;
+
+/// What went wrong in reading, if something did.
+pub(super) type Failure = Arc<Mutex<Option<FlightError>>>;
+
 /// What one attempt has read, also shown in the bar.
-struct Tally {
+pub(super) struct Tally {
     rows: AtomicU64,
     bytes: AtomicU64,
     progress: Arc<Progress>,
 }
 
 impl Tally {
-    fn new(progress: Arc<Progress>) -> Self {
+    pub(super) fn new(progress: Arc<Progress>) -> Self {
         Self {
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -258,7 +334,7 @@ impl Tally {
         }
     }
 
-    fn rows(&self) -> u64 {
+    pub(super) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
     }
 
@@ -269,19 +345,14 @@ impl Tally {
         self.progress.add(rows, position.saturating_sub(before));
     }
 
-    fn undo(&self) {
+    pub(super) fn undo(&self) {
         self.progress
             .undo(self.rows(), self.bytes.load(Ordering::Relaxed));
     }
 }
 
 /// Reads the file until its end, its first mistake, or until nobody wants more of it.
-fn read_all(
-    source: Source,
-    bytes: u64,
-    tally: &Tally,
-    sender: &mpsc::Sender<Result<RecordBatch, FlightError>>,
-) {
+fn read_all(source: Source, bytes: u64, tally: &Tally, sender: &mpsc::Sender<Read>) {
     let Source {
         batches, position, ..
     } = source;
@@ -302,7 +373,7 @@ fn read_all(
 }
 
 /// How long to wait before the next attempt, when there should be one.
-fn pause(error: &LoadError, attempt: u32) -> Option<Duration> {
+pub(super) fn pause(error: &LoadError, attempt: u32) -> Option<Duration> {
     let LoadError::Refused { source, .. } = error else {
         return None;
     };
