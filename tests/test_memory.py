@@ -129,6 +129,39 @@ def test_what_a_crash_leaves_of_a_large_stream_is_removed(small):
     assert small.stop() == 0
 
 
+def test_a_start_needs_no_memory_for_what_is_in_segments(make_server):
+    """An open stream keeps hundreds of megabytes in the log; the next start reads past them."""
+    server = make_server(settings={**SETTINGS, "QUIVER_WAL__FILE_BYTES": str(32 * MIB)}).start()
+    count, rounds = 12, 40
+    sums = "SELECT count(*), max(id) + 1, sum(id) FROM t"
+    with Flight(server.uri) as client, Flight(server.uri) as other:
+        client.execute("CREATE TABLE t (id BIGINT, payload VARCHAR)")
+        descriptor = fl.FlightDescriptor.for_path("t")
+        writer, _ = other.client.do_put(descriptor, SCHEMA, other.options())
+        for batch in batches(10_000_000, 1):
+            writer.write_batch(batch)
+        time.sleep(1)  # until the server has read the batch; the size of the log below tells
+        for round_ in range(rounds):
+            first = round_ * count * ROWS
+            with client.client.do_put(descriptor, SCHEMA, client.options())[0] as put:
+                for batch in batches(first, count):
+                    put.write_batch(batch)
+            # The last commits stay in the log alone.
+            if round_ < rounds - 1:
+                client.query("CALL system.flush()")
+        assert client.rows(sums) == expected(0, rounds * count)
+        log = sum(path.stat().st_size for path in (server.data_dir / "wal").iterdir())
+        assert log > 640 * MIB, "the open stream keeps the log"
+        server.kill9()
+        with pytest.raises(CLIENT_ERRORS):
+            writer.close()
+    server.start()
+    with Flight(server.uri) as client:
+        assert peak_bytes(server) < 320 * MIB
+        assert client.rows(sums) == expected(0, rounds * count)
+    assert server.stop() == 0
+
+
 def test_ten_large_streams_at_once(small):
     """They wait for each other's room; none is lost, and memory stays what it is."""
     count, failed = 30, []

@@ -14,7 +14,7 @@ use crate::ingest::{Ingest, IngestRequest};
 use crate::node::Node;
 use crate::query_memory::QueryMemory;
 use crate::query_runtime::QueryRuntime;
-use crate::recovery::{LogContents, RecoveryReport};
+use crate::recovery::{LogContents, LoggedRows, RecoveryReport};
 use crate::scan::ScanOptions;
 use crate::settings::EngineSettings;
 use crate::sql::{ParseError, ParsedStatement, QueryTemplate, StatementCache};
@@ -97,10 +97,19 @@ impl Engine {
         };
         let gives_up_unknown = engine.settings().wal_repair;
         let wrote = contents.tenants_among(tenants, dropped, gives_up_unknown)?;
+        let (mut logged, mut missing) = (vec![], vec![]);
         for place in wrote {
             let tenants = &engine.inner.tenants;
             let tenant = tenants.get(&place, Opening::MustExist).await?;
-            report.add(contents.apply(engine.node(), &tenant).await?);
+            let commits = contents.commits_of(engine.node(), &tenant).await?;
+            missing.append(&mut contents.missing_frames(&tenant, &commits)?);
+            logged.push((tenant, commits));
+        }
+        missing.sort_unstable();
+        let mut rows = LoggedRows::default();
+        replay.read(&missing, |lsn, payload| rows.add(lsn, &payload))?;
+        for (tenant, commits) in logged {
+            report.add(rows.apply(engine.node(), &tenant, commits)?);
         }
         engine.remove_leftovers(dropped).await;
         report.log(

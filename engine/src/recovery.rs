@@ -2,16 +2,21 @@
 //!
 //! Replay decides by commit sequence alone. A commit record counts for a table if its sequence is
 //! above the table's flushed sequence; a prepare record counts if the catalog holds its commit id.
+//!
+//! The log is read twice: first for what was committed, then for those rows that are missing. It may
+//! be many times larger than memory, for the sake of one open stream; what is missing was in memory
+//! before.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use prost::Message;
-use quiver_catalog::{IdempotencyRecord, ProducerRecord, TableId, TenantId, UserId};
+use quiver_catalog::{IdempotencyRecord, ProducerRecord, TableId, TableVersion, TenantId, UserId};
 use uuid::Uuid;
 
 use crate::batch_bytes::slice_bytes;
@@ -42,11 +47,18 @@ struct LoggedTenant {
     prepared: Vec<PrepareRecord>,
 }
 
-/// Everything read from the log, before any of it is applied.
+/// What was committed, before any of it is applied.
 #[derive(Debug, Default)]
 pub(crate) struct LogContents {
-    streams: HashMap<Uuid, LoggedStream>,
+    /// Where the rows of each stream are.
+    frames: HashMap<Uuid, Vec<Lsn>>,
     tenants: BTreeMap<u64, LoggedTenant>,
+}
+
+/// The rows of those streams that memtables have to hold again.
+#[derive(Debug, Default)]
+pub(crate) struct LoggedRows {
+    streams: HashMap<Uuid, LoggedStream>,
 }
 
 /// What recovery did; logged when it is over.
@@ -63,14 +75,7 @@ impl LogContents {
         match kind {
             KIND_ROWS => {
                 let record = decode_rows(&payload)?;
-                let stream = self
-                    .streams
-                    .entry(record.stream_id)
-                    .or_insert_with(|| LoggedStream {
-                        first_lsn: lsn,
-                        records: vec![],
-                    });
-                stream.records.push(record);
+                self.frames.entry(record.stream_id).or_default().push(lsn);
             }
             KIND_COMMIT => {
                 let record = CommitRecord::decode(payload).map_err(|_| unreadable(lsn))?;
@@ -130,15 +135,17 @@ impl LogContents {
         Ok(wrote)
     }
 
-    /// Applies what belongs to `tenant`, in sequence order.
+    /// The commits of `tenant`, in sequence order.
     ///
     /// # Errors
     /// `Corruption` when log and catalog together do not have every commit, unless the settings
     /// give up what is lost.
-    pub(crate) async fn apply(&mut self, node: &Node, tenant: &Tenant) -> Result<RecoveryOutcome> {
-        let Some(logged) = self.tenants.remove(&tenant.id().0) else {
-            return Ok(RecoveryOutcome::default());
-        };
+    pub(crate) async fn commits_of(
+        &mut self,
+        node: &Node,
+        tenant: &Tenant,
+    ) -> Result<Vec<CommitRecord>> {
+        let logged = self.tenants.remove(&tenant.id().0).unwrap_or_default();
         let mut commits = logged.commits;
         for prepared in logged.prepared {
             let commit_id = Uuid::from_slice(&prepared.commit_id).map_err(|_| unreadable(0))?;
@@ -160,15 +167,66 @@ impl LogContents {
             }
             tracing::warn!(tenant_id = tenant.id().0, %error, "given up");
         }
-        let mut outcome = RecoveryOutcome::default();
-        let mut seen = HashSet::new();
+        let twice = commits
+            .windows(2)
+            .find(|pair| pair[0].sequence == pair[1].sequence);
+        match twice {
+            Some(pair) => Err(corrupt(format!(
+                "commit {} is in the log twice",
+                pair[0].sequence
+            ))),
+            None => Ok(commits),
+        }
+    }
+
+    /// Where the rows are that the commits of `tenant` have and its segments do not.
+    ///
+    /// # Errors
+    /// `Corruption` for rows of a table that the catalog never had.
+    pub(crate) fn missing_frames(
+        &self,
+        tenant: &Tenant,
+        commits: &[CommitRecord],
+    ) -> Result<Vec<Lsn>> {
+        let mut missing = vec![];
         for commit in commits {
-            if !seen.insert(commit.sequence) {
-                return Err(corrupt(format!(
-                    "commit {} is in the log twice",
-                    commit.sequence
-                )));
+            for described in &commit.streams {
+                if table_that_lacks(tenant, commit.sequence, described)?.is_some() {
+                    // A stream that is not there at all is told of when it is applied.
+                    let frames = self.frames.get(&stream_id(described)?);
+                    missing.extend(frames.into_iter().flatten());
+                }
             }
+        }
+        Ok(missing)
+    }
+}
+
+impl LoggedRows {
+    /// Takes one of the missing frames, in log order.
+    pub(crate) fn add(&mut self, lsn: Lsn, payload: &Bytes) -> Result<()> {
+        let record = decode_rows(payload)?;
+        let stream = self.streams.entry(record.stream_id);
+        let stream = stream.or_insert_with(|| LoggedStream {
+            first_lsn: lsn,
+            records: vec![],
+        });
+        stream.records.push(record);
+        Ok(())
+    }
+
+    /// Applies the commits of `tenant`, which are in sequence order.
+    ///
+    /// # Errors
+    /// `Corruption` when rows of them are not there, or are not what the table has.
+    pub(crate) fn apply(
+        &mut self,
+        node: &Node,
+        tenant: &Tenant,
+        commits: Vec<CommitRecord>,
+    ) -> Result<RecoveryOutcome> {
+        let mut outcome = RecoveryOutcome::default();
+        for commit in commits {
             self.apply_commit(node, tenant, commit, &mut outcome)?;
         }
         Ok(outcome)
@@ -181,20 +239,12 @@ impl LogContents {
         commit: CommitRecord,
         outcome: &mut RecoveryOutcome,
     ) -> Result<()> {
-        let catalog = tenant.catalog_version();
         let mut applied = false;
         let mut recovered = vec![];
         for described in &commit.streams {
-            let table_id = TableId(described.table_id);
-            let Some(table) = catalog.table_by_id(table_id) else {
-                match tenant.catalog().dropped_sequence(table_id) {
-                    Some(dropped) if dropped >= commit.sequence => continue,
-                    _ => return Err(unknown_table(table_id, commit.sequence)),
-                }
-            };
-            if commit.sequence <= table.flushed_sequence {
+            let Some(table) = table_that_lacks(tenant, commit.sequence, described)? else {
                 continue;
-            }
+            };
             let rows = self.take_stream(commit.tenant_id, described)?;
             let adapted = adapt_rows(rows.1, &table.arrow_schema).map_err(|error| {
                 corrupt(format!(
@@ -204,7 +254,7 @@ impl LogContents {
             })?;
             outcome.rows += described.row_count;
             applied = true;
-            recovered.push((table_id, (rows.0, adapted)));
+            recovered.push((table.id, (rows.0, adapted)));
         }
         for entry in &commit.idempotency {
             tenant.keys().commit(IdempotencyRecord {
@@ -256,7 +306,7 @@ impl LogContents {
         tenant_id: u64,
         described: &CommittedStream,
     ) -> Result<(Lsn, Vec<RecordBatch>)> {
-        let id = Uuid::from_slice(&described.stream_id).map_err(|_| unreadable(0))?;
+        let id = stream_id(described)?;
         let incomplete = || corrupt(format!("rows of committed stream {id} are missing"));
         let stream = self.streams.remove(&id).ok_or_else(incomplete)?;
         let in_order = stream.records.iter().enumerate().all(|(index, record)| {
@@ -272,6 +322,28 @@ impl LogContents {
         let schema = stream.records[0].schema.clone().ok_or_else(incomplete)?;
         let batches = stream.records.iter().map(|record| record.batch(&schema));
         Ok((stream.first_lsn, batches.collect::<Result<_>>()?))
+    }
+}
+
+fn stream_id(described: &CommittedStream) -> Result<Uuid> {
+    Uuid::from_slice(&described.stream_id).map_err(|_| unreadable(0))
+}
+
+/// The table of a committed stream, when its segments do not have the rows; `None` too when it was
+/// dropped after them.
+fn table_that_lacks(
+    tenant: &Tenant,
+    sequence: u64,
+    described: &CommittedStream,
+) -> Result<Option<Arc<TableVersion>>> {
+    let table_id = TableId(described.table_id);
+    let catalog = tenant.catalog_version();
+    match catalog.table_by_id(table_id) {
+        Some(table) => Ok((sequence > table.flushed_sequence).then(|| Arc::clone(table))),
+        None => match tenant.catalog().dropped_sequence(table_id) {
+            Some(dropped) if dropped >= sequence => Ok(None),
+            _ => Err(unknown_table(table_id, sequence)),
+        },
     }
 }
 

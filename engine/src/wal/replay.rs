@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::Lsn;
 use super::error::WalError;
 use super::format::FileHeader;
-use super::scan::{Scan, read_aligned};
+use super::scan::{FoundFrame, Scan, aligned_copy, read_aligned};
 use crate::storage_fs::StorageFs;
 
 /// What was found when the log was opened. Nothing may be released before it has run.
@@ -57,7 +57,7 @@ impl Replay {
     /// What `apply` returns, or the log's own when a file cannot be read or has changed since the
     /// log was opened.
     pub(crate) fn run<E: From<WalError>>(
-        self,
+        &self,
         mut apply: impl FnMut(Lsn, u8, Bytes) -> Result<(), E>,
     ) -> Result<ReplayStats, E> {
         #[expect(clippy::disallowed_methods, reason = "a duration for the log line")]
@@ -76,17 +76,58 @@ impl Replay {
                 apply(frame.header.lsn, frame.header.kind, frame.payload)?;
             }
             if scan.lsn != file.end_lsn {
-                let (path, offset) = (file.path.clone(), scan.offset as u64);
-                return Err(WalError::Corrupt {
-                    path,
-                    offset,
-                    lsn: scan.lsn,
-                }
-                .into());
+                return Err(changed(file, &scan).into());
             }
             stats.files += 1;
         }
         stats.elapsed = started.elapsed();
         Ok(stats)
+    }
+
+    /// Calls `apply` with number and payload of the frames `wanted`, which are in order. A payload
+    /// is to be kept: it takes no more than twice its own memory.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) fn read<E: From<WalError>>(
+        &self,
+        wanted: &[Lsn],
+        mut apply: impl FnMut(Lsn, Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for file in &self.files {
+            let from = wanted.partition_point(|lsn| *lsn < file.header.first_lsn);
+            let to = wanted.partition_point(|lsn| *lsn < file.end_lsn);
+            let Some(last) = wanted[from..to].last() else {
+                continue;
+            };
+            let content = read_aligned(&*self.fs, &file.path, file.used_bytes)?;
+            let mut scan = Scan::new(&content, &file.header);
+            let is_wanted =
+                |frame: &FoundFrame| wanted[from..to].binary_search(&frame.header.lsn).is_ok();
+            let before_end = scan.by_ref().take_while(|frame| frame.header.lsn <= *last);
+            let found: Vec<_> = before_end.filter(is_wanted).collect();
+            if found.len() < to - from {
+                return Err(changed(file, &scan).into());
+            }
+            let bytes: usize = found.iter().map(|frame| frame.payload.len()).sum();
+            let keeps_file = bytes >= content.len() / 2;
+            for frame in found {
+                let payload = match keeps_file {
+                    true => frame.payload,
+                    false => aligned_copy(&frame.payload),
+                };
+                apply(frame.header.lsn, payload)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file is not what it was when the log was opened.
+fn changed(file: &ReplayFile, scan: &Scan<'_>) -> WalError {
+    WalError::Corrupt {
+        path: file.path.clone(),
+        offset: scan.offset as u64,
+        lsn: scan.lsn,
     }
 }

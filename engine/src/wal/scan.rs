@@ -30,6 +30,14 @@ pub(super) fn read_aligned(fs: &dyn StorageFs, path: &Path, bytes: u64) -> Resul
     Ok(Bytes::from(memory).slice(start..start + read))
 }
 
+/// A copy that starts at a multiple of 64 in memory too.
+pub(super) fn aligned_copy(payload: &[u8]) -> Bytes {
+    let mut memory = vec![0_u8; payload.len() + BLOCK_BYTES];
+    let start = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
+    memory[start..start + payload.len()].copy_from_slice(payload);
+    Bytes::from(memory).slice(start..start + payload.len())
+}
+
 /// A frame that is as it was written.
 #[derive(Debug)]
 pub(super) struct FoundFrame {
