@@ -100,9 +100,9 @@ def test_sql_info(flight):
     assert max(everything) <= 576, "JDBC's list of ids ends there, and it fails on others"
     assert everything[0] == "Quiver"
     assert everything[3] is False, "not read-only"
-    assert everything[8] == 1, "transactions"
+    assert everything[8] == 2, "transactions with savepoints"
     assert everything[504] == '"', "the quote character"
-    assert ask(0, 8) == {0: everything[0], 8: 1}
+    assert ask(0, 8) == {0: everything[0], 8: 2}
     # Union child 3 is the 32-bit integer: the driver looks at the child, not at the value.
     answer = flight.command("CommandGetSqlInfo", info=[8])
     assert answer["value"].chunk(0).type_codes.to_pylist() == [3]

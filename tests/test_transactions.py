@@ -160,6 +160,112 @@ def test_sql_begin_and_commit(flight, server, table):
     assert count(flight, table) == 1
 
 
+def test_sql_savepoints(flight, server, table):
+    """As in PostgreSQL: going back keeps the savepoint, and names hide those before them."""
+
+    def insert(first: int) -> None:
+        flight.execute(f"INSERT INTO {table} VALUES ({first}, 'x'), ({first + 1}, 'y')")
+
+    flight.execute("BEGIN")
+    insert(0)
+    flight.execute("SAVEPOINT a")
+    insert(10)
+    flight.execute("SAVEPOINT A")
+    insert(20)
+    assert count(flight, table) == 6
+    flight.execute("ROLLBACK TO SAVEPOINT a")
+    assert count(flight, table) == 4
+    insert(30)
+    flight.execute("ROLLBACK TO a")
+    assert flight.scalar(f"SELECT max(id) FROM {table}") == 11
+    flight.execute("RELEASE SAVEPOINT a")
+    flight.execute("ROLLBACK WORK TO SAVEPOINT a")
+    assert flight.scalar(f"SELECT max(id) FROM {table}") == 1
+    insert(40)
+    flight.execute("RELEASE a")
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.execute("ROLLBACK TO a")
+    assert_refused(caught.value, "NOT_FOUND")
+    with Flight(server.uri) as other:
+        assert count(other, table) == 0
+        flight.execute("COMMIT")
+        assert other.rows(f"SELECT id FROM {table} ORDER BY id") == [(0,), (1,), (40,), (41,)]
+
+
+def test_back_to_before_a_drop_or_a_create(flight, name):
+    """Tables and their rows come back, and what was made since is gone; nothing leaks out."""
+    flight.execute(f"CREATE TABLE {name} AS SELECT 1 AS id")
+    flight.execute("BEGIN")
+    flight.execute(f"INSERT INTO {name} VALUES (2)")
+    flight.execute("SAVEPOINT s")
+    flight.execute(f"DROP TABLE {name}")
+    flight.execute(f"CREATE TABLE {name} AS SELECT 'other' AS text")
+    flight.execute(f"CREATE TABLE {name}_new AS SELECT 3 AS id")
+    assert flight.scalar(f"SELECT text FROM {name}") == "other"
+    flight.execute("ROLLBACK TO s")
+    assert flight.rows(f"SELECT id FROM {name} ORDER BY id") == [(1,), (2,)]
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.query(f"SELECT * FROM {name}_new")
+    assert_refused(caught.value, "NOT_FOUND")
+    flight.execute("COMMIT")
+    assert flight.rows(f"SELECT id FROM {name} ORDER BY id") == [(1,), (2,)]
+
+
+def test_a_savepoint_gives_back_keys_and_numbers(flight, table):
+    """What was undone may be sent again under its key, and as the same number of its producer."""
+    transaction = flight.begin()
+    savepoint = flight.begin_savepoint(transaction, "first")
+    put = flightsql.ingest(table, "append", transaction_id=transaction)
+    key = [("x-idempotency-key", f"{table} key")]
+    step = [("x-quiver-producer", "p"), ("x-quiver-sequence", "1")]
+    for _ in range(3):
+        assert flight.put(put, numbered(0, 5), headers=key) == 5
+        assert flight.put(put, numbered(5, 5), headers=step) == 5
+        inside = flight.command(
+            "CommandStatementQuery", query=f"SELECT count(*) FROM {table}",
+            transaction_id=transaction,
+        )
+        assert inside.column(0)[0].as_py() == 10
+        flight.end_savepoint(savepoint, release=False)
+    assert flight.put(put, numbered(0, 5), headers=key) == 5
+    flight.end_savepoint(savepoint, release=True)
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.end_savepoint(savepoint, release=False)
+    assert_refused(caught.value, "NOT_FOUND")
+    flight.end(transaction, commit=True)
+    assert count(flight, table) == 5
+    assert flight.rows(f"SELECT * FROM system.producers WHERE table_name = '{table}'") == []
+
+
+def test_savepoints_that_are_not_there(flight, server, table):
+    for sql in ("SAVEPOINT a", "ROLLBACK TO a", "RELEASE a"):
+        with pytest.raises(CLIENT_ERRORS) as caught:
+            flight.execute(sql)
+        assert_refused(caught.value, "FAILED_PRECONDITION")
+    transaction = flight.begin()
+    savepoint = flight.begin_savepoint(transaction)
+    for wrong in (b"", b"x", transaction, savepoint[:-1], savepoint + b"x", b"x" * len(savepoint)):
+        with pytest.raises(CLIENT_ERRORS) as caught:
+            flight.end_savepoint(wrong, release=True)
+        assert_refused(caught.value, "INVALID_ARGUMENT", "NOT_FOUND")
+    with Flight(server.uri) as other:
+        other_savepoint = other.begin_savepoint(other.begin())
+        assert other_savepoint != savepoint
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.begin_savepoint(transaction, "x" * 300)
+    assert_refused(caught.value, "INVALID_ARGUMENT")
+    for _ in range(999):
+        flight.begin_savepoint(transaction, "same")
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.begin_savepoint(transaction, "one too many")
+    assert_refused(caught.value, "RESOURCE_EXHAUSTED")
+    flight.end_savepoint(savepoint, release=True)
+    flight.end(transaction, commit=False)
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.end_savepoint(savepoint, release=True)
+    assert_refused(caught.value, "ABORTED", "NOT_FOUND")
+
+
 def test_sql_begin_inside_a_protocol_transaction_is_refused(manual):
     with pytest.raises(CLIENT_ERRORS) as caught:
         adbc.execute(manual, "BEGIN")

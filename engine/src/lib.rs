@@ -54,5 +54,5 @@ pub use sql::{
 };
 pub use tenant::Tenant;
 pub use tenants::TenantPlace;
-pub use transaction::Transaction;
+pub use transaction::{Savepoint, Transaction};
 pub use wal::WalError;

@@ -11,21 +11,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use quiver_catalog::{Change, IdempotencyRecord, ProducerRecord, Stamp, TableId, UserId};
+use quiver_catalog::{IdempotencyRecord, ProducerRecord, Stamp, TableId, UserId};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::commit::{CommitRequest, SettledKey, SettledStep, as_conflict, commit};
+use crate::commit::{CommitRequest, SettledStep, as_conflict, commit};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::idempotency::KeyScope;
 use crate::ids::new_id;
-use crate::ingest::StagedStream;
 use crate::node::Node;
 use crate::producers::ProducerScope;
 use crate::read_view::ReadView;
 use crate::segment::UnregisteredSegments;
 use crate::tenant::Tenant;
+
+mod staged;
+
+pub use staged::Savepoint;
+use staged::Staged;
 
 /// How long a transaction that wrote nothing keeps its read view while idle.
 pub(crate) const IDLE_VIEW_MICROS: i64 = 60_000_000;
@@ -53,52 +57,6 @@ enum Scope {
     Client,
     /// One statement, inside a client's transaction if there is one.
     Statement(Option<Arc<Transaction>>),
-}
-
-#[derive(Debug, Default)]
-struct Staged {
-    view: Option<ReadView>,
-    changes: Vec<Change>,
-    streams: Vec<StagedStream>,
-    segments: Vec<UnregisteredSegments>,
-    keys: Vec<SettledKey>,
-    steps: Vec<SettledStep>,
-}
-
-impl Staged {
-    fn wrote(&self) -> bool {
-        let settles = !self.keys.is_empty() || !self.steps.is_empty();
-        let adds_rows = !self.streams.is_empty() || !self.segments.is_empty();
-        settles || adds_rows || !self.changes.is_empty()
-    }
-
-    /// Adds changes; an object that this transaction made and drops again leaves nothing.
-    fn add_changes(&mut self, changes: Vec<Change>) {
-        for change in changes {
-            let made_here = |made: &Change| match (made, &change) {
-                (Change::CreateTable(table), Change::DropTable { table_id, .. }) => {
-                    table.table_id == *table_id
-                }
-                (
-                    Change::CreateSchema {
-                        schema_id: made, ..
-                    },
-                    Change::DropSchema { schema_id },
-                ) => made == schema_id,
-                _ => false,
-            };
-            let cancelled = self.changes.iter().position(made_here);
-            if let Change::DropTable { table_id, .. } = &change {
-                self.streams.retain(|stream| stream.table_id() != *table_id);
-                self.segments
-                    .retain(|segments| segments.table_id() != *table_id);
-            }
-            match cancelled {
-                Some(position) => drop(self.changes.remove(position)),
-                None => self.changes.push(change),
-            }
-        }
-    }
 }
 
 impl Transaction {
@@ -219,13 +177,13 @@ impl Transaction {
         if !staged.wrote() {
             return Ok(base);
         }
-        let mut changes = staged.changes.clone();
-        changes.extend(staged.segments.iter().map(UnregisteredSegments::change));
+        let mut changes = staged.changes();
+        changes.extend(staged.segments().map(UnregisteredSegments::change));
         let catalog = base
             .catalog()
             .apply(&changes, Stamp::overlay(base.catalog()))?;
         let mut rows: BTreeMap<TableId, Vec<_>> = BTreeMap::new();
-        for stream in &staged.streams {
+        for stream in staged.streams() {
             rows.entry(stream.table_id())
                 .or_default()
                 .extend(stream.batches().iter().cloned());
@@ -235,20 +193,11 @@ impl Transaction {
 
     /// Adds what a statement wants to commit.
     pub(crate) async fn stage(&self, request: CommitRequest) -> Result<()> {
-        self.touch();
-        let mut guard = self.staged.lock().await;
-        let staged = guard.as_mut().ok_or_else(Self::over)?;
-        staged.add_changes(request.changes);
-        staged.streams.extend(
-            request
-                .streams
-                .into_iter()
-                .filter(|stream| !stream.is_empty()),
-        );
-        staged.segments.extend(request.segments);
-        staged.keys.extend(request.keys);
-        staged.steps.extend(request.steps);
-        Ok(())
+        self.with_staged(|staged| {
+            staged.add(request);
+            Ok(())
+        })
+        .await
     }
 
     /// Makes everything staged visible at once; of a statement inside a client's transaction, to
@@ -258,15 +207,7 @@ impl Transaction {
     /// `Conflict` when a concurrent commit won or the transaction is over already.
     pub async fn commit(&self) -> Result<()> {
         let staged = self.end().await.ok_or_else(Self::over)?;
-        let request = CommitRequest {
-            commit_id: self.id,
-            changes: staged.changes,
-            streams: staged.streams,
-            segments: staged.segments,
-            adopts_table: false,
-            keys: staged.keys,
-            steps: staged.steps,
-        };
+        let request = staged.into_request(self.id);
         match &self.scope {
             Scope::Client => commit(&self.node, &self.tenant, request)
                 .await
@@ -274,6 +215,38 @@ impl Transaction {
             Scope::Statement(None) => commit(&self.node, &self.tenant, request).await,
             Scope::Statement(Some(outer)) => outer.stage(request).await,
         }
+    }
+
+    /// Sets a savepoint; returns its number, which the transaction gives to no other.
+    ///
+    /// # Errors
+    /// `Conflict` when the transaction is over, `InvalidArgument` for a name that is too long,
+    /// `Overloaded` for one savepoint too many.
+    pub async fn set_savepoint(&self, name: &str) -> Result<u64> {
+        self.with_staged(|staged| staged.set_savepoint(name)).await
+    }
+
+    /// Forgets what was staged after a savepoint, which stays.
+    ///
+    /// # Errors
+    /// `Conflict` when the transaction is over, `NotFound` when it has no such savepoint.
+    pub async fn roll_back_to(&self, savepoint: Savepoint<'_>) -> Result<()> {
+        self.with_staged(|staged| staged.roll_back_to(savepoint))
+            .await
+    }
+
+    /// Forgets a savepoint and those after it; what was staged stays.
+    ///
+    /// # Errors
+    /// As [`Self::roll_back_to`].
+    pub async fn release_savepoint(&self, savepoint: Savepoint<'_>) -> Result<()> {
+        self.with_staged(|staged| staged.release(savepoint)).await
+    }
+
+    async fn with_staged<T>(&self, work: impl FnOnce(&mut Staged) -> Result<T>) -> Result<T> {
+        self.touch();
+        let mut guard = self.staged.lock().await;
+        work(guard.as_mut().ok_or_else(Self::over)?)
     }
 
     /// Forgets everything staged; of no effect when the transaction is over.

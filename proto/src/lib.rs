@@ -12,7 +12,7 @@ pub mod prepared;
 pub mod session;
 
 pub use digest::keyed_digest;
-pub use handle::{Claims, HandleError, Key, Purpose, Signer};
+pub use handle::{Claims, HANDLE_BYTES, HandleError, Key, Purpose, Signer};
 pub use prepared::ActionCreatePreparedStatementResult;
 pub use session::{
     CloseSessionRequest, CloseSessionResult, CloseSessionStatus, GetSessionOptionsRequest,

@@ -160,6 +160,16 @@ class Flight:
         body = flightsql.command(name, transaction_id=transaction_id, action=action)
         self.action("EndTransaction", body, headers)
 
+    def begin_savepoint(self, transaction_id: bytes, savepoint: str = "") -> bytes:
+        name = "ActionBeginSavepointRequest"
+        body = flightsql.command(name, transaction_id=transaction_id, name=savepoint)
+        (result,) = self.action("BeginSavepoint", body)
+        return flightsql.unpack(result, "ActionBeginSavepointResult").savepoint_id
+
+    def end_savepoint(self, savepoint_id: bytes, *, release: bool) -> None:
+        name, action = "ActionEndSavepointRequest", 1 if release else 2
+        self.action("EndSavepoint", flightsql.command(name, savepoint_id=savepoint_id, action=action))
+
 
 def record_count(answer) -> int | None:
     """DoPutUpdateResult.record_count of a DoPut's answer; None when there was no answer."""

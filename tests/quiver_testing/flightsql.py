@@ -44,6 +44,9 @@ ActionClosePreparedStatementRequest: prepared_statement_handle=1 bytes
 ActionBeginTransactionRequest:
 ActionBeginTransactionResult: transaction_id=1 bytes
 ActionEndTransactionRequest: transaction_id=1 bytes, action=2 int32
+ActionBeginSavepointRequest: transaction_id=1 bytes, name=2 string
+ActionBeginSavepointResult: savepoint_id=1 bytes
+ActionEndSavepointRequest: savepoint_id=1 bytes, action=2 int32
 """
 
 FLIGHT_MESSAGES = """
@@ -115,7 +118,7 @@ SQL = _describe(SQL_PACKAGE, SQL_MESSAGES)
 FLIGHT = _describe(FLIGHT_PACKAGE, FLIGHT_MESSAGES)
 
 
-def command(name: str, **fields) -> bytes:
+def command(name: str, /, **fields) -> bytes:
     """A Flight SQL message in the Any it travels in."""
     return pack(name, SQL[name](**fields).SerializeToString())
 

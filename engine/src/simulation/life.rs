@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
-use super::model::{Contents, Model, State, UnitId, compare};
+use super::model::{Contents, Model, State, UnitId, UnitRows, compare};
 use super::node::{Node, SetClock, TABLES, USER, settings, tenant_folder};
 use super::rows::{UNIT_IDS, rows, schema};
 use crate::error::Result;
@@ -21,7 +21,7 @@ use crate::producers::ProducerStep;
 use crate::storage_fs::simulated::{Faults, SimulatedFs, Stop};
 use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::turns::{TurnsDrawn, alone, drawn, taking_turns};
-use crate::transaction::{IDLE_VIEW_MICROS, Transaction};
+use crate::transaction::{IDLE_VIEW_MICROS, Savepoint, Transaction};
 
 mod crowd;
 
@@ -67,6 +67,8 @@ struct OpenTransaction {
     unit: UnitId,
     /// What was visible at its first statement.
     view: Option<Contents>,
+    /// With the rows of the unit at each of them.
+    savepoints: Vec<(u64, UnitRows)>,
     used_micros: i64,
 }
 
@@ -507,6 +509,7 @@ impl Life {
                     transaction,
                     unit,
                     view: None,
+                    savepoints: vec![],
                     used_micros: self.clock.now_micros(),
                 });
             }
@@ -517,10 +520,11 @@ impl Life {
         }
         let at = self.rng.random_range(0..run.transactions.len());
         let unit = run.transactions[at].unit;
-        match self.rng.random_range(0..8) {
+        match self.rng.random_range(0..12) {
             0..4 => self.stage(run, at).await,
-            4..5 => self.read_inside(run, at).await,
-            5..7 => {
+            4..6 => self.read_inside(run, at).await,
+            6..9 => self.savepoint(run, at).await,
+            9..11 => {
                 let open = run.transactions.remove(at);
                 let result = open.transaction.commit().await;
                 self.conclude(run, "transaction", unit, &result);
@@ -550,6 +554,37 @@ impl Life {
         let open = run.transactions.remove(at);
         open.transaction.rollback().await;
         self.model.set(open.unit, State::Gone);
+    }
+
+    /// Sets a savepoint, goes back to one, or releases one.
+    async fn savepoint(&mut self, run: &mut Run, at: usize) {
+        let open = &mut run.transactions[at];
+        open.used_micros = self.clock.now_micros();
+        let transaction = Arc::clone(&open.transaction);
+        if open.savepoints.is_empty() || self.rng.random_ratio(1, 3) {
+            if let Ok(number) = transaction.set_savepoint("here").await {
+                let rows = self.model.unit(open.unit).ids.clone();
+                open.savepoints.push((number, rows));
+            }
+            return;
+        }
+        let nth = self.rng.random_range(0..open.savepoints.len());
+        let number = open.savepoints[nth].0;
+        let savepoint = match nth + 1 == open.savepoints.len() {
+            true => Savepoint::Named("here"),
+            false => Savepoint::Numbered(number),
+        };
+        if self.rng.random_ratio(1, 4) {
+            if transaction.release_savepoint(savepoint).await.is_ok() {
+                open.savepoints.truncate(nth);
+            }
+        } else if transaction.roll_back_to(savepoint).await.is_ok() {
+            open.savepoints.truncate(nth + 1);
+            self.model
+                .set_rows(open.unit, open.savepoints[nth].1.clone());
+            let unit = open.unit;
+            self.note(format!("back to savepoint {number} of {unit}"));
+        }
     }
 
     /// What was there at the first statement, and what it staged itself.

@@ -18,10 +18,13 @@ pub(super) enum State {
     Gone,
 }
 
+/// Ids of a unit's rows, by table.
+pub(super) type UnitRows = BTreeMap<&'static str, Vec<i64>>;
+
 #[derive(Debug, Clone)]
 pub(super) struct Unit {
     /// Ids of its rows, by table.
-    pub(super) ids: BTreeMap<&'static str, Vec<i64>>,
+    pub(super) ids: UnitRows,
     pub(super) key: Option<String>,
     pub(super) state: State,
 }
@@ -67,6 +70,11 @@ impl Model {
     pub(super) fn add_rows(&mut self, unit: UnitId, table: &'static str, ids: &[i64]) {
         let known = self.units[unit].ids.entry(table).or_default();
         known.extend_from_slice(ids);
+    }
+
+    /// What the unit has is this, and nothing else.
+    pub(super) fn set_rows(&mut self, unit: UnitId, rows: UnitRows) {
+        self.units[unit].ids = rows;
     }
 
     pub(super) fn set(&mut self, unit: UnitId, state: State) {

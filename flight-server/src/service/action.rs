@@ -1,10 +1,10 @@
 //! DoAction.
 
 use arrow_flight::sql::{
-    ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionCancelQueryRequest,
-    ActionCancelQueryResult, ActionClosePreparedStatementRequest,
-    ActionCreatePreparedStatementRequest, ActionEndTransactionRequest, Any, EndTransaction,
-    ProstMessageExt,
+    ActionBeginSavepointRequest, ActionBeginSavepointResult, ActionBeginTransactionRequest,
+    ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+    ActionEndSavepointRequest, ActionEndTransactionRequest, Any, EndTransaction, ProstMessageExt,
 };
 use arrow_flight::{Action, ActionType, CancelFlightInfoResult};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::call::Call;
 use crate::sessions::SessionNames;
 use crate::status::{Classify, Failure};
 
-const TYPES: [(&str, &str); 9] = [
+const TYPES: [(&str, &str); 11] = [
     (
         "CreatePreparedStatement",
         "Prepares a statement; answers its handle and schemas",
@@ -26,6 +26,14 @@ const TYPES: [(&str, &str); 9] = [
     ("ClosePreparedStatement", "Closes a prepared statement"),
     ("BeginTransaction", "Begins a transaction; answers its id"),
     ("EndTransaction", "Commits a transaction or rolls it back"),
+    (
+        "BeginSavepoint",
+        "Sets a savepoint in a transaction; answers its id",
+    ),
+    (
+        "EndSavepoint",
+        "Goes back to a savepoint, which stays, or releases it",
+    ),
     (
         "CancelFlightInfo",
         "Cancels a query by its tickets and the streams that read it",
@@ -41,6 +49,11 @@ const TYPES: [(&str, &str); 9] = [
     ),
     ("CancelQuery", "As CancelFlightInfo"),
 ];
+
+/// `EndSavepoint.RELEASE` and `EndSavepoint.ROLLBACK` of the protocol, which arrow-flight keeps to
+/// itself.
+const RELEASE_SAVEPOINT: i32 = 1;
+const ROLL_BACK_TO_SAVEPOINT: i32 = 2;
 
 /// What ListActions answers.
 pub(crate) fn action_types() -> Vec<ActionType> {
@@ -85,6 +98,28 @@ impl Call {
                 };
                 self.end_transaction(&request.transaction_id, commit)
                     .await?;
+                Ok(None)
+            }
+            "BeginSavepoint" => {
+                let request: ActionBeginSavepointRequest = unpack(body)?;
+                let savepoint_id = self
+                    .begin_savepoint(&request.transaction_id, &request.name)
+                    .await?;
+                let result = ActionBeginSavepointResult { savepoint_id };
+                Ok(Some(result.as_any().encode_to_vec().into()))
+            }
+            "EndSavepoint" => {
+                let request: ActionEndSavepointRequest = unpack(body)?;
+                let release = match request.action {
+                    RELEASE_SAVEPOINT => true,
+                    ROLL_BACK_TO_SAVEPOINT => false,
+                    _ => {
+                        return Err(Failure::invalid(
+                            "EndSavepoint says neither RELEASE nor ROLLBACK",
+                        ));
+                    }
+                };
+                self.end_savepoint(&request.savepoint_id, release).await?;
                 Ok(None)
             }
             "CancelFlightInfo" => {

@@ -195,6 +195,10 @@ impl Call {
             Statement::Begin => self.sql_begin(transaction_handle).await.map(|()| 0)?,
             Statement::Commit => self.sql_end(true).await.map(|()| 0)?,
             Statement::Rollback => self.sql_end(false).await.map(|()| 0)?,
+            Statement::Savepoint(_) | Statement::RollbackTo(_) | Statement::ReleaseSavepoint(_) => {
+                self.sql_savepoint(&parsed.statement, context).await?;
+                0
+            }
             Statement::Set { name, value } => {
                 self.set_option(name, Some(value)).await.map(|()| 0)?
             }

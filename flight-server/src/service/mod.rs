@@ -19,6 +19,7 @@ mod message_check;
 pub(crate) mod metadata;
 mod prepared;
 mod put;
+mod savepoint;
 mod statement;
 mod transaction;
 

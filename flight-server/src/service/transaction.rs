@@ -97,13 +97,15 @@ impl Call {
         handle: Option<&[u8]>,
     ) -> Result<Option<Arc<Transaction>>, Failure> {
         match handle.filter(|handle| !handle.is_empty()) {
-            Some(handle) => {
-                let claims = self.verify(handle, Purpose::Transaction, "transaction")?;
-                self.transaction_by_id(Uuid::from_bytes(claims.id))
-                    .map(Some)
-            }
+            Some(handle) => self.named_transaction(handle).map(Some),
             None => self.sql_transaction(),
         }
+    }
+
+    /// The open transaction of an id.
+    pub(crate) fn named_transaction(&self, handle: &[u8]) -> Result<Arc<Transaction>, Failure> {
+        let claims = self.verify(handle, Purpose::Transaction, "transaction")?;
+        self.transaction_by_id(Uuid::from_bytes(claims.id))
     }
 
     /// The transaction that a prepared statement runs in: the one that it was prepared in, or, once

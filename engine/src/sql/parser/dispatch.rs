@@ -81,7 +81,7 @@ const OBJECTS: [&str; 41] = [
 ];
 
 /// Statements of other databases and of standard SQL that have no second word worth naming.
-const UNSUPPORTED: [&str; 59] = [
+const UNSUPPORTED: [&str; 57] = [
     "UPDATE",
     "DELETE",
     "MERGE",
@@ -120,8 +120,6 @@ const UNSUPPORTED: [&str; 59] = [
     "UNCACHE",
     "FLUSH",
     "DISCARD",
-    "SAVEPOINT",
-    "RELEASE",
     "REFRESH",
     "REINDEX",
     "CLUSTER",
@@ -161,6 +159,8 @@ pub(super) fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError>
         "CALL" => session::parse_call(tokens),
         "BEGIN" | "START" => session::parse_begin(tokens),
         "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::parse_end(tokens),
+        "SAVEPOINT" => session::parse_savepoint(tokens),
+        "RELEASE" => session::parse_release(tokens),
         "SET" => session::parse_set(tokens),
         "RESET" => session::parse_reset(tokens),
         "TABLE" => query::parse_table(tokens),

@@ -27,7 +27,27 @@ pub(super) fn parse_begin(tokens: Vec<TokenWithSpan>) -> Result<Statement, Parse
     Ok(Statement::Begin)
 }
 
-/// `COMMIT`, `END`, `ROLLBACK`, `ABORT`, each with `[TRANSACTION | WORK] [AND NO CHAIN]`.
+/// `SAVEPOINT name`.
+pub(super) fn parse_savepoint(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError> {
+    let mut cursor = Cursor::new(tokens);
+    cursor.expect(&["SAVEPOINT"])?;
+    let name = cursor.name("the name of a savepoint")?;
+    cursor.end()?;
+    Ok(Statement::Savepoint(name))
+}
+
+/// `RELEASE [SAVEPOINT] name`.
+pub(super) fn parse_release(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError> {
+    let mut cursor = Cursor::new(tokens);
+    cursor.expect(&["RELEASE"])?;
+    cursor.take("SAVEPOINT");
+    let name = cursor.name("the name of a savepoint")?;
+    cursor.end()?;
+    Ok(Statement::ReleaseSavepoint(name))
+}
+
+/// `COMMIT`, `END`, `ROLLBACK`, `ABORT`, each with `[TRANSACTION | WORK] [AND NO CHAIN]`; and
+/// `ROLLBACK [TRANSACTION | WORK] TO [SAVEPOINT] name`.
 pub(super) fn parse_end(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError> {
     let mut cursor = Cursor::new(tokens);
     let commits = cursor.take_one_of(&["COMMIT", "END"]).is_some();
@@ -35,8 +55,11 @@ pub(super) fn parse_end(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseEr
         return Err(cursor.expected("COMMIT or ROLLBACK"));
     }
     cursor.take_one_of(&["TRANSACTION", "WORK"]);
-    if is_word(&cursor.peek().token, "TO") {
-        return Err(ParseError::unsupported("SAVEPOINT"));
+    if !commits && cursor.take("TO") {
+        cursor.take("SAVEPOINT");
+        let name = cursor.name("the name of a savepoint")?;
+        cursor.end()?;
+        return Ok(Statement::RollbackTo(name));
     }
     if is_word(&cursor.peek().token, "PREPARED") {
         return Err(ParseError::unsupported("a prepared transaction"));

@@ -93,6 +93,12 @@ pub enum Statement {
     Commit,
     /// `ROLLBACK`, `ABORT`.
     Rollback,
+    /// `SAVEPOINT name`.
+    Savepoint(String),
+    /// `ROLLBACK TO [SAVEPOINT] name`.
+    RollbackTo(String),
+    /// `RELEASE [SAVEPOINT] name`.
+    ReleaseSavepoint(String),
     /// `SET name = value`; which names exist is decided by the session.
     Set {
         /// In lower case, parts joined by dots; `SET TIME ZONE` is `timezone`.

@@ -126,7 +126,7 @@ fn server() -> Vec<Info> {
         (I::FlightSqlServerSubstraitMaxVersion, Value::Text("")),
         (
             I::FlightSqlServerTransaction,
-            Value::Int32(SqlSupportedTransaction::Transaction as i32),
+            Value::Int32(SqlSupportedTransaction::Savepoint as i32),
         ),
         (I::FlightSqlServerCancel, true.into()),
         (I::FlightSqlServerBulkIngestion, true.into()),
@@ -232,7 +232,7 @@ fn capabilities() -> Vec<Info> {
             bits([]),
         ),
         (I::SqlBatchUpdatesSupported, true.into()),
-        (I::SqlSavepointsSupported, false.into()),
+        (I::SqlSavepointsSupported, true.into()),
         (I::SqlNamedParametersSupported, false.into()),
         (I::SqlLocatorsUpdateCopy, false.into()),
         (I::SqlStoredFunctionsUsingCallSyntaxSupported, false.into()),

@@ -336,6 +336,19 @@ fn transactions() {
     for sql in ["rollback", "rollback transaction", "abort"] {
         assert_eq!(brief(sql), "rollback", "{sql}");
     }
+    assert_eq!(brief("SAVEPOINT First"), "savepoint first");
+    assert_eq!(brief("savepoint \"First one\""), "savepoint First one");
+    for sql in [
+        "rollback to a",
+        "ROLLBACK TO SAVEPOINT A",
+        "rollback work to savepoint a",
+        "abort transaction to a",
+    ] {
+        assert_eq!(brief(sql), "rollback to a", "{sql}");
+    }
+    for sql in ["release a", "RELEASE SAVEPOINT A"] {
+        assert_eq!(brief(sql), "release a", "{sql}");
+    }
 }
 
 #[test]

@@ -36,9 +36,6 @@ fn statements_that_do_not_exist_are_named() {
         ("install x", "INSTALL"),
         ("attach 'x' as y", "ATTACH"),
         ("vacuum", "VACUUM"),
-        ("savepoint x", "SAVEPOINT"),
-        ("release savepoint x", "RELEASE"),
-        ("rollback to savepoint x", "SAVEPOINT"),
         ("create view v as select 1", "CREATE VIEW"),
         (
             "create or replace view v as select 1",
