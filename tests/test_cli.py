@@ -246,6 +246,20 @@ def test_load_in_portions_replaces_and_creates(server, flight, tmp_path, name):
         assert flight.rows(f"SELECT count(*), sum(id) FROM {name}") == [(100, sum(range(100)))]
 
 
+def test_load_in_other_portions_is_refused(server, flight, files, name):
+    """Other portions would be other numbers: rows would come twice."""
+    file = str(files / "rows.csv")
+    command = ["load", file, "--table", name]
+    assert server.run(*command, "--portion-rows", "1000").returncode == 0
+    for other in (["--portion-rows", "2000"], [], ["--portion-rows", "1000", "--delimiter", ";"]):
+        done = server.run(*command, *other)
+        assert_one_line_error(done, "--portion-rows 1000", code=1)
+    assert server.run(*command, "--portion-rows", "1000").returncode == 0
+    assert flight.scalar(f"SELECT count(*) FROM {name}") == 5000
+    assert server.run(*command, "--replace").returncode == 0
+    assert flight.scalar(f"SELECT count(*) FROM {name}") == 5000
+
+
 def test_load_in_portions_stops_at_a_mistake_and_goes_on_after_it(server, flight, tmp_path, name):
     """What came before the mistake stays; the mended file is another one."""
     flight.execute(f"CREATE TABLE {name} (a BIGINT)")
@@ -263,7 +277,7 @@ def test_load_in_portions_stops_at_a_mistake_and_goes_on_after_it(server, flight
 def test_load_in_portions_while_either_side_dies(make_server, tmp_path):
     """Loader and server are killed in turn: every run goes on where the last one stopped."""
     server = make_server().start()
-    rows, portion = 3_000_000, 100_000
+    rows, portion = 3_000_000, 20_000
     pq.write_table(numbered(0, rows), tmp_path / "rows.parquet", row_group_size=70_000)
     command = [
         str(server.binary), "load", str(tmp_path / "rows.parquet"), "--table", "t",
@@ -278,7 +292,11 @@ def test_load_in_portions_while_either_side_dies(make_server, tmp_path):
     for round_ in range(6):
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True) as loader:
-            time.sleep(0.35 + 0.1 * round_)
+            before = came_to[-1] % rows if came_to else 0
+            with Flight(server.uri) as client:
+                while client.scalar("SELECT count(*) FROM t") < before + 3 * portion:
+                    if loader.poll() is not None:
+                        break
             killed = loader if round_ % 2 == 0 else server
             kills += loader.poll() is None
             if killed is loader:

@@ -425,3 +425,14 @@ def assert_stays(flight: Flight, table: str, rows: int, seconds: float = 1.0) ->
     while time.monotonic() < deadline:
         assert flight.scalar(f"SELECT count(*) FROM {table}") == rows
         time.sleep(0.2)
+
+
+def test_constants_times_parameters_are_not_made_at_once(server, flight, name):
+    """Many rows of VALUES, or long ones, for many rows of parameters: every row, in bounded memory."""
+    flight.execute(f"CREATE TABLE {name} (a BIGINT, b VARCHAR)")
+    text = "x" * 200_000
+    with adbc.connect(server.uri) as connection, connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {name} VALUES ($1, '{text}')", [(row,) for row in range(600)])
+        connection.commit()
+    summary = f"SELECT count(*), count(DISTINCT a), min(length(b)), max(length(b)) FROM {name}"
+    assert flight.rows(summary) == [(600, 600, 200_000, 200_000)]

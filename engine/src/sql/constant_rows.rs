@@ -27,6 +27,9 @@ use crate::error::{EngineError, Result};
 /// Digits that a 128-bit decimal holds.
 const DECIMAL_DIGITS_MAX: usize = 38;
 
+/// Most that is made at once of rows times rows of parameters.
+const REPEATED_BYTES_MAX: usize = 64 << 20;
+
 /// The rows of an `INSERT`, before parameters are known.
 #[derive(Debug)]
 pub(crate) struct ConstantRows {
@@ -86,12 +89,24 @@ impl ConstantRows {
         repeats(parameters) * self.rows.len()
     }
 
-    /// All rows once per row of `parameters`; once without any.
+    /// About what is made beside the parameters.
+    fn repeated_bytes(&self, repeats: usize) -> usize {
+        let cells = self.rows.iter().flatten();
+        let bytes: usize = cells.map(Cell::repeated_bytes).sum();
+        bytes.saturating_mul(repeats)
+    }
+
+    /// All rows once per row of `parameters`; once without any. `None` when they are for the planner
+    /// after all.
     ///
     /// # Errors
     /// For values that do not fit their columns.
     pub(crate) fn batch(&self, parameters: Option<&RecordBatch>) -> Result<Option<RecordBatch>> {
         let repeats = repeats(parameters);
+        if repeats > 1 && self.repeated_bytes(repeats) > REPEATED_BYTES_MAX {
+            // The planner's rows come one after the other.
+            return Ok(None);
+        }
         let mut fields = Vec::with_capacity(self.fields.len());
         let mut columns = Vec::with_capacity(self.fields.len());
         for (place, field) in self.fields.iter().enumerate() {
@@ -189,6 +204,15 @@ impl Cell {
         let is_number_as_time = from.is_numeric() && field.data_type().is_temporal();
         let is_castable = can_cast_types(&from, field.data_type());
         (is_castable && !is_number_as_time).then_some(Self::Constant(constant))
+    }
+
+    /// Of one repetition in an array, and in the order of several rows.
+    fn repeated_bytes(&self) -> usize {
+        let text = match self {
+            Self::Constant(ScalarValue::Utf8(Some(text))) => text.len(),
+            _ => 0,
+        };
+        text + 2 * size_of::<usize>() + size_of::<i128>()
     }
 
     /// The value, as often as it is needed.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::{BatchCoalescer, filter_record_batch, prep_null_mask_filter};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -18,8 +19,7 @@ use datafusion::datasource::physical_plan::{FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
-use datafusion::physical_expr::utils::reassign_expr_columns;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::filter::FilterExec;
@@ -88,13 +88,49 @@ fn found_filters(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn PhysicalExpr>> {
     let Some(predicate) = source.filter().filter(|_| !is_applied) else {
         return vec![];
     };
+    let Some(projection) = source.projection() else {
+        return vec![];
+    };
+    // The filter is about columns of the table, of which a scan may return any under any name.
+    let place = |index: usize| {
+        let is_it = |column: &Column| column.index() == index;
+        projection
+            .iter()
+            .position(|returned| returned.expr.downcast_ref::<Column>().is_some_and(is_it))
+    };
     let schema = plan.schema();
     split_conjunction(&predicate)
         .into_iter()
         .filter(|filter| filter.downcast_ref::<DynamicFilterPhysicalExpr>().is_some())
         // One about a column that the scan does not return is left to the join.
-        .filter_map(|filter| reassign_expr_columns(Arc::clone(filter), &schema).ok())
+        .filter_map(|filter| moved(filter, place, &schema))
         .collect()
+}
+
+/// The filter of rows in which the column at `index` is at `place(index)`; `None` if one is nowhere.
+fn moved(
+    filter: &Arc<dyn PhysicalExpr>,
+    place: impl Fn(usize) -> Option<usize>,
+    schema: &SchemaRef,
+) -> Option<Arc<dyn PhysicalExpr>> {
+    let mut all_there = true;
+    let moved = Arc::clone(filter).transform_down(|expr| {
+        let Some(column) = expr.downcast_ref::<Column>() else {
+            return Ok(Transformed::no(expr));
+        };
+        Ok(match place(column.index()) {
+            Some(index) => {
+                let name = schema.field(index).name();
+                Transformed::yes(Arc::new(Column::new(name, index)) as _)
+            }
+            None => {
+                all_there = false;
+                Transformed::complete(expr)
+            }
+        })
+    });
+    let moved = moved.ok()?.data;
+    all_there.then_some(moved)
 }
 
 /// Filters of the statement's own, which take less, come first.
@@ -105,10 +141,14 @@ fn above_filter(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<JoinFilterExec>>
     let Some(below) = own.input().downcast_ref::<JoinFilterExec>() else {
         return Ok(None);
     };
+    let place = |index: usize| match own.projection() {
+        Some(kept) => kept.iter().position(|kept| *kept == index),
+        None => Some(index),
+    };
     let schema = plan.schema();
     let filters = below.filters.iter();
-    let filters = filters.map(|filter| reassign_expr_columns(Arc::clone(filter), &schema));
-    let Ok(filters) = filters.collect::<Result<Vec<_>>>() else {
+    let filters = filters.map(|filter| moved(filter, place, &schema));
+    let Some(filters) = filters.collect::<Option<Vec<_>>>() else {
         return Ok(None);
     };
     let scan = vec![Arc::clone(&below.input)];

@@ -34,7 +34,16 @@ pub(crate) struct KnownQuery {
     is_timely: bool,
     /// The plan after the rules that do not depend on rows.
     optimized: OnceLock<LogicalPlan>,
+    /// About what all of it takes in memory.
+    bytes: u64,
 }
+
+/// What an operator, a column of one and an expression take in a plan, about.
+const NODE_BYTES: u64 = 1024;
+const FIELD_BYTES: u64 = 256;
+const EXPR_BYTES: u64 = 256;
+/// Plans that take more are not kept.
+const BYTES_MAX: u64 = 4 << 20;
 
 /// A table by its name, and what plans rely on.
 #[derive(Debug)]
@@ -52,6 +61,7 @@ impl KnownQuery {
         let mut tables = vec![];
         let mut is_own = true;
         let mut is_timely = false;
+        let mut bytes = 0;
         plan.apply_with_subqueries(|node| {
             use LogicalPlan::{Analyze, DescribeTable, Explain, Extension, TableScan as Scan};
             match node {
@@ -62,14 +72,18 @@ impl KnownQuery {
                 Explain(_) | Analyze(_) | DescribeTable(_) | Extension(_) => is_own = false,
                 _ => {}
             }
+            bytes += NODE_BYTES + FIELD_BYTES * node.schema().fields().len() as u64;
             node.apply_expressions(|expr| {
                 expr.apply(|expr| {
+                    bytes += EXPR_BYTES;
                     is_timely |= changes_by_statement(expr);
                     Ok(TreeNodeRecursion::Continue)
                 })
             })
         })?;
-        if !is_own {
+        // As it was planned, and optimized.
+        bytes *= 2;
+        if !is_own || bytes > BYTES_MAX {
             return Ok(None);
         }
         let unbound = |scan: TableScan| match of_tenant(&scan) {
@@ -82,7 +96,13 @@ impl KnownQuery {
             promised: promised.clone(),
             is_timely,
             optimized: OnceLock::new(),
+            bytes,
         }))
+    }
+
+    /// About what it takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether the query means the same with this catalog.

@@ -12,6 +12,7 @@ mod context;
 mod cooperative_joins;
 mod copy_statement;
 mod ddl;
+mod filters_by_name;
 mod functions;
 mod information_schema;
 mod insert;

@@ -21,6 +21,7 @@ use quiver_catalog::TenantId;
 use super::cheap_first::CheapFirst;
 use super::context::StatementContext;
 use super::cooperative_joins::CooperativeJoins;
+use super::filters_by_name::guarded_rules;
 use super::functions::{self, ListedFunction};
 use super::information_schema::InformationSchema;
 use super::join_filters::JoinFilters;
@@ -65,6 +66,7 @@ impl QueryTemplate {
             .with_default_features()
             .with_relation_planners(vec![Arc::new(OwnTables)])
             .with_optimizer_rule(Arc::new(CheapFirst))
+            .with_physical_optimizer_rules(guarded_rules())
             .with_physical_optimizer_rule(Arc::new(JoinFilters))
             .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .with_type_planner(Arc::new(SqlTypes))

@@ -14,8 +14,10 @@ use super::parser::{ParseError, ParsedStatement, SqlText, Statement, parse};
 
 /// Statements that are kept, about.
 const STATEMENTS: usize = 4096;
-/// Bytes of text that are kept, twice: syntax trees and plans take some fifty times their text.
+/// Bytes of text of which the syntax trees are kept, which take some fifty times their text.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of plans that are kept.
+const PLAN_BYTES_MAX: u64 = 64 << 20;
 /// What an entry weighs beside its text.
 const HEAD_BYTES: u64 = 64;
 
@@ -23,8 +25,8 @@ const HEAD_BYTES: u64 = 64;
 #[derive(Debug)]
 pub(crate) struct StatementCache {
     /// What a text says does not depend on who sends it.
-    parsed: Cache<SqlText, Arc<ParsedStatement>, TextBytes>,
-    planned: Cache<QueryKey, Arc<KnownQuery>, TextBytes>,
+    parsed: Cache<SqlText, Arc<ParsedStatement>, Bytes>,
+    planned: Cache<QueryKey, Arc<KnownQuery>, Bytes>,
 }
 
 /// What a query means depends on this, and on the catalog.
@@ -41,8 +43,8 @@ pub(crate) struct QueryKey {
 impl StatementCache {
     pub(crate) fn new() -> Self {
         Self {
-            parsed: Cache::with_weighter(STATEMENTS, TEXT_BYTES_MAX, TextBytes),
-            planned: Cache::with_weighter(STATEMENTS, TEXT_BYTES_MAX, TextBytes),
+            parsed: Cache::with_weighter(STATEMENTS, TEXT_BYTES_MAX, Bytes),
+            planned: Cache::with_weighter(STATEMENTS, PLAN_BYTES_MAX, Bytes),
         }
     }
 
@@ -74,18 +76,18 @@ impl StatementCache {
     }
 }
 
-/// Statements weigh what their texts do.
+/// Syntax trees weigh what their texts do, plans what they take.
 #[derive(Debug, Clone)]
-struct TextBytes;
+struct Bytes;
 
-impl Weighter<SqlText, Arc<ParsedStatement>> for TextBytes {
+impl Weighter<SqlText, Arc<ParsedStatement>> for Bytes {
     fn weight(&self, text: &SqlText, _parsed: &Arc<ParsedStatement>) -> u64 {
         text.expose().len() as u64 + HEAD_BYTES
     }
 }
 
-impl Weighter<QueryKey, Arc<KnownQuery>> for TextBytes {
-    fn weight(&self, key: &QueryKey, _query: &Arc<KnownQuery>) -> u64 {
-        key.text.expose().len() as u64 + HEAD_BYTES
+impl Weighter<QueryKey, Arc<KnownQuery>> for Bytes {
+    fn weight(&self, key: &QueryKey, query: &Arc<KnownQuery>) -> u64 {
+        key.text.expose().len() as u64 + HEAD_BYTES + query.bytes()
     }
 }

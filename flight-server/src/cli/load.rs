@@ -140,8 +140,18 @@ async fn load(arguments: LoadArgs, target: Target) -> Result<Outcome, CliError> 
         (Some(found), false) => Some(Arc::new(found.columns.clone())),
         _ => None,
     };
+    let begun = match (&found, arguments.replace) {
+        (Some(_), false) => {
+            let place = (table.schema.as_str(), table.name.as_str());
+            client.producers(place, key::PREFIX).await?
+        }
+        _ => vec![],
+    };
     let progress = Arc::new(Progress::new());
     let mut files = prepare(&arguments, columns.as_ref(), &progress)?;
+    for file in &files {
+        file.refuse_other_portions(&begun)?;
+    }
     progress.start(files.iter().map(|file| file.bytes).sum());
     let mut outcome = Outcome::default();
     let is_alone = found.is_none() || arguments.replace || arguments.create;

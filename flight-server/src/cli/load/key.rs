@@ -21,6 +21,8 @@ use super::{LoadError, TableName};
 const PIECE_BYTES: u64 = 1024 * 1024;
 /// Separates these digests from others; changing it makes every file new.
 const DOMAIN: &[u8; 32] = b"quiver load: idempotency key, v2";
+/// What all keys begin with.
+pub(super) const PREFIX: &str = "load-";
 /// Bytes of the digest in the key.
 const KEY_BYTES: usize = 16;
 
@@ -52,7 +54,7 @@ pub(crate) fn idempotency_key(
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    Ok(format!("load-{hex}"))
+    Ok(format!("{PREFIX}{hex}"))
 }
 
 /// Of all bytes of the file, piece by piece.

@@ -15,6 +15,37 @@ use super::upload::{Failure, Loaded, Mode, Opened, Read, Tally, Upload, pause};
 use crate::cli::client::{FlightClient, Identity, Ingested};
 
 impl Upload {
+    /// The file as a producer. The same rows are a portion only among portions of one size, and of
+    /// a text that is read in one way.
+    fn producer(&self, portion_rows: u64) -> String {
+        format!("{}-{portion_rows}{}", self.key, self.options.mark())
+    }
+
+    /// Refuses a file of which a part is in the table already, as portions that this load would not
+    /// recognise. `begun` are the producers of the table that are files.
+    ///
+    /// # Errors
+    /// When there is such a part.
+    pub(super) fn refuse_other_portions(&self, begun: &[String]) -> Result<(), LoadError> {
+        let own = self.portion_rows.map(|rows| self.producer(rows));
+        let of_file = |name: &&String| {
+            let rest = name.strip_prefix(&self.key);
+            rest.is_some_and(|rest| rest.starts_with('-')) && Some(*name) != own.as_ref()
+        };
+        let Some(other) = begun.iter().find(of_file) else {
+            return Ok(());
+        };
+        let rest = other[self.key.len() + 1..].split('-').next();
+        let rows = rest.unwrap_or_default();
+        Err(LoadError::Shape {
+            path: self.path.clone(),
+            message: format!(
+                "a part of it may be in the table, from a load with --portion-rows {rows}: load it \
+                 with that again, and with the same --no-header and --delimiter"
+            ),
+        })
+    }
+
     /// Uploads the portions that the server does not have, again when it asks for it.
     ///
     /// # Errors
@@ -25,8 +56,7 @@ impl Upload {
         progress: &Arc<Progress>,
         portion_rows: u64,
     ) -> Result<Loaded, LoadError> {
-        // The same rows are a portion only among portions of one size.
-        let producer = format!("{}-{portion_rows}", self.key);
+        let producer = self.producer(portion_rows);
         let (mut attempt, mut came_to, mut first_last) = (1, 0, None);
         loop {
             let tally = Arc::new(Tally::new(Arc::clone(progress)));

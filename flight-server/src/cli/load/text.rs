@@ -40,6 +40,13 @@ impl TextOptions {
         }
     }
 
+    /// Tells loads apart that take other rows from the same file.
+    pub(super) fn mark(&self) -> String {
+        let header = if self.has_header { "" } else { "-no-header" };
+        let delimiter = self.delimiter.map(|byte| format!("-delimiter-{byte}"));
+        format!("{header}{}", delimiter.unwrap_or_default())
+    }
+
     fn csv_format(&self, path: &Path) -> CsvFormat {
         let is_tsv = path.extension().is_some_and(|extension| extension == "tsv");
         let delimiter = self.delimiter.unwrap_or(if is_tsv { b'\t' } else { b',' });

@@ -90,14 +90,14 @@ pub(crate) struct Upload {
     pub(crate) bytes: u64,
     pub(super) path: PathBuf,
     kind: FileKind,
-    options: TextOptions,
+    pub(super) options: TextOptions,
     pub(super) table: TableName,
     pub(super) mode: Mode,
     /// Names the file and the table.
     pub(super) key: String,
     batch_bytes: usize,
     /// Rows committed at a time; all of them when absent.
-    portion_rows: Option<u64>,
+    pub(super) portion_rows: Option<u64>,
 }
 
 impl Upload {

@@ -71,7 +71,7 @@ fn the_go_driver_finds_transactions() {
     assert_eq!(values(&batch).type_id(0), INT32);
     assert_eq!(
         values(&batch).value(0).as_primitive::<Int32Type>().value(0),
-        1
+        2
     );
 }
 
