@@ -236,6 +236,7 @@ impl Life {
 
     /// The process is gone, or the whole machine: what the next start finds.
     async fn die(&mut self) {
+        wait_until_closed(self.folder.path());
         if self.fs.is_stopped() {
             if let Some(Stop::At(point, _)) = self.stop {
                 self.ended.died_at.insert(point);
@@ -713,6 +714,22 @@ async fn send(node: &Node, request: IngestRequest, batches: &[Vec<i64>]) -> Resu
         stream.push(rows(ids), None).await?;
     }
     stream.commit().await
+}
+
+/// Waits for the threads of `SQLite`, which close its files in their own time: a process that dies takes
+/// them along, and what they still write here would come into files that are put back or copied.
+fn wait_until_closed(data: &Path) {
+    let is_open = || {
+        let files = fs::read_dir("/proc/self/fd")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut paths = files.filter_map(|file| fs::read_link(file.path()).ok());
+        paths.any(|path| path.starts_with(data))
+    };
+    while is_open() {
+        std::thread::yield_now();
+    }
 }
 
 /// Copies the catalog's files beside themselves: they are read by a real `SQLite`.
