@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,11 +22,22 @@ STOP_SECONDS_MAX = 60
 NO_TIMED_FLUSH = {"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "3600000"}
 
 
+# Below the ports that the kernel gives to whoever connects (32768 on), so that none of these is lost between the
+# question and the server's start, or while a server restarts.
+_ports = itertools.cycle(random.sample(range(20_000, 32_000), 12_000))
+
+
 def free_port() -> int:
-    """A port of the loopback interface that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of the loopback interface that nothing listens on; another one at each call."""
+    for port in itertools.islice(_ports, 12_000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError("no port between 20000 and 32000 is free")
 
 
 def end_with_parent() -> None:

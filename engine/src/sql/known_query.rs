@@ -5,6 +5,9 @@
 //! must neither hold rows nor segments that nobody else wants any more. It is good for as long as
 //! these tables have the same columns.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
@@ -76,6 +79,9 @@ impl KnownQuery {
             node.apply_expressions(|expr| {
                 expr.apply(|expr| {
                     bytes += EXPR_BYTES;
+                    if let Expr::Literal(value, _) = expr {
+                        bytes += value.size() as u64;
+                    }
                     is_timely |= changes_by_statement(expr);
                     Ok(TreeNodeRecursion::Continue)
                 })

@@ -21,19 +21,24 @@ pub(super) fn read_aligned(fs: &dyn StorageFs, path: &Path, bytes: u64) -> Resul
     let file = fs.open(path).map_err(failed)?;
     let bytes =
         usize::try_from(bytes).map_err(|_| failed(std::io::ErrorKind::OutOfMemory.into()))?;
-    let mut memory = vec![0_u8; bytes + BLOCK_BYTES];
-    // `align_offset` may refuse in theory; then payloads are unaligned, which is only slower.
-    let start = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
+    let (mut memory, start) = aligned_memory(bytes);
     let read = file
         .read_at(0, &mut memory[start..start + bytes])
         .map_err(failed)?;
     Ok(Bytes::from(memory).slice(start..start + read))
 }
 
+/// Memory for so many bytes, and where in it they start at a multiple of 64.
+fn aligned_memory(bytes: usize) -> (Vec<u8>, usize) {
+    let memory = vec![0; bytes + BLOCK_BYTES];
+    // `align_offset` may refuse in theory; then payloads are unaligned, which is only slower.
+    let start = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
+    (memory, start)
+}
+
 /// A copy that starts at a multiple of 64 in memory too.
 pub(super) fn aligned_copy(payload: &[u8]) -> Bytes {
-    let mut memory = vec![0_u8; payload.len() + BLOCK_BYTES];
-    let start = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
+    let (mut memory, start) = aligned_memory(payload.len());
     memory[start..start + payload.len()].copy_from_slice(payload);
     Bytes::from(memory).slice(start..start + payload.len())
 }

@@ -28,6 +28,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{IntoRequest, Request};
 
 pub(crate) use error::ClientError;
+pub(crate) use producers::Producer;
 pub(crate) use rows::Rows;
 pub(crate) use tables::TableInfo;
 

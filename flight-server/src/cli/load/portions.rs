@@ -11,8 +11,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::LoadError;
 use super::progress::Progress;
-use super::upload::{Failure, Loaded, Mode, Opened, Read, Tally, Upload, pause};
-use crate::cli::client::{FlightClient, Identity, Ingested};
+use super::upload::{Failure, Loaded, Mode, Opened, Read, Tally, Upload, before_next};
+use crate::cli::client::{FlightClient, Identity, Ingested, Producer};
 
 impl Upload {
     /// The file as a producer. The same rows are a portion only among portions of one size, and of
@@ -26,17 +26,18 @@ impl Upload {
     ///
     /// # Errors
     /// When there is such a part.
-    pub(super) fn refuse_other_portions(&self, begun: &[String]) -> Result<(), LoadError> {
+    pub(super) fn refuse_other_portions(&self, begun: &[Producer]) -> Result<(), LoadError> {
         let own = self.portion_rows.map(|rows| self.producer(rows));
-        let of_file = |name: &&String| {
-            let rest = name.strip_prefix(&self.key);
-            rest.is_some_and(|rest| rest.starts_with('-')) && Some(*name) != own.as_ref()
+        let others = begun.iter().map(|producer| &producer.name);
+        let mut others = others.filter(|name| Some(*name) != own.as_ref());
+        let options = |name: &'_ String| {
+            let options = name.strip_prefix(&self.key)?.strip_prefix('-')?;
+            Some(options.to_owned())
         };
-        let Some(other) = begun.iter().find(of_file) else {
+        let Some(options) = others.find_map(options) else {
             return Ok(());
         };
-        let rest = other[self.key.len() + 1..].split('-').next();
-        let rows = rest.unwrap_or_default();
+        let rows = options.split('-').next().unwrap_or_default();
         Err(LoadError::Shape {
             path: self.path.clone(),
             message: format!(
@@ -61,9 +62,11 @@ impl Upload {
         loop {
             let tally = Arc::new(Tally::new(Arc::clone(progress)));
             let place = (self.table.schema.as_str(), self.table.name.as_str());
-            let last = client.last_sequence(place, &producer).await;
-            let error = match last.map_err(|source| self.refused(source)) {
-                Ok(last) => {
+            let known = client.producers(place, &producer).await;
+            let error = match known.map_err(|source| self.refused(source)) {
+                Ok(known) => {
+                    let own = known.iter().find(|known| known.name == producer);
+                    let last = own.map_or(0, |own| own.last_sequence);
                     // Whoever gets on has not failed in vain.
                     attempt = if last > came_to { 1 } else { attempt };
                     came_to = last;
@@ -77,11 +80,7 @@ impl Upload {
                 Err(error) => error,
             };
             tally.undo();
-            match pause(&error, attempt) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(error),
-            }
-            attempt += 1;
+            before_next(&mut attempt, error).await?;
         }
     }
 

@@ -183,11 +183,7 @@ impl Upload {
                 Err(error) => error,
             };
             tally.undo();
-            match pause(&error, attempt) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(error),
-            }
-            attempt += 1;
+            before_next(&mut attempt, error).await?;
         }
     }
 
@@ -372,8 +368,21 @@ fn read_all(source: Source, bytes: u64, tally: &Tally, sender: &mpsc::Sender<Rea
     }
 }
 
+/// Waits for the next attempt, when there should be one.
+///
+/// # Errors
+/// The error of the last one, when there should be none.
+pub(super) async fn before_next(attempt: &mut u32, error: LoadError) -> Result<(), LoadError> {
+    let Some(pause) = pause(&error, *attempt) else {
+        return Err(error);
+    };
+    tokio::time::sleep(pause).await;
+    *attempt += 1;
+    Ok(())
+}
+
 /// How long to wait before the next attempt, when there should be one.
-pub(super) fn pause(error: &LoadError, attempt: u32) -> Option<Duration> {
+fn pause(error: &LoadError, attempt: u32) -> Option<Duration> {
     let LoadError::Refused { source, .. } = error else {
         return None;
     };
