@@ -19,8 +19,11 @@ mod tests;
 
 /// Field metadata by which Parquet writers take the field id.
 const PARQUET_FIELD_ID: &str = "PARQUET:field_id";
-/// What a list's child is called in Parquet.
+/// What a list's child is called in Parquet and in the catalog.
 const LIST_CHILD: &str = "element";
+/// What it is called in Arrow: functions that make lists call it so, and types with other names
+/// are other types to them.
+const ARROW_LIST_CHILD: &str = "item";
 /// What a map's repeated group is called in Parquet.
 const MAP_ENTRIES: &str = "key_value";
 const MAP_KEY: &str = "key";
@@ -54,8 +57,13 @@ impl Column {
     /// The Arrow field as a Parquet writer needs it: it and every nested field carry their field
     /// id.
     pub fn to_parquet_field(&self) -> Field {
-        let children = self.children.iter().map(Self::to_parquet_field).collect();
-        let data_type = nested_type(&self.data_type, children);
+        let mut children = self.children.iter().map(Self::to_parquet_field);
+        let data_type = match (&self.data_type, children.next()) {
+            (DataType::List(_), Some(element)) => DataType::List(Arc::new(element)),
+            (data_type, first) => {
+                nested_type(data_type, first.into_iter().chain(children).collect())
+            }
+        };
         let metadata = HashMap::from([(PARQUET_FIELD_ID.to_owned(), self.id.to_string())]);
         Field::new(&self.name, data_type, self.nullable).with_metadata(metadata)
     }
@@ -119,7 +127,7 @@ impl Column {
 
 /// Gives the fields of an Arrow schema column ids: 1 and up, parents before their children.
 ///
-/// The names of list and map children become those of Parquet; metadata is dropped.
+/// The names of map children become those of Parquet; metadata is dropped.
 ///
 /// # Errors
 /// `InvalidColumn` for empty or doubled names (case does not count) and for more than 32 levels;
@@ -238,7 +246,7 @@ fn list_type(children: Vec<Field>) -> DataType {
         .into_iter()
         .next()
         .expect("a list column has one child");
-    DataType::List(Arc::new(element))
+    DataType::List(Arc::new(element.with_name(ARROW_LIST_CHILD)))
 }
 
 fn map_type(children: Vec<Field>, sorted: bool) -> DataType {

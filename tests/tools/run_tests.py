@@ -22,6 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
+LOGIC_TESTS_VERSION = "55.2.0"
 RESULT_LINE = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;")
 
 
@@ -44,7 +45,8 @@ def main() -> int:
     total = Count()
     python = prepare_environment()
     binary = build_binary()
-    total.add(timed("Rust tests", run_cargo_tests))
+    logic_tests = fetch_logic_tests()
+    total.add(timed("Rust tests", lambda: run_cargo_tests(logic_tests)))
     if binary is None:
         print("the binary did not build, so the black-box tests cannot run")
         total.failed += 1
@@ -97,12 +99,33 @@ def build_binary() -> Path | None:
     return (ROOT / target / "debug" / "quiver").resolve()
 
 
-def run_cargo_tests() -> Count:
+def fetch_logic_tests() -> Path:
+    """The folder of DataFusion's SQL test files, which its test crate carries.
+
+    The crate itself is not a dependency: it would bring a second DataFusion with other features. `cargo
+    info` gets it as it is.
+    """
+    home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+    crate = f"datafusion-sqllogictest-{LOGIC_TESTS_VERSION}"
+    for fetched in (False, True):
+        if folders := list(home.glob(f"registry/src/*/{crate}/test_files")):
+            return folders[0]
+        if not fetched:
+            print(f"-- getting {crate}", flush=True)
+            ask = ["cargo", "info", "--quiet", f"datafusion-sqllogictest@{LOGIC_TESTS_VERSION}"]
+            # Outside of the workspace, which would answer with what its lock file names.
+            subprocess.run(ask, cwd=home, check=True, stdout=subprocess.DEVNULL)
+    sys.exit(f"cargo did not bring {crate}")
+
+
+def run_cargo_tests(logic_tests: Path) -> Count:
     """`cargo test`, its output passed on, its result lines added up."""
     count = Count()
     command = ["cargo", "test", "--workspace", "--no-fail-fast"]
+    environment = dict(os.environ, QUIVER_SLT_DIR=str(logic_tests))
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        text=True,
     ) as cargo:
         for line in cargo.stdout:
             sys.stdout.write(line)

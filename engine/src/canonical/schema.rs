@@ -21,8 +21,8 @@ pub(crate) const NESTING_MAX: usize = 32;
 /// Longest column name, in bytes.
 pub(crate) const COLUMN_NAME_BYTES_MAX: usize = 1_024;
 
-/// Name of a list's child, as the catalog and Parquet have it.
-const LIST_CHILD: &str = "element";
+/// Name of a list's child, as DataFusion's functions have it.
+const LIST_CHILD: &str = "item";
 const EXTENSION_NAME: &str = "ARROW:extension:name";
 const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
 const UUID: &str = "arrow.uuid";

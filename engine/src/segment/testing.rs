@@ -53,7 +53,7 @@ pub(crate) fn scalar_types() -> Vec<(&'static str, DataType)> {
 /// Nested types, some of them NOT NULL inside.
 pub(crate) fn nested_types() -> Vec<(&'static str, DataType)> {
     let list = |element: DataType, nullable| {
-        DataType::List(Arc::new(Field::new("element", element, nullable)))
+        DataType::List(Arc::new(Field::new("item", element, nullable)))
     };
     let pair = DataType::Struct(Fields::from(vec![
         Field::new("a", DataType::Int32, false),

@@ -92,11 +92,13 @@ fn every_type_comes_back_as_it_was() {
         let column = if data_type == *found.schema().field(0).data_type() {
             Arc::clone(found.column(0))
         } else {
-            // Seconds come back as milliseconds; the scan turns them back.
+            // Seconds come back as milliseconds, and Parquet calls a list's child `element`; the
+            // scan turns them back.
             arrow::compute::cast(found.column(0), &data_type).unwrap()
         };
         assert_eq!(given.column(0), &column, "{name}");
-        if !format!("{data_type:?}").contains("Second") {
+        let text = format!("{data_type:?}");
+        if !text.contains("Second") && !text.contains("List") {
             assert_eq!(found.schema(), schema, "{name}");
         }
     }

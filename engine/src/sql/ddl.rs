@@ -1,11 +1,15 @@
 //! `CREATE` and `DROP` of schemas and tables.
 
+use std::sync::Arc;
+
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use datafusion::sql::sqlparser::ast::{
-    ColumnOption, Expr, Ident, ObjectName, ObjectNamePart, Statement as AstStatement, Value,
+    ColumnOption, Expr, Ident, ObjectName, ObjectNamePart, Query, Statement as AstStatement, Value,
 };
 use quiver_catalog::{
     CatalogVersion, Change, Column, NewTable, SchemaId, SortColumn, TableId, TableVersion,
@@ -15,7 +19,8 @@ use quiver_catalog::{
 use super::context::StatementContext;
 use super::names::{TableName, check_writable, normalise};
 use super::parser::CreateTable;
-use super::query::{read_only_plan, row_parameters, run};
+use super::planning::plan_statement;
+use super::query::{read_only_plan, row_parameters, run, verify_read_only};
 use crate::canonical::canonical_schema;
 use crate::commit::CommitRequest;
 use crate::error::{EngineError, Result};
@@ -152,21 +157,9 @@ impl StatementContext {
 
     /// Column types as DataFusion understands them.
     async fn declared_schema(&self, create: &CreateTable) -> Result<Schema> {
-        let statement = CreateTableBuilder::new(ObjectName(vec![ObjectNamePart::Identifier(
-            Ident::new("declared"),
-        )]))
-        .columns(create.columns.clone())
-        .build();
         let session = self.new_session().await?;
-        let statement = AstStatement::CreateTable(statement);
-        let plan = session
-            .statement_to_plan(DfStatement::Statement(Box::new(statement)))
-            .await?;
-        let inputs = plan.inputs();
-        let input = inputs
-            .first()
-            .ok_or_else(|| EngineError::internal("CREATE TABLE was planned without columns"))?;
-        Ok(input.schema().as_arrow().clone())
+        let rows = declared_rows(&session, create, None).await?;
+        Ok(rows.schema().as_arrow().clone())
     }
 
     async fn create_table_as(
@@ -175,23 +168,30 @@ impl StatementContext {
         name: TableName,
         parameters: Option<&RecordBatch>,
     ) -> Result<u64> {
-        if !create.columns.is_empty() || !create.sorted_by.is_empty() {
+        if !create.sorted_by.is_empty() {
             return Err(EngineError::Unsupported {
-                what: "CREATE TABLE with columns or SORTED BY together with AS".to_owned(),
+                what: "CREATE TABLE with SORTED BY together with AS".to_owned(),
             });
         }
         let Some(query) = &create.query else {
             return Err(EngineError::internal("CREATE TABLE AS without a query"));
         };
-        let statement = AstStatement::Query(query.clone());
         let session = self.new_session().await?;
-        let plan = read_only_plan(&session, DfStatement::Statement(Box::new(statement))).await?;
+        let (plan, declared) = if create.columns.is_empty() {
+            let query = AstStatement::Query(query.clone());
+            let query = DfStatement::Statement(Box::new(query));
+            (read_only_plan(&session, query).await?, None)
+        } else {
+            let declared = canonical_schema(&self.declared_schema(create).await?)?;
+            let plan = declared_rows(&session, create, Some(query.clone())).await?;
+            (plan, Some(Arc::new(declared)))
+        };
         let plan = match parameters {
             Some(batch) => plan.with_param_values(row_parameters(batch, 0)?)?,
             None => plan,
         };
         let rows = run(&session, plan).await?;
-        let incoming = std::sync::Arc::clone(&rows.schema);
+        let incoming = declared.unwrap_or_else(|| Arc::clone(&rows.schema));
         let exists = if create.or_replace {
             TableExists::Replace
         } else {
@@ -205,6 +205,31 @@ impl StatementContext {
             .ingest_rows(name.schema, name.table, mode, incoming, rows.stream)
             .await?;
         Ok(outcome.row_count)
+    }
+}
+
+/// The rows of a query, or none, under the names and types of the columns.
+async fn declared_rows(
+    session: &SessionState,
+    create: &CreateTable,
+    query: Option<Box<Query>>,
+) -> Result<LogicalPlan> {
+    let name = ObjectName(vec![ObjectNamePart::Identifier(Ident::new("declared"))]);
+    let statement = CreateTableBuilder::new(name)
+        .columns(create.columns.clone())
+        .query(query)
+        .build();
+    let statement = AstStatement::CreateTable(statement);
+    let statement = DfStatement::Statement(Box::new(statement));
+    match plan_statement(session, statement).await? {
+        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table)) => {
+            let rows = Arc::unwrap_or_clone(table.input);
+            verify_read_only(&rows)?;
+            Ok(rows)
+        }
+        _ => Err(EngineError::internal(
+            "CREATE TABLE was planned as something else",
+        )),
     }
 }
 

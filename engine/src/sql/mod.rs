@@ -18,6 +18,7 @@ mod information_schema;
 mod insert;
 mod join_filters;
 mod known_query;
+mod mixed_numbers;
 mod names;
 pub(crate) mod parser;
 mod planning;

@@ -94,8 +94,9 @@ impl StatementContext {
                 return Ok(promised);
             };
             let plan = plan.with_param_values(row_parameters(&values, 0)?)?;
+            let session = context.session(&view);
             Ok(QueryPlan {
-                schema: promised_schema(&plan),
+                schema: promised_schema(&analyzed(&session, plan)?),
                 ..promised
             })
         };
@@ -127,7 +128,12 @@ impl StatementContext {
             return Err(EngineError::invalid("only a query returns rows"));
         };
         let plan = read_only_plan(session, query.as_ref().clone()).await?;
-        let schema = promised_schema(&plan);
+        let schema = match analyzed(session, plan.clone()) {
+            Ok(analyzed) => promised_schema(&analyzed),
+            // A parameter without a type is nothing to be sure of yet.
+            Err(_) if parsed.placeholders > 0 => promised_schema(&plan),
+            Err(error) => return Err(error),
+        };
         let promised = QueryPlan {
             open_schema: Arc::clone(&schema),
             schema,
@@ -218,9 +224,9 @@ impl StatementContext {
         let (plan, schema) = match values {
             Some(values) => {
                 let plan = known.bound(&self.tenant, &view)?;
-                let plan = plan.with_param_values(values)?;
+                let plan = analyzed(&session, plan.with_param_values(values)?)?;
                 let schema = promised_schema(&plan);
-                (session.optimize(&plan)?, schema)
+                (optimized(&session, plan)?, schema)
             }
             None => {
                 let plan = known.bound_optimized(&session, &self.tenant, &view)?;
@@ -240,11 +246,33 @@ impl StatementContext {
 
 /// Executes a logical plan. To be called on the query runtime, where the rows are then made.
 pub(crate) async fn run(session: &SessionState, plan: LogicalPlan) -> Result<QueryRows> {
+    let plan = analyzed(session, plan)?;
     let schema = promised_schema(&plan);
-    let physical = session.create_physical_plan(&plan).await?;
+    let planner = session.query_planner();
+    let plan = optimized(session, plan)?;
+    let physical = planner.create_physical_plan(&plan, session).await?;
     let rows = execute_stream(physical, session.task_ctx())?;
     // The session's catalogs hold its read view.
     begin_rows(rows, schema, Arc::clone(session.catalog_list())).await
+}
+
+/// The plan with the types that its rows will have: before, columns of a UNION, branches of a CASE
+/// and arguments of functions may be of several types.
+pub(crate) fn analyzed(session: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    if let LogicalPlan::Explain(_) = plan {
+        // It shows how it is analyzed.
+        return Ok(plan);
+    }
+    let analyzer = session.analyzer();
+    Ok(analyzer.execute_and_check(plan, session.config_options(), |_, _| {})?)
+}
+
+/// An analyzed plan after the rules that make it cheaper.
+fn optimized(session: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    if let LogicalPlan::Explain(_) = plan {
+        return Ok(session.optimize(&plan)?);
+    }
+    Ok(session.optimizer().optimize(plan, session, |_, _| {})?)
 }
 
 /// The rows of a plan as they were promised. The plan holds rows of memtables, which count as used
@@ -278,12 +306,17 @@ pub(crate) async fn read_only_plan(
     statement: DfStatement,
 ) -> Result<LogicalPlan> {
     let plan = plan_statement(session, statement).await?;
+    verify_read_only(&plan)?;
+    Ok(plan)
+}
+
+/// Refuses a plan that does anything but read.
+pub(crate) fn verify_read_only(plan: &LogicalPlan) -> Result<()> {
     let read_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
         .with_allow_statements(false);
-    read_only.verify_plan(&plan)?;
-    Ok(plan)
+    Ok(read_only.verify_plan(plan)?)
 }
 
 /// Result columns are nullable throughout: the planner's and the executor's idea of which cannot be

@@ -105,8 +105,14 @@ impl VisitorMut for Spelling<'_> {
             return ControlFlow::Continue(());
         }
         match expr {
-            Expr::CompoundFieldAccess { access_chain, .. } => {
-                for access in access_chain {
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                // `t.c['f']`: the dots before the first bracket may as well name a table's column.
+                let is_name = matches!(**root, Expr::Identifier(_));
+                let is_dot = |access: &&mut AccessExpr| matches!(access, AccessExpr::Dot(_));
+                for access in access_chain
+                    .iter_mut()
+                    .skip_while(|access| is_name && is_dot(access))
+                {
                     if let AccessExpr::Dot(Expr::Identifier(name)) = access {
                         *access = AccessExpr::Dot(text(normalise(name)));
                     }

@@ -13,6 +13,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{
     RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
+use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::TableFactor;
 use parking_lot::Mutex;
@@ -25,6 +26,7 @@ use super::filters_by_name::guarded_rules;
 use super::functions::{self, ListedFunction};
 use super::information_schema::InformationSchema;
 use super::join_filters::JoinFilters;
+use super::mixed_numbers::MixedNumbers;
 use super::provider::TenantCatalogList;
 use super::system_tables::SystemSchema;
 use super::types::SqlTypes;
@@ -65,6 +67,7 @@ impl QueryTemplate {
             .with_config(config)
             .with_default_features()
             .with_relation_planners(vec![Arc::new(OwnTables)])
+            .with_analyzer_rules(analyzer_rules())
             .with_optimizer_rule(Arc::new(CheapFirst))
             .with_physical_optimizer_rules(guarded_rules())
             .with_physical_optimizer_rule(Arc::new(JoinFilters))
@@ -129,6 +132,12 @@ impl StatementContext {
     pub(crate) async fn new_session(&self) -> Result<SessionState> {
         Ok(self.session(&self.read_view().await?))
     }
+}
+
+/// Ours comes first, as it is about types that `DataFusion`'s rules would settle.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let own: Arc<dyn AnalyzerRule + Send + Sync> = Arc::new(MixedNumbers);
+    std::iter::once(own).chain(Analyzer::new().rules).collect()
 }
 
 /// Refuses `t AT (VERSION => n)`, which DataFusion's planner would drop without a word to answer

@@ -62,10 +62,10 @@ fn every_type_has_one_canonical_form() {
             T::Dictionary(Box::new(T::Int8), Box::new(T::LargeUtf8)),
             T::Utf8,
         ),
-        (list("item", T::Utf8View), list("element", T::Utf8)),
+        (list("item", T::Utf8View), list("item", T::Utf8)),
         (
             T::FixedSizeList(Arc::new(Field::new("item", T::Float16, false)), 3),
-            T::List(Arc::new(Field::new("element", T::Float32, false))),
+            T::List(Arc::new(Field::new("item", T::Float32, false))),
         ),
     ];
     for (given, wanted) in table {
@@ -82,7 +82,7 @@ fn maps_get_the_names_of_the_catalog() {
     let entries = Field::new("entries", DataType::Struct(entries), false);
     let wanted = Fields::from(vec![
         Field::new("key", DataType::Utf8, false),
-        Field::new("value", list("element", DataType::Int8), true),
+        Field::new("value", list("item", DataType::Int8), true),
     ]);
     let wanted = Field::new("key_value", DataType::Struct(wanted), false);
     assert_eq!(
@@ -100,7 +100,7 @@ fn what_cannot_be_kept_is_refused_by_name() {
         ),
         (
             list("item", DataType::Null),
-            "column 'x.element' has type Null",
+            "column 'x.item' has type Null",
         ),
         (
             DataType::Duration(TimeUnit::Second),

@@ -17,7 +17,7 @@ fn leaves(array: ArrayRef) -> Vec<(Vec<Option<i32>>, u64)> {
 }
 
 fn list_of(lengths: &[usize], nulls: Vec<bool>, values: ArrayRef) -> ListArray {
-    let field = Arc::new(Field::new("element", values.data_type().clone(), true));
+    let field = Arc::new(Field::new("item", values.data_type().clone(), true));
     let offsets = OffsetBuffer::from_lengths(lengths.iter().copied());
     ListArray::new(field, offsets, values, Some(NullBuffer::from(nulls)))
 }
