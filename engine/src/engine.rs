@@ -242,7 +242,6 @@ impl Engine {
     }
 
     pub(crate) async fn expire_transactions(&self) {
-        let timeout_micros = self.settings().transaction_timeout_ms as i64 * 1000;
         for tenant in self.open_tenants() {
             let open: Vec<_> = tenant
                 .transactions()
@@ -251,7 +250,7 @@ impl Engine {
                 .map(Arc::clone)
                 .collect();
             for transaction in open {
-                transaction.expire(timeout_micros).await;
+                transaction.expire().await;
             }
         }
     }
@@ -313,6 +312,15 @@ impl Engine {
     pub fn usage_bytes(&self) -> (u64, u64, u64) {
         let (uncommitted, committed) = self.node().budget.used_bytes();
         (self.node().wal.bytes(), uncommitted, committed)
+    }
+
+    /// How many transactions are open, of all tenants.
+    pub fn open_transactions(&self) -> usize {
+        let tenants = self.open_tenants();
+        let open = tenants
+            .iter()
+            .map(|tenant| tenant.transactions().lock().len());
+        open.sum()
     }
 
     /// Whether the log has failed, or nothing is flushed any more: the process must stop.

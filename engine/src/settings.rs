@@ -35,6 +35,9 @@ pub struct EngineSettings {
     pub query_batch_rows: usize,
     /// Longest idle time of a transaction that wrote something.
     pub transaction_timeout_ms: u64,
+    /// The same for a transaction that wrote nothing, which a client may hold for as long as it is
+    /// logged in.
+    pub reading_transaction_timeout_ms: u64,
     /// Open transactions of one tenant; further ones are refused.
     pub tenant_transactions_max: usize,
     /// How long an idempotency key is kept: a repetition within this time is recognised, unless
@@ -66,6 +69,7 @@ impl EngineSettings {
             query_partitions: 0,
             query_batch_rows: 8192,
             transaction_timeout_ms: 600_000,
+            reading_transaction_timeout_ms: 3_600_000,
             tenant_transactions_max: 1_000,
             idempotency_ttl_ms: 7 * 24 * 3_600_000,
             idempotency_keys_max: 100_000,

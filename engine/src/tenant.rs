@@ -2,6 +2,9 @@
 //!
 //! Order of locks: flushing, committer, commit gate, sequencing, published.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -303,14 +306,17 @@ impl Tenant {
     /// and producers of tables that are gone.
     pub(crate) fn prune_keys(&self, now_micros: i64) -> BoxFuture<'_, ()> {
         async move {
-            let catalog = self.catalog_version();
-            self.producers
-                .retain_tables(|table_id| catalog.table_by_id(table_id).is_some());
+            // Nobody waits here: a tenant whose catalog is busy must not hold up the others.
+            let committer = self.committer.try_lock();
+            if committer.is_ok() {
+                // Else a commit may have noted a producer of a table that it is about to publish.
+                let catalog = self.catalog_version();
+                self.producers
+                    .retain_tables(|table_id| catalog.table_by_id(table_id).is_some());
+            }
             let Some(limits) = self.keys.prune(now_micros) else {
                 return;
             };
-            // Nobody waits here: a tenant whose catalog is busy must not hold up the others.
-            let committer = self.committer.try_lock();
             if committer.is_err() || self.check_writable().is_err() {
                 self.keys.prune_failed();
                 return;

@@ -279,10 +279,11 @@ impl Transaction {
             .store(self.node.now_micros(), Ordering::Relaxed);
     }
 
-    /// Ends the transaction if it wrote something and was idle too long; one that wrote nothing
-    /// only gives its read view back, because a client may hold it open for as long as it lives.
-    pub(crate) async fn expire(&self, timeout_micros: i64) {
+    /// Ends the transaction if it was idle too long. One that wrote nothing soon gives its read view
+    /// back, and may be held open for as long as a login lasts.
+    pub(crate) async fn expire(&self) {
         let idle = self.idle_micros();
+        let settings = &self.node.settings;
         let wrote = {
             let Ok(mut guard) = self.staged.try_lock() else {
                 return;
@@ -293,7 +294,11 @@ impl Transaction {
             }
             staged.wrote()
         };
-        if wrote && idle > timeout_micros {
+        let timeout_ms = match wrote {
+            true => settings.transaction_timeout_ms,
+            false => settings.reading_transaction_timeout_ms,
+        };
+        if idle > timeout_ms as i64 * 1000 {
             tracing::info!(tenant_id = self.tenant.id().0, transaction_id = %self.id, "transaction expired");
             self.tenant.note_expired(self);
             self.rollback().await;

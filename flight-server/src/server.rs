@@ -265,6 +265,8 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         query_partitions: settings.query.target_partitions,
         query_batch_rows: settings.query.batch_rows,
         transaction_timeout_ms: settings.session.transaction_timeout_ms,
+        // Without a call, the token it was begun with is not valid any more by then.
+        reading_transaction_timeout_ms: settings.auth.token_ttl_s * 1000,
         tenant_transactions_max: settings.session.tenant_transactions_max,
         ..EngineSettings::new(&settings.server.data_dir)
     }
@@ -394,7 +396,10 @@ fn register_gauges(metrics: &Metrics, shared: &Arc<Shared>) {
         "Committed rows that are not in segments",
         move || buffered.usage_bytes().2 as i64,
     );
-    let kept: [(_, _, ReadShared); 4] = [
+    let kept: [(_, _, ReadShared); 5] = [
+        ("transactions", "Open transactions", |s| {
+            s.engine.open_transactions()
+        }),
         ("tickets", "Tickets kept", |s| s.statements.usage().0),
         ("ticket_bytes", "What tickets stand for", |s| {
             s.statements.usage().1
