@@ -38,12 +38,14 @@ def jdbc_url(server) -> str:
     return f"jdbc:arrow-flight-sql://127.0.0.1:{server.flight_port}/?useEncryption=false"
 
 
-def java(classpath: Path, source: Path, *arguments: str, seconds: int = 120) -> subprocess.CompletedProcess:
+def java(
+    classpath: Path, source: Path, *arguments: str, options=(), seconds: int = 120
+) -> subprocess.CompletedProcess:
     """Runs a source file as it is."""
     return subprocess.run(
         [
-            "java", "--add-opens=java.base/java.nio=ALL-UNNAMED", "-cp", str(classpath), str(source),
-            *arguments,
+            "java", *options, "--add-opens=java.base/java.nio=ALL-UNNAMED", "-cp", str(classpath),
+            str(source), *arguments,
         ],
         capture_output=True, text=True, timeout=seconds,
     )
