@@ -87,15 +87,6 @@ def test_get_schema_executes_nothing(flight, table):
     assert flight.scalar(f"SELECT count(*) FROM {table}") == 100
 
 
-def test_poll_flight_info(server, table):
-    command = flightsql.command("CommandStatementQuery", query=f"SELECT * FROM {table}")
-    request = flightsql.FLIGHT["FlightDescriptor"](type=2, cmd=command)
-    with Raw(server.flight_port) as raw:
-        poll = raw.unary("PollFlightInfo", request.SerializeToString(), "PollInfo")
-    assert len(poll.info.endpoint) == 1
-    assert not poll.HasField("flight_descriptor"), "the query is complete"
-
-
 def test_zero_rows_keep_their_schema(flight, connection, table):
     statement = f"SELECT * FROM {table} WHERE id < 0"
     assert flight.query(statement).schema.names == ["id", "payload"]

@@ -146,3 +146,59 @@ def test_a_field_of_a_column_of_an_alias(numbers):
     sql = "SELECT q.s['a'] AS v FROM (SELECT {a: n} AS s FROM mixed_numbers) q WHERE q.s['a'] = 3"
     assert flight.query(sql)["v"].to_pylist() == [3]
 
+
+
+# Each was wrong or refused once, where types are settled step by step: (query, rows).
+SETTLED = [
+    ("SELECT 1 WHERE CASE WHEN false THEN 1 ELSE 1e-20 END = 0.0", []),
+    ("SELECT y FROM (SELECT 1 AS y UNION ALL SELECT 1e-20) q WHERE y = 0.0", []),
+    ("SELECT y FROM (SELECT NULL AS y UNION ALL SELECT 0.00) q WHERE y = 1e-20", []),
+    ("SELECT CAST(0 AS DECIMAL(3,1)) AS y UNION ALL SELECT 1e-20 UNION ALL SELECT 2e0 ORDER BY y",
+     [(0.0,), (1e-20,), (2.0,)]),
+    ("SELECT 1 WHERE 1e-20 > ALL (SELECT 0.0)", [(1,)]),
+    ("SELECT 1 WHERE 1e-20 = ANY (SELECT 0.0)", []),
+    ("SELECT v FROM (VALUES (CAST(2e0/3e0 AS DECIMAL(4,2))), (0.5)) q(v) ORDER BY v", [(0.5,), (0.67,)]),
+    ("SELECT v[1] FROM (VALUES ([1e-20]), ([0.5])) q(v) ORDER BY 1", [(1e-20,), (0.5,)]),
+    ("SELECT o.n FROM (SELECT n, coalesce(d, x) AS y FROM mixed_numbers WHERE n < 5) o "
+     "WHERE EXISTS (SELECT 1 FROM mixed_numbers u WHERE u.d = o.y) ORDER BY 1", [(0,), (1,), (2,), (3,)]),
+    ("WITH RECURSIVE c(k, y) AS (SELECT 0, coalesce(1.5, 1e0) UNION ALL SELECT k + 1, y FROM c "
+     "WHERE k < 3 AND y > 0.1) SELECT k, y FROM c ORDER BY k", [(0, 1.5), (1, 1.5), (2, 1.5), (3, 1.5)]),
+    ("SELECT 1 WHERE CAST(0.24933071444268662 AS DOUBLE) = 0.24933071444268662e0", [(1,)]),
+]
+
+
+@pytest.mark.parametrize("query, rows", SETTLED)
+def test_types_settle_from_the_inside_out(query, rows, numbers):
+    flight, _ = numbers
+    found = flight.query(query)
+    assert plain(zip(*(column.to_pylist() for column in found.columns))) == rows
+
+
+# Into a table of one column of a type: (type, source, values).
+INSERTED = [
+    ("DECIMAL(10,2)", "VALUES (0.5), (1e0)", [0.5, 1.0]),
+    ("DECIMAL(10,2)", "SELECT * FROM (VALUES (1e-20), (0.5)) q(v)", [0.0, 0.5]),
+    ("INT", "SELECT CASE WHEN n < 3 THEN CAST(n AS INT) ELSE n END FROM mixed_numbers WHERE n < 5", [0, 1, 2, 3, 4]),
+    ("BIGINT", "SELECT 1 UNION ALL SELECT '2'", [1, 2]),
+    ("DECIMAL(20,2)", "SELECT d FROM mixed_numbers WHERE n < 2 UNION ALL SELECT 2e0", [0.0, 0.1, 2.0]),
+    ("DOUBLE", "VALUES (0.24933071444268662), (0.1)", [0.1, 0.24933071444268662]),
+    ("DOUBLE", "SELECT * FROM (VALUES (0.24933071444268662), (0.1)) q", [0.1, 0.24933071444268662]),
+]
+
+
+@pytest.mark.parametrize("kind, source, values", INSERTED)
+def test_what_is_inserted_takes_the_type_of_its_column(kind, source, values, numbers, name):
+    flight, _ = numbers
+    flight.execute(f"CREATE TABLE {name} (v {kind})")
+    assert flight.execute(f"INSERT INTO {name} {source}") == len(values)
+    assert plain(flight.rows(f"SELECT v FROM {name} ORDER BY v")) == [(value,) for value in values]
+    flight.execute(f"CREATE TABLE {name}_as (v {kind}) AS {source}")
+    assert plain(flight.rows(f"SELECT v FROM {name}_as ORDER BY v")) == [(value,) for value in values]
+
+
+def test_declared_columns_of_maps_and_of_repeated_names(numbers, name):
+    flight, _ = numbers
+    flight.execute(f"CREATE TABLE {name} (m MAP(VARCHAR, BIGINT)) AS SELECT MAP(['a'], [1])")
+    assert flight.query(f"SELECT m FROM {name}")["m"].to_pylist() == [[("a", 1)]]
+    flight.execute(f"CREATE TABLE {name}_2 (a INT, b INT) AS SELECT n, n FROM mixed_numbers WHERE n = 3")
+    assert flight.rows(f"SELECT a, b FROM {name}_2") == [(3, 3)]

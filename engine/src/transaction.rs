@@ -282,17 +282,17 @@ impl Transaction {
     /// Ends the transaction if it was idle too long. One that wrote nothing soon gives its read view
     /// back, and may be held open for as long as a login lasts.
     pub(crate) async fn expire(&self) {
-        let idle = self.idle_micros();
         let settings = &self.node.settings;
-        let wrote = {
+        let (wrote, idle) = {
             let Ok(mut guard) = self.staged.try_lock() else {
                 return;
             };
             let Some(staged) = guard.as_mut() else { return };
+            let idle = self.idle_micros();
             if idle > IDLE_VIEW_MICROS && !staged.wrote() {
                 staged.view = None;
             }
-            staged.wrote()
+            (staged.wrote(), idle)
         };
         let timeout_ms = match wrote {
             true => settings.transaction_timeout_ms,

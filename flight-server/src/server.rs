@@ -24,7 +24,9 @@ use crate::login::LoginLayer;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
 use crate::request_body::{BodyLimits, RequestBodyLayer};
-use crate::service::{HandleLimits, PreparedStatements, QuiverFlightService, StatementRecords};
+use crate::service::{
+    HandleLimits, PolledStatements, PreparedStatements, QuiverFlightService, StatementRecords,
+};
 use crate::session_transactions::{MarkLimits, SessionTransactions};
 use crate::sessions::{SessionLimits, Sessions};
 use crate::shared::{Shared, place};
@@ -186,6 +188,7 @@ async fn start(
     let statements = StatementRecords::new("tickets", handle_limits, Arc::clone(&clock));
     let what = "prepared statements";
     let prepared = PreparedStatements::new(what, handle_limits, Arc::clone(&clock));
+    let polls = PolledStatements::new("polled statements", handle_limits, Arc::clone(&clock));
     let shared = Shared {
         settings: settings.clone(),
         control,
@@ -194,6 +197,7 @@ async fn start(
         sessions: Sessions::new(limits, Arc::clone(&clock)),
         statements,
         prepared,
+        polls,
         running: Arc::default(),
         session_transactions,
         queries: Queries::new(Arc::clone(&clock)),
@@ -372,6 +376,7 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken, shutdown: Cancellat
             since_sweep = Duration::ZERO;
             shared.statements.sweep();
             shared.prepared.sweep();
+            shared.polls.sweep();
         }
     }
 }

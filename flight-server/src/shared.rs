@@ -9,7 +9,7 @@ use crate::auth::Authenticator;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
-use crate::service::{PreparedStatements, RunningStatements, StatementRecords};
+use crate::service::{PolledStatements, PreparedStatements, RunningStatements, StatementRecords};
 use crate::session_transactions::SessionTransactions;
 use crate::sessions::Sessions;
 
@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) statements: StatementRecords,
     pub(crate) prepared: PreparedStatements,
+    pub(crate) polls: PolledStatements,
     pub(crate) running: Arc<RunningStatements>,
     pub(crate) session_transactions: SessionTransactions,
     pub(crate) queries: Arc<Queries>,

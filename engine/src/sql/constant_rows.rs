@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Insert, ObjectName, Query, SetExpr, UnaryOperator, Value, ValueWithSpan, Values,
 };
 
+use super::mixed_numbers::nearest_float;
 use super::names::normalise;
 use crate::canonical::short;
 use crate::error::{EngineError, Result};
@@ -224,6 +225,11 @@ impl Cell {
     ) -> Result<ArrayRef> {
         match self {
             Self::Constant(value) => {
+                let value = match nearest_float(value) {
+                    // By way of the decimal's digits as a number it would be rounded twice.
+                    Some(float) if field.data_type().is_floating() => float,
+                    _ => value.clone(),
+                };
                 let value = value.cast_to(field.data_type())?;
                 Ok(value.to_array_of_size(repeats)?)
             }

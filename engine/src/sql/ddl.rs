@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
@@ -19,8 +19,9 @@ use quiver_catalog::{
 use super::context::StatementContext;
 use super::names::{TableName, check_writable, normalise};
 use super::parser::CreateTable;
-use super::planning::plan_statement;
-use super::query::{read_only_plan, row_parameters, run, verify_read_only};
+use super::planning::{plan_statement, with_types};
+use super::query::{analyzed, read_only_plan, row_parameters, run, verify_read_only};
+use super::repeated_names::is_about_repeated_names;
 use crate::canonical::canonical_schema;
 use crate::commit::CommitRequest;
 use crate::error::{EngineError, Result};
@@ -182,16 +183,32 @@ impl StatementContext {
             let query = DfStatement::Statement(Box::new(query));
             (read_only_plan(&session, query).await?, None)
         } else {
-            let declared = canonical_schema(&self.declared_schema(create).await?)?;
-            let plan = declared_rows(&session, create, Some(query.clone())).await?;
-            (plan, Some(Arc::new(declared)))
+            let declared = self.declared_schema(create).await?;
+            let plan = match declared_rows(&session, create, Some(query.clone())).await {
+                Ok(plan) => plan,
+                // As the columns of a table, those of a query must have names of their own.
+                Err(error) if is_about_repeated(&error) => {
+                    let query = AstStatement::Query(query.clone());
+                    let query = DfStatement::Statement(Box::new(query));
+                    read_only_plan(&session, query).await?
+                }
+                Err(error) => return Err(error),
+            };
+            (plan, Some(declared))
         };
         let plan = match parameters {
             Some(batch) => plan.with_param_values(row_parameters(batch, 0)?)?,
             None => plan,
         };
+        let plan = match &declared {
+            Some(declared) => with_types(analyzed(&session, plan)?, declared)?,
+            None => plan,
+        };
         let rows = run(&session, plan).await?;
-        let incoming = declared.unwrap_or_else(|| Arc::clone(&rows.schema));
+        let incoming = match declared {
+            Some(declared) => as_declared(&rows.schema, &declared),
+            None => Arc::clone(&rows.schema),
+        };
         let exists = if create.or_replace {
             TableExists::Replace
         } else {
@@ -206,6 +223,20 @@ impl StatementContext {
             .await?;
         Ok(outcome.row_count)
     }
+}
+
+/// Rows with the names of the declared columns, and NULL only where they allow it.
+fn as_declared(rows: &Schema, declared: &Schema) -> SchemaRef {
+    let fields = rows.fields().iter().zip(declared.fields());
+    let fields = fields.map(|(field, declared)| {
+        let field = field.as_ref().clone().with_name(declared.name());
+        field.with_nullable(declared.is_nullable())
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn is_about_repeated(error: &EngineError) -> bool {
+    matches!(error, EngineError::DataFusion(error) if is_about_repeated_names(error))
 }
 
 /// The rows of a query, or none, under the names and types of the columns.

@@ -13,8 +13,8 @@ use futures::{StreamExt, TryStreamExt};
 use super::constant_rows::ConstantRows;
 use super::context::StatementContext;
 use super::names::{TableName, check_writable};
-use super::planning::plan_statement;
-use super::query::{promised_schema, row_parameters, run};
+use super::planning::{plan_statement, with_types};
+use super::query::{analyzed, promised_schema, row_parameters, run};
 use crate::error::{EngineError, Result};
 use crate::ingest::IngestMode;
 
@@ -89,16 +89,20 @@ impl StatementContext {
             _ => promised_schema(&source),
         };
         let rows = parameters.map_or(1, RecordBatch::num_rows);
+        let promised = Arc::clone(&incoming);
         let (session, parameters) = (Arc::new(session), parameters.cloned());
         // One after the other: a query for each of a million rows would not fit.
         let sources = futures::stream::iter(0..rows).then(move |row| {
             let (session, source) = (Arc::clone(&session), source.clone());
+            let promised = Arc::clone(&promised);
             let values = parameters.as_ref().map(|rows| row_parameters(rows, row));
             async move {
                 let bound = match values {
                     Some(values) => source.with_param_values(values?)?,
                     None => source,
                 };
+                // What meets in the source may have other types than it was planned with.
+                let bound = with_types(analyzed(&session, bound)?, &promised)?;
                 Ok::<_, EngineError>(run(&session, bound).await?.stream)
             }
         });

@@ -12,19 +12,25 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, Decimal128Type, DecimalType, FieldRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::{Case, InList, InSubquery, ScalarFunction};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRewriter};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{
+    Case, Exists, InList, InSubquery, ScalarFunction, SetComparison,
+};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator,
-    ScalarUDF, Union, Values, cast,
+    RecursiveQuery, ScalarUDF, Subquery, Union, Values, cast,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
+
+use super::planning::with_types;
 
 /// Casts decimals to `Float64` where they meet floating-point numbers.
 #[derive(Debug)]
@@ -36,46 +42,157 @@ impl AnalyzerRule for MixedNumbers {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        // Types of columns change from there up.
-        let is_changed = Cell::new(false);
-        let rewritten = plan.transform_up_with_subqueries(|node| {
-            let node = match node {
-                node if is_changed.get() => node.recompute_schema()?,
-                node => node,
-            };
-            let node = match node {
-                LogicalPlan::Values(values) => values_as_floats(values)?,
-                LogicalPlan::Union(union) => union_as_floats(union)?,
-                LogicalPlan::Join(join) => {
-                    Transformed::no(LogicalPlan::Join(keys_as_floats(join)?))
-                }
-                node => Transformed::no(node),
-            };
-            let node = node.transform_data(expressions_as_floats)?;
-            is_changed.set(is_changed.get() || node.transformed);
-            Ok(node)
-        })?;
-        Ok(rewritten.data)
+        let walk = Walk {
+            is_changed: Cell::new(false),
+        };
+        walk.plan(plan, &[])
     }
 }
 
-fn expressions_as_floats(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let schema = match &node {
-        LogicalPlan::TableScan(scan) => DFSchema::try_from_qualified_schema(
-            scan.table_name.clone(),
-            scan.source.schema().as_ref(),
-        )?,
-        node => merge_schema(&node.inputs()),
+/// A walk from the leaves up, so that what meets is known in its final type: each part is coerced as
+/// `DataFusion` will, before what it is a part of is looked at.
+struct Walk {
+    /// Types of columns have changed, and change from there up.
+    is_changed: Cell<bool>,
+}
+
+impl Walk {
+    /// A plan that may refer to columns of `outer`, the innermost last.
+    fn plan(&self, plan: LogicalPlan, outer: &[&DFSchema]) -> Result<LogicalPlan> {
+        let plan = match plan {
+            LogicalPlan::Join(join) => self.join(join, outer)?,
+            LogicalPlan::RecursiveQuery(query) => self.recursive_query(query, outer)?,
+            plan => {
+                let children =
+                    plan.map_children(|child| Ok(Transformed::yes(self.plan(child, outer)?)));
+                children?.data
+            }
+        };
+        let plan = match plan {
+            LogicalPlan::Values(values) => values_as_floats(values)?,
+            LogicalPlan::Union(union) => union_as_floats(union)?,
+            plan if self.is_changed.get() => Transformed::no(plan.recompute_schema()?),
+            plan => Transformed::no(plan),
+        };
+        let plan = plan.transform_data(|plan| self.expressions(plan, outer))?;
+        self.is_changed
+            .set(self.is_changed.get() || plan.transformed);
+        Ok(plan.data)
+    }
+
+    /// The right side may refer to the left one.
+    fn join(&self, join: Join, outer: &[&DFSchema]) -> Result<LogicalPlan> {
+        let left = self.plan(Arc::unwrap_or_clone(join.left), outer)?;
+        let right = {
+            let outer: Vec<_> = outer
+                .iter()
+                .copied()
+                .chain([left.schema().as_ref()])
+                .collect();
+            self.plan(Arc::unwrap_or_clone(join.right), &outer)?
+        };
+        let join = Join {
+            left: Arc::new(left),
+            right: Arc::new(right),
+            ..join
+        };
+        Ok(LogicalPlan::Join(keys_as_floats(join)?))
+    }
+
+    /// Its terms read each other, so that they keep the types they have.
+    fn recursive_query(&self, query: RecursiveQuery, outer: &[&DFSchema]) -> Result<LogicalPlan> {
+        let term = |term: Arc<LogicalPlan>| -> Result<Arc<LogicalPlan>> {
+            let promised = Arc::clone(term.schema());
+            let term = self.plan(Arc::unwrap_or_clone(term), outer)?;
+            Ok(Arc::new(with_types(term, promised.as_arrow())?))
+        };
+        Ok(LogicalPlan::RecursiveQuery(RecursiveQuery {
+            static_term: term(query.static_term)?,
+            recursive_term: term(query.recursive_term)?,
+            ..query
+        }))
+    }
+
+    fn expressions(
+        &self,
+        plan: LogicalPlan,
+        outer: &[&DFSchema],
+    ) -> Result<Transformed<LogicalPlan>> {
+        let schema = match &plan {
+            LogicalPlan::TableScan(scan) => DFSchema::try_from_qualified_schema(
+                scan.table_name.clone(),
+                scan.source.schema().as_ref(),
+            )?,
+            plan => merge_schema(&plan.inputs()),
+        };
+        let inner: Vec<_> = outer.iter().copied().chain([&schema]).collect();
+        let names = NamePreserver::new(&plan);
+        let plan = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let rewritten = expr.transform_up(|expr| {
+                let expr = self.refreshed(expr, outer, &inner)?;
+                let expr = expr.transform_data(|expr| with_floats(expr, &schema))?;
+                expr.transform_data(|expr| TypeCoercionRewriter::new(&schema).f_up(expr))
+            })?;
+            Ok(rewritten.update_data(|expr| name.restore(expr)))
+        })?;
+        match plan.transformed {
+            true => plan.map_data(LogicalPlan::recompute_schema),
+            false => Ok(plan),
+        }
+    }
+
+    /// The expression with the types that columns of `outer` have by now, and with its subquery done,
+    /// which may refer to `inner`.
+    fn refreshed(
+        &self,
+        expr: Expr,
+        outer: &[&DFSchema],
+        inner: &[&DFSchema],
+    ) -> Result<Transformed<Expr>> {
+        let subquery = |subquery: Subquery| -> Result<Subquery> {
+            let plan = self.plan(Arc::unwrap_or_clone(subquery.subquery), inner)?;
+            let outer_ref_columns = subquery.outer_ref_columns.into_iter();
+            let refreshed = outer_ref_columns.map(|expr| Ok(with_current_type(expr, inner).data));
+            Ok(Subquery {
+                subquery: Arc::new(plan),
+                outer_ref_columns: refreshed.collect::<Result<_>>()?,
+                spans: subquery.spans,
+            })
+        };
+        let expr = match expr {
+            Expr::ScalarSubquery(query) => Expr::ScalarSubquery(subquery(query)?),
+            Expr::Exists(Exists {
+                subquery: query,
+                negated,
+            }) => Expr::Exists(Exists::new(subquery(query)?, negated)),
+            Expr::InSubquery(test) => Expr::InSubquery(InSubquery {
+                subquery: subquery(test.subquery)?,
+                ..test
+            }),
+            Expr::SetComparison(test) => Expr::SetComparison(SetComparison {
+                subquery: subquery(test.subquery)?,
+                ..test
+            }),
+            expr => return Ok(with_current_type(expr, outer)),
+        };
+        Ok(Transformed::no(expr))
+    }
+}
+
+/// A column of an outer query carries the type that it had when it was planned.
+fn with_current_type(expr: Expr, outer: &[&DFSchema]) -> Transformed<Expr> {
+    let Expr::OuterReferenceColumn(field, column) = &expr else {
+        return Transformed::no(expr);
     };
-    let names = NamePreserver::new(&node);
-    let node = node.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let rewritten = expr.transform_up(|expr| with_floats(expr, &schema))?;
-        Ok(rewritten.update_data(|expr| name.restore(expr)))
-    })?;
-    match node.transformed {
-        true => node.map_data(LogicalPlan::recompute_schema),
-        false => Ok(node),
+    let mut schemas = outer.iter().rev();
+    let current = schemas.find_map(|schema| schema.qualified_field_from_column(column).ok());
+    match current {
+        Some((_, current)) if current.data_type() != field.data_type() => {
+            let current = Arc::clone(current);
+            Transformed::yes(Expr::OuterReferenceColumn(current, column.clone()))
+        }
+        _ => Transformed::no(expr),
     }
 }
 
@@ -109,15 +226,46 @@ fn with_floats(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 Expr::InList(InList::new(expr, list, negated))
             })
         }
-        Expr::InSubquery(subquery) => in_subquery(subquery, schema)?,
+        Expr::InSubquery(mut test) => {
+            let is_changed = meets_rows(&mut test.expr, &mut test.subquery, schema)?;
+            Transformed::new_transformed(Expr::InSubquery(test), is_changed)
+        }
+        Expr::SetComparison(mut test) => {
+            let is_changed = meets_rows(&mut test.expr, &mut test.subquery, schema)?;
+            Transformed::new_transformed(Expr::SetComparison(test), is_changed)
+        }
         Expr::Case(case) => case_as_floats(case, schema),
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let args = many_as_floats(args, schema);
             let args = args.transform_data(|args| Ok(with_typed_literals(&func, args, schema)))?;
             args.update_data(|args| Expr::ScalarFunction(ScalarFunction { func, args }))
         }
+        // Not by way of the decimal's digits as a number: that would round twice.
+        Expr::Cast(cast) if *cast.field.data_type() == DataType::Float64 => {
+            match float_of(&cast.expr) {
+                Some(float) => Transformed::yes(float),
+                None => Transformed::no(Expr::Cast(cast)),
+            }
+        }
         expr => Transformed::no(expr),
     })
+}
+
+/// A decimal literal as the nearest floating-point number.
+fn float_of(expr: &Expr) -> Option<Expr> {
+    let Expr::Literal(value, metadata) = expr else {
+        return None;
+    };
+    Some(Expr::Literal(nearest_float(value)?, metadata.clone()))
+}
+
+/// The floating-point number that is nearest to a decimal.
+pub(super) fn nearest_float(value: &ScalarValue) -> Option<ScalarValue> {
+    let ScalarValue::Decimal128(Some(value), precision, scale) = value else {
+        return None;
+    };
+    let text = Decimal128Type::format_decimal(*value, *precision, *scale);
+    Some(ScalarValue::Float64(Some(text.parse().ok()?)))
 }
 
 /// The arguments, with integer literals in the types that the function takes them in.
@@ -197,30 +345,27 @@ fn case_as_floats(case: Case, schema: &DFSchema) -> Transformed<Expr> {
     Transformed::new_transformed(Expr::Case(case), is_changed)
 }
 
-/// `value IN (SELECT …)`.
-fn in_subquery(mut test: InSubquery, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let mut is_changed = false;
-    let of_value = test.expr.get_type(schema).ok();
-    let rows = &test.subquery.subquery;
+/// `value IN (SELECT …)`, `value > ALL (SELECT …)`.
+fn meets_rows(value: &mut Expr, query: &mut Subquery, schema: &DFSchema) -> Result<bool> {
+    let rows = &query.subquery;
     let of_rows = rows
         .schema()
         .fields()
         .first()
         .map(|field| field.data_type().clone());
-    if let (Some(of_value), Some(of_rows)) = (of_value, of_rows) {
-        if of_value.is_decimal() && of_rows.is_floating() {
-            *test.expr = cast(*test.expr, DataType::Float64);
-            is_changed = true;
-        } else if of_value.is_floating() && of_rows.is_decimal() {
-            let rows = columns_as_floats(rows.as_ref().clone(), &[0])?;
-            test.subquery = test.subquery.with_plan(Arc::new(rows));
-            is_changed = true;
-        }
+    let (Ok(of_value), Some(of_rows)) = (value.get_type(schema), of_rows) else {
+        return Ok(false);
+    };
+    if of_value.is_decimal() && of_rows.is_floating() {
+        *value = as_float(std::mem::take(value), &of_value);
+        return Ok(true);
     }
-    Ok(Transformed::new_transformed(
-        Expr::InSubquery(test),
-        is_changed,
-    ))
+    if of_value.is_floating() && of_rows.is_decimal() {
+        let rows = columns_as_floats(rows.as_ref().clone(), &[0])?;
+        *query = query.with_plan(Arc::new(rows));
+        return Ok(true);
+    }
+    Ok(false)
 }
 
 fn keys_as_floats(mut join: Join) -> Result<Join> {
@@ -231,39 +376,48 @@ fn keys_as_floats(mut join: Join) -> Result<Join> {
         );
         for (side, own, other) in [(left, &of_left, &of_right), (right, &of_right, &of_left)] {
             if own.is_decimal() && other.is_floating() {
-                *side = cast(std::mem::take(side), DataType::Float64);
+                *side = as_float(std::mem::take(side), own);
             }
         }
     }
     Ok(join)
 }
 
+/// A union with one type for each column, which it keeps from its first input otherwise.
 fn union_as_floats(union: Union) -> Result<Transformed<LogicalPlan>> {
     let type_of = |input: &LogicalPlan, place: usize| {
         let field = input.schema().fields().get(place)?;
         Some(field.data_type().clone())
     };
-    let is_mixed = |place: &usize| {
+    let types = |place: usize| {
         let types = union
             .inputs
             .iter()
-            .filter_map(|input| type_of(input, *place));
-        are_mixed(&types.collect::<Vec<_>>())
+            .filter_map(|input| type_of(input, place));
+        types.collect::<Vec<_>>()
     };
-    let mixed: Vec<usize> = (0..union.schema.fields().len()).filter(is_mixed).collect();
-    if mixed.is_empty() {
+    let places = 0..union.schema.fields().len();
+    let is_one = |place: usize| {
+        let own = union.schema.field(place).data_type();
+        types(place).iter().all(|given| given == own)
+    };
+    if places.clone().all(is_one) {
         return Ok(Transformed::no(LogicalPlan::Union(union)));
     }
+    let mixed: Vec<usize> = places.filter(|place| are_mixed(&types(*place))).collect();
     let inputs = union.inputs.into_iter().map(|input| {
         let input = columns_as_floats(Arc::unwrap_or_clone(input), &mixed)?;
         Ok(Arc::new(input))
     });
     let union = Union::try_new_with_loose_types(inputs.collect::<Result<_>>()?)?;
-    Ok(Transformed::yes(LogicalPlan::Union(union)))
+    Ok(Transformed::yes(TypeCoercionRewriter::coerce_union(union)?))
 }
 
 /// The plan with some of its columns, where they are decimals, as floating-point numbers.
 fn columns_as_floats(plan: LogicalPlan, places: &[usize]) -> Result<LogicalPlan> {
+    if places.is_empty() {
+        return Ok(plan);
+    }
     let fields = plan.schema().iter().enumerate();
     let columns = fields.map(|(place, (relation, field))| {
         let column = Expr::from((relation, field));
@@ -278,24 +432,18 @@ fn columns_as_floats(plan: LogicalPlan, places: &[usize]) -> Result<LogicalPlan>
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-/// `VALUES`, for which the planner has chosen types and put casts already.
+/// `VALUES`, for which the planner has chosen types and put casts already. A cast that somebody wrote,
+/// or that the columns of a table ask for, leads to another type than the cells would have.
 fn values_as_floats(values: Values) -> Result<Transformed<LogicalPlan>> {
-    let schema = DFSchema::empty();
-    let is_of_float = |expr: &Expr| match expr {
-        Expr::Cast(cast) => cast
-            .expr
-            .get_type(&schema)
-            .is_ok_and(|given| given.is_floating()),
-        _ => false,
-    };
     let Values {
         values: mut rows,
         schema: planned,
     } = values;
     let is_mixed = |place: &usize| {
-        let is_decimal = planned.field(*place).data_type().is_decimal();
-        let mut cells = rows.iter().map(|row| is_of_float(&row[*place]));
-        is_decimal && cells.clone().any(|float| float) && !cells.all(|float| float)
+        let wanted = planned.field(*place).data_type();
+        let given = rows.iter().map(|row| type_of_cell(&row[*place], wanted));
+        let given: Vec<_> = given.filter(|given| !given.is_null()).collect();
+        are_mixed(&given) && type_union_resolution(&given).as_ref() == Some(wanted)
     };
     let mixed: Vec<usize> = (0..planned.fields().len()).filter(is_mixed).collect();
     if mixed.is_empty() {
@@ -305,17 +453,34 @@ fn values_as_floats(values: Values) -> Result<Transformed<LogicalPlan>> {
         };
         return Ok(Transformed::no(LogicalPlan::Values(values)));
     }
+    let schema = DFSchema::empty();
     for row in &mut rows {
         for place in &mixed {
+            let wanted = planned.field(*place).data_type();
             let cell = match std::mem::take(&mut row[*place]) {
-                Expr::Cast(cast) => *cast.expr,
+                Expr::Cast(cast) if cast.field.data_type() == wanted => *cast.expr,
                 cell => cell,
             };
-            row[*place] = cast(cell, DataType::Float64);
+            let given = cell.get_type(&schema)?;
+            let target = floated(wanted).unwrap_or(DataType::Float64);
+            row[*place] = match float_of(&cell) {
+                Some(float) => float,
+                None if given == target => cell,
+                None => cast(cell, target),
+            };
         }
     }
     let plan = LogicalPlanBuilder::values(rows)?.build()?;
     Ok(Transformed::yes(plan))
+}
+
+/// The type of a cell before the planner's cast to `wanted`.
+fn type_of_cell(cell: &Expr, wanted: &DataType) -> DataType {
+    let cell = match cell {
+        Expr::Cast(cast) if cast.field.data_type() == wanted => cast.expr.as_ref(),
+        cell => cell,
+    };
+    cell.get_type(&DFSchema::empty()).unwrap_or(DataType::Null)
 }
 
 fn as_floats<const N: usize>(exprs: [Expr; N], schema: &DFSchema) -> Transformed<[Expr; N]> {
@@ -342,6 +507,9 @@ fn many_as_floats(exprs: Vec<Expr>, schema: &DFSchema) -> Transformed<Vec<Expr>>
 }
 
 fn as_float(expr: Expr, own: &DataType) -> Expr {
+    if let Some(float) = float_of(&expr) {
+        return float;
+    }
     match floated(own) {
         Some(wanted) => cast(expr, wanted),
         None => expr,

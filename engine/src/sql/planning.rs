@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, FieldRef, Schema, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::error::DataFusionError;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::sql::parser::Statement as DfStatement;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -39,6 +39,33 @@ pub(crate) fn plan_statement(
         Ok(describe_restored(plan))
     };
     planning.boxed()
+}
+
+/// The rows of a plan in the types of `wanted`, column by column.
+pub(crate) fn with_types(plan: LogicalPlan, wanted: &Schema) -> DataFusionResult<LogicalPlan> {
+    let given = plan.schema();
+    if given.fields().len() != wanted.fields().len() {
+        return datafusion::common::plan_err!(
+            "the query returns {} columns, but {} are declared",
+            given.fields().len(),
+            wanted.fields().len()
+        );
+    }
+    let has_type = |(own, wanted): (&FieldRef, &FieldRef)| own.data_type() == wanted.data_type();
+    if given.fields().iter().zip(wanted.fields()).all(has_type) {
+        return Ok(plan);
+    }
+    let columns = given.iter().zip(wanted.fields());
+    let columns = columns.map(|((relation, field), wanted)| {
+        let column = Expr::from((relation, field));
+        match field.data_type() == wanted.data_type() {
+            true => column,
+            false => cast(column, wanted.data_type().clone())
+                .alias_qualified(relation.cloned(), field.name()),
+        }
+    });
+    let columns: Vec<_> = columns.collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
 /// `CAST(1700000000 AS TIMESTAMP)` would count microseconds where others count seconds.
@@ -74,7 +101,7 @@ fn describe_restored(plan: LogicalPlan) -> LogicalPlan {
     match plan {
         LogicalPlan::DescribeTable(mut describe) => {
             let restored = describe.schema.fields().iter().map(restore_name);
-            describe.schema = Arc::new(arrow::datatypes::Schema::new(restored.collect::<Vec<_>>()));
+            describe.schema = Arc::new(Schema::new(restored.collect::<Vec<_>>()));
             LogicalPlan::DescribeTable(describe)
         }
         plan => plan,

@@ -79,6 +79,14 @@ impl Call {
         self.deadline
     }
 
+    /// The same for work that goes on when the call has ended.
+    pub(crate) fn without_deadline(&self) -> Self {
+        Self {
+            deadline: None,
+            ..self.clone()
+        }
+    }
+
     /// Its place among the calls that are served.
     pub(crate) fn slot(&self) -> Option<&CallSlot> {
         self.slot.as_ref()

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::call::Call;
 use super::command::Request;
+use super::poll::is_handle;
 use crate::status::Failure;
 
 /// The statements whose rows are being read.
@@ -97,6 +98,10 @@ impl Call {
             {
                 ids.push(self.statement_id(&ticket.statement_handle)?);
             }
+        }
+        if is_handle(&info.app_metadata) {
+            self.cancel_polled(&info.app_metadata)?;
+            return Ok(CancelStatus::Cancelled);
         }
         if ids.is_empty() {
             return Ok(CancelStatus::NotCancellable);

@@ -17,6 +17,7 @@ mod info;
 mod ingest;
 mod message_check;
 pub(crate) mod metadata;
+mod poll;
 mod prepared;
 mod put;
 mod savepoint;
@@ -38,6 +39,7 @@ use tracing::Instrument;
 
 pub(crate) use cancel::RunningStatements;
 pub(crate) use handles::HandleLimits;
+pub(crate) use poll::PolledStatements;
 pub(crate) use prepared::PreparedStatements;
 pub(crate) use statement::StatementRecords;
 
@@ -155,17 +157,10 @@ impl FlightService for QuiverFlightService {
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<PollInfo> {
         let call = self.call("PollFlightInfo", &request).await?;
         let answer = call
-            .flight_info(request.into_inner())
+            .poll(request.into_inner())
             .instrument(call.span().clone())
             .await
-            .map(|info| {
-                let info = PollInfo {
-                    info: Some(info),
-                    progress: Some(1.0),
-                    ..Default::default()
-                };
-                call.respond(info)
-            });
+            .map(|info| call.respond(info));
         self.end(
             "PollFlightInfo",
             &call,

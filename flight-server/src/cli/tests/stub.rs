@@ -256,7 +256,7 @@ impl FlightService for Stub {
         let batches = match ticket.as_ref() {
             b"tables" => vec![Ok(self.tables())],
             // It knows keys only.
-            sql if sql.starts_with(b"SELECT producer ") => vec![],
+            sql if sql.starts_with(b"SELECT producer,") => vec![],
             b"SELECT broken" => {
                 let status = Status::data_loss("a segment is damaged");
                 vec![Ok(numbers(2)), Err(FlightError::Tonic(Box::new(status)))]
