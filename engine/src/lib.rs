@@ -49,7 +49,7 @@ pub use producers::ProducerStep;
 pub use record::IpcBatch;
 pub use settings::EngineSettings;
 pub use sql::{
-    AdminStatement, ParseError, ParsedStatement, QueryPlan, QueryRows, SqlText, Statement,
+    AdminStatement, ParseError, ParsedStatement, QueryLease, QueryPlan, QueryRows, SqlText, Statement,
     StatementContext, SystemTable, SystemTables, parse, procedure_schema, redact,
 };
 pub use tenant::Tenant;

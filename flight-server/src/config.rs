@@ -140,6 +140,8 @@ pub(crate) struct QuerySettings {
     pub(crate) timeout_ms: u64,
     /// Largest SQL text, in bytes, whichever way it comes. Default 1 MiB.
     pub(crate) sql_bytes_max: usize,
+    /// Most endpoints of one query, for clients that ask for several. Default 64.
+    pub(crate) endpoints_max: usize,
 }
 
 /// Section `session`.
@@ -259,6 +261,7 @@ impl Default for QuerySettings {
             batch_rows: 8192,
             timeout_ms: 0,
             sql_bytes_max: 1024 * 1024,
+            endpoints_max: 64,
         }
     }
 }

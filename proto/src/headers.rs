@@ -24,6 +24,8 @@ pub const PRODUCER_SEQUENCE: &str = "x-quiver-sequence";
 pub const ACK: &str = "x-ack";
 /// `true` lets a plain upload create its table.
 pub const CREATE: &str = "x-create";
+/// Asks GetFlightInfo for up to so many endpoints; without it there is one.
+pub const ENDPOINTS: &str = "x-quiver-endpoints";
 /// Response header and error trailer: the id under which the query is logged and listed.
 pub const QUERY_ID: &str = "x-query-id";
 /// Response header: the ingest was a repetition and changed nothing.

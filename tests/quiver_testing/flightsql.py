@@ -78,6 +78,7 @@ CloseSessionRequest:
 CloseSessionResult: status=1 int32
 CancelFlightInfoRequest: info=1 FlightInfo
 CancelFlightInfoResult: status=1 int32
+RenewFlightEndpointRequest: endpoint=1 FlightEndpoint
 """
 
 

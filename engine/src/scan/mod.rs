@@ -8,6 +8,7 @@ mod buffered;
 mod cache;
 mod footers;
 mod options;
+mod parts;
 mod pruning;
 mod row_filter;
 mod segments;
@@ -17,10 +18,12 @@ mod table;
 
 pub(crate) use buffered::BufferedRows;
 pub(crate) use options::ScanOptions;
+pub(crate) use parts::{SegmentPart, row_groups, share_out};
+pub(crate) use statistics::SegmentStatistics;
 pub(crate) use store::TenantRegistry;
 pub(crate) use table::{QuiverTable, filter_support};
 #[cfg(feature = "micro")]
-pub(crate) use {pruning::prune, statistics::SegmentStatistics};
+pub(crate) use pruning::prune;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,5 +1,6 @@
 //! The part of a scan that reads segment files.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::UInt64Array;
@@ -19,6 +20,7 @@ use object_store::path::Path;
 use quiver_catalog::{Segment, TableVersion};
 
 use super::footers::SegmentReaders;
+use super::parts::SegmentPart;
 use super::statistics::SegmentStatistics;
 
 /// Bytes before the footer that are read with it: room for the page index of an ordinary segment.
@@ -43,6 +45,8 @@ pub(crate) struct SegmentScan<'a> {
     pub(crate) limit: Option<usize>,
     /// Whether rows are filtered while they are decoded.
     pub(crate) row_filter: bool,
+    /// What is to be read of the segments, if not all.
+    pub(crate) parts: Option<&'a [SegmentPart]>,
 }
 
 impl SegmentScan<'_> {
@@ -55,9 +59,14 @@ impl SegmentScan<'_> {
         let partitions = state.config_options().execution.target_partitions;
         let groups = self.groups(kept, partitions.max(1))?;
         let source = Arc::new(self.source(state)?);
+        let summary = self.summary(kept);
+        let statistics = match self.parts {
+            None => summary,
+            Some(_) => summary.to_inexact(),
+        };
         let config = FileScanConfigBuilder::new(self.store_url.clone(), source)
             .with_file_groups(groups)
-            .with_statistics(self.summary(kept))
+            .with_statistics(statistics)
             .with_projection_indices(self.projection.map(<[usize]>::to_vec))?
             .with_limit(self.limit)
             .build();
@@ -86,28 +95,35 @@ impl SegmentScan<'_> {
     /// The files, spread so that the partitions get about equally many bytes. Within a partition
     /// they stay in the order in which they were written.
     fn groups(&self, kept: &UInt64Array, partitions: usize) -> Result<Vec<FileGroup>> {
-        let mut places: Vec<usize> = kept.values().iter().map(|at| *at as usize).collect();
-        let bytes = |at: usize| self.table.segments[at].file_size_bytes;
-        places.sort_by_key(|at| std::cmp::Reverse(bytes(*at)));
-        let mut groups = vec![(0_u64, Vec::new()); partitions.min(places.len())];
-        for at in places {
+        let kept = kept.values().iter().map(|at| *at as usize);
+        let mut parts: Vec<SegmentPart> = match self.parts {
+            None => kept.map(SegmentPart::whole).collect(),
+            Some(parts) => {
+                let kept: HashSet<usize> = kept.collect();
+                let parts = parts.iter().filter(|part| kept.contains(&part.at));
+                parts.cloned().collect()
+            }
+        };
+        let with_statistics = parts.len() * self.table.columns.len() <= FILE_STATISTICS_MAX;
+        parts.sort_by_key(|part| std::cmp::Reverse(part.bytes(self.table)));
+        let mut groups = vec![(0_u64, Vec::new()); partitions.min(parts.len())];
+        for part in parts {
             if let Some(group) = groups.iter_mut().min_by_key(|(total, _)| *total) {
-                group.0 += bytes(at);
-                group.1.push(at);
+                group.0 += part.bytes(self.table);
+                group.1.push(part);
             }
         }
-        let with_statistics = kept.values().len() * self.table.columns.len() <= FILE_STATISTICS_MAX;
-        let groups = groups.into_iter().map(|(_, mut places)| {
-            places.sort_unstable();
-            let files = places.into_iter().map(|at| self.file(at, with_statistics));
+        let groups = groups.into_iter().map(|(_, mut parts)| {
+            parts.sort_unstable_by_key(|part| part.at);
+            let files = parts.iter().map(|part| self.file(part, with_statistics));
             // No statistics for the group: its reader would take them as exact even under a filter.
             Ok(FileGroup::new(files.collect::<Result<_>>()?))
         });
         groups.collect()
     }
 
-    fn file(&self, at: usize, with_statistics: bool) -> Result<PartitionedFile> {
-        let segment: &Segment = &self.table.segments[at];
+    fn file(&self, part: &SegmentPart, with_statistics: bool) -> Result<PartitionedFile> {
+        let segment: &Segment = &self.table.segments[part.at];
         let location = format!("{}/{}", self.table.path.trim_end_matches('/'), segment.path);
         let meta = ObjectMeta {
             location: Path::parse(location).map_err(object_store::Error::from)?,
@@ -120,11 +136,13 @@ impl SegmentScan<'_> {
         let tail = segment.footer_size + TRAILER_BYTES + PAGE_INDEX_BYTES;
         let tail = usize::try_from(tail.min(segment.file_size_bytes)).unwrap_or(usize::MAX);
         let file = PartitionedFile::new_from_meta(meta).with_metadata_size_hint(tail);
-        if !with_statistics {
-            return Ok(file);
-        }
-        let statistics = self.summary(&UInt64Array::from_value(at as u64, 1));
-        Ok(file.with_statistics(Arc::new(statistics)))
+        let statistics = |at: usize| self.summary(&UInt64Array::from_value(at as u64, 1));
+        Ok(match &part.begin_in {
+            // Statistics of the whole say too little about a part.
+            Some(range) => file.with_range(range.start, range.end),
+            None if with_statistics => file.with_statistics(Arc::new(statistics(part.at))),
+            None => file,
+        })
     }
 
     /// Statistics of the segments at `kept`, for the columns the scan has to do with.

@@ -20,6 +20,7 @@ use quiver_catalog::TableVersion;
 
 use super::buffered::{BufferedRows, BufferedScan};
 use super::options::ScanOptions;
+use super::parts::SegmentPart;
 use super::pruning::prune;
 use super::row_filter;
 use super::segments::{SegmentScan, first_rows};
@@ -33,6 +34,8 @@ pub(crate) struct QuiverTable {
     store_url: ObjectStoreUrl,
     options: ScanOptions,
     statistics: Arc<SegmentStatistics>,
+    /// What is to be read of the segments, if not all.
+    parts: Option<Arc<[SegmentPart]>>,
 }
 
 impl QuiverTable {
@@ -51,6 +54,26 @@ impl QuiverTable {
             store_url,
             options,
             statistics,
+            parts: None,
+        }
+    }
+
+    /// The same for some `parts` of the segments of `table`, whose `statistics` the caller keeps.
+    pub(crate) fn of_parts(
+        table: Arc<TableVersion>,
+        statistics: Arc<SegmentStatistics>,
+        parts: Arc<[SegmentPart]>,
+        buffered: BufferedRows,
+        store_url: ObjectStoreUrl,
+        options: ScanOptions,
+    ) -> Self {
+        Self {
+            table,
+            buffered,
+            store_url,
+            options,
+            statistics,
+            parts: Some(parts),
         }
     }
 
@@ -61,6 +84,16 @@ impl QuiverTable {
 
     fn buffered_rows(&self) -> usize {
         self.buffered.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Places of the segments that may hold rows for which all `filters` are true.
+    pub(crate) fn kept_segments(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> Result<UInt64Array> {
+        let predicate = self.predicate(state, filters)?;
+        Ok(prune(&self.table, &self.statistics, predicate.as_ref()))
     }
 
     fn predicate(
@@ -117,6 +150,7 @@ impl QuiverTable {
             filtered: &self.filtered(filters),
             limit,
             row_filter,
+            parts: self.parts.as_deref(),
         };
         scan.plan(state, kept)
     }
@@ -147,10 +181,10 @@ impl TableProvider for QuiverTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let projection = projection.map(Vec::as_slice);
-        // With filters a limit counts rows that match, which only the plan above can do.
-        let limit = limit.filter(|_| filters.is_empty());
-        let predicate = self.predicate(state, filters)?;
-        let mut kept = prune(&self.table, &self.statistics, predicate.as_ref());
+        // With filters a limit counts rows that match, which only the plan above can do; and how
+        // many rows a part has, nobody knows before it is read.
+        let limit = limit.filter(|_| filters.is_empty() && self.parts.is_none());
+        let mut kept = self.kept_segments(state, filters)?;
         if let Some(limit) = limit {
             kept = first_rows(
                 &self.table,
@@ -166,7 +200,11 @@ impl TableProvider for QuiverTable {
             "scan planned"
         );
         let mut parts = Vec::with_capacity(2);
-        if !kept.is_empty() {
+        let is_read = |at: &u64| {
+            let own = self.parts.as_deref();
+            own.is_none_or(|own| own.iter().any(|part| part.at as u64 == *at))
+        };
+        if kept.values().iter().any(is_read) {
             parts.push(self.scan_segments(state, projection, filters, limit, &kept)?);
         }
         if self.buffered_rows() > 0 {
@@ -191,6 +229,9 @@ impl TableProvider for QuiverTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
+        if self.parts.is_some() {
+            return None;
+        }
         let all = UInt64Array::from_iter_values(0..self.table.segments.len() as u64);
         let stored = self.statistics.summary(&self.table, &all, &|_| true);
         if self.buffered_rows() == 0 {

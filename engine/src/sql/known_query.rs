@@ -50,7 +50,7 @@ const BYTES_MAX: u64 = 4 << 20;
 
 /// A table by its name, and what plans rely on.
 #[derive(Debug)]
-struct NamedTable {
+pub(super) struct NamedTable {
     id: TableId,
     schema_name: String,
     name: String,
@@ -157,7 +157,7 @@ impl KnownQuery {
 }
 
 impl NamedTable {
-    fn of(table: &TableVersion) -> Self {
+    pub(super) fn of(table: &TableVersion) -> Self {
         Self {
             id: table.id,
             schema_name: table.schema_name.clone(),
@@ -190,12 +190,17 @@ impl TableSource for NamedTable {
 }
 
 fn of_tenant(scan: &TableScan) -> Option<&Arc<TableVersion>> {
-    let source = scan.source.downcast_ref::<DefaultTableSource>()?;
-    let table = source.table_provider.downcast_ref::<QuiverTable>()?;
-    Some(table.version())
+    own_table(scan).map(QuiverTable::version)
 }
 
-fn changes_by_statement(expr: &Expr) -> bool {
+/// What a scan reads, if it is one of the tenant's own tables.
+pub(super) fn own_table(scan: &TableScan) -> Option<&QuiverTable> {
+    let source = scan.source.downcast_ref::<DefaultTableSource>()?;
+    source.table_provider.downcast_ref::<QuiverTable>()
+}
+
+/// Whether an expression has another value in every statement, as `now()` has.
+pub(super) fn changes_by_statement(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(call)
         if call.func.signature().volatility == Volatility::Stable)
 }
@@ -212,7 +217,7 @@ fn bind(plan: LogicalPlan, tenant: &Tenant, view: &ReadView) -> Result<LogicalPl
 }
 
 /// The plan with other sources of its tables.
-fn with_sources(
+pub(super) fn with_sources(
     plan: LogicalPlan,
     mut source: impl FnMut(TableScan) -> Result<Arc<dyn TableSource>, DataFusionError>,
 ) -> Result<LogicalPlan> {

@@ -18,6 +18,7 @@ mod information_schema;
 mod insert;
 mod join_filters;
 mod known_query;
+mod lease;
 mod mixed_numbers;
 mod names;
 pub(crate) mod parser;
@@ -35,6 +36,7 @@ mod types;
 
 pub use call::procedure_schema;
 pub use context::StatementContext;
+pub use lease::QueryLease;
 pub use parser::{AdminStatement, ParseError, ParsedStatement, SqlText, Statement, parse, redact};
 pub use query::{QueryPlan, QueryRows};
 pub(crate) use session::QueryTemplate;

@@ -18,6 +18,7 @@ use futures::StreamExt;
 
 use super::context::StatementContext;
 use super::known_query::KnownQuery;
+use super::lease::QueryLease;
 use super::parser::ParsedStatement;
 use super::planning::plan_statement;
 use super::repeated_names::restore_name;
@@ -101,6 +102,38 @@ impl StatementContext {
             })
         };
         self.engine.query_runtime().run(plan).await
+    }
+
+    /// Holds on to what a query reads, so that its rows can be fetched in up to `shares_max` shares,
+    /// each as often as somebody wants to. `None` unless the query filters and projects a single
+    /// table that has more than one share of rows.
+    ///
+    /// # Errors
+    /// As [`StatementContext::plan`].
+    pub async fn lease(
+        &self,
+        parsed: &Arc<ParsedStatement>,
+        parameters: Option<&RecordBatch>,
+        shares_max: usize,
+    ) -> Result<Option<Arc<QueryLease>>> {
+        let view = self.read_view().await?;
+        let (context, parsed, parameters) = (self.clone(), Arc::clone(parsed), parameters.cloned());
+        let lease = async move {
+            let session = context.session(&view);
+            let plan = match context.known_query(&parsed, &view) {
+                Some(known) => known.bound(&context.tenant, &view)?,
+                None => context.plan_anew(&session, &parsed).await?.0,
+            };
+            let plan = match &parameters {
+                Some(values) => plan.with_param_values(row_parameters(values, 0)?)?,
+                None => plan,
+            };
+            let plan = analyzed(&session, plan)?;
+            let schema = promised_schema(&plan);
+            let plan = optimized(&session, plan)?;
+            QueryLease::take(&session, &context.tenant, &view, plan, schema, shares_max)
+        };
+        self.engine.query_runtime().run(lease).await
     }
 
     /// The plan of a query that was planned before, if it still means the same.
@@ -233,15 +266,26 @@ impl StatementContext {
                 (plan, Arc::clone(&known.promised().schema))
             }
         };
-        let planner = session.query_planner();
-        let physical = planner.create_physical_plan(&plan, &*session).await?;
-        // Without functions: plans that run here hold their own.
-        let task = TaskContext::default()
-            .with_session_config(session.config().clone())
-            .with_runtime(Arc::clone(session.runtime_env()));
-        let rows = execute_stream(physical, Arc::new(task))?;
-        begin_rows(rows, schema, view).await
+        run_optimized(&session, &plan, schema, view).await
     }
+}
+
+/// Executes an optimized plan that needs neither a catalog nor the time. `held` is kept while it
+/// runs.
+pub(super) async fn run_optimized<H: Send + 'static>(
+    session: &SessionState,
+    plan: &LogicalPlan,
+    schema: SchemaRef,
+    held: H,
+) -> Result<QueryRows> {
+    let planner = session.query_planner();
+    let physical = planner.create_physical_plan(plan, session).await?;
+    // Without functions: plans that run here hold their own.
+    let task = TaskContext::default()
+        .with_session_config(session.config().clone())
+        .with_runtime(Arc::clone(session.runtime_env()));
+    let rows = execute_stream(physical, Arc::new(task))?;
+    begin_rows(rows, schema, held).await
 }
 
 /// Executes a logical plan. To be called on the query runtime, where the rows are then made.

@@ -117,6 +117,7 @@ fn validate_sizes(settings: &Settings) -> Result<(), ConfigError> {
     between("query.tenant_memory_bytes_max", part, 16 * MIB, MOST)?;
     let sql = query.sql_bytes_max as u64;
     between("query.sql_bytes_max", sql, KIB, 64 * MIB)?;
+    between("query.endpoints_max", query.endpoints_max as u64, 1, 4096)?;
     let statements = settings.session.tenant_statement_bytes_max as u64;
     let key = "session.tenant_statement_bytes_max";
     between(key, statements, 64 * KIB, MOST)

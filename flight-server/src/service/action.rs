@@ -18,7 +18,7 @@ use super::call::Call;
 use crate::sessions::SessionNames;
 use crate::status::{Classify, Failure};
 
-const TYPES: [(&str, &str); 11] = [
+const TYPES: [(&str, &str); 12] = [
     (
         "CreatePreparedStatement",
         "Prepares a statement; answers its handle and schemas",
@@ -37,6 +37,10 @@ const TYPES: [(&str, &str); 11] = [
     (
         "CancelFlightInfo",
         "Cancels a query by its tickets and the streams that read it",
+    ),
+    (
+        "RenewFlightEndpoint",
+        "Lets an endpoint that expires be fetched for longer",
     ),
     (
         "SetSessionOptions",
@@ -126,6 +130,7 @@ impl Call {
                 let result = CancelFlightInfoResult::new(self.cancel_flight_info(body)?);
                 Ok(Some(result.encode_to_vec().into()))
             }
+            "RenewFlightEndpoint" => Ok(Some(self.renew_endpoint(body)?.encode_to_vec().into())),
             "CancelQuery" => {
                 let request: ActionCancelQueryRequest = unpack(body)?;
                 let result = ActionCancelQueryResult {

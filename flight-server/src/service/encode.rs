@@ -42,6 +42,8 @@ pub(crate) struct Streaming {
     pub(crate) stop: Stop,
     /// Its place among those that can be cancelled by their ticket.
     pub(crate) stream: Option<RunningStream>,
+    /// How long its reader may pause.
+    pub(crate) idle_max: Duration,
 }
 
 /// Flight messages of the rows of a query, the schema first. Dropping them cancels the query.
@@ -95,8 +97,7 @@ fn stream_rows(
     rows: QueryRows,
     streaming: Streaming,
 ) -> impl Stream<Item = Result<FlightData, Status>> + Send + 'static {
-    let idle_max = Duration::from_millis(call.shared.settings.session.stream_idle_timeout_ms);
-    let (outbox, reader) = delivery(idle_max);
+    let (outbox, reader) = delivery(streaming.idle_max);
     let metrics = Arc::clone(&call.shared.metrics);
     let slot = call.slot().cloned();
     metrics.active_streams.inc();
@@ -105,6 +106,7 @@ fn stream_rows(
             running,
             stop,
             stream,
+            ..
         } = streaming;
         let query_id = running.id();
         let result = tokio::select! {

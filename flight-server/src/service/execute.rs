@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use bytes::Bytes;
 use quiver_catalog::ErrorKind;
 use quiver_engine::{
     EngineError, ParsedStatement, Statement, StatementContext, Transaction, procedure_schema,
@@ -13,6 +12,7 @@ use quiver_engine::{
 use quiver_proto::headers;
 
 use super::call::Call;
+use super::endpoint::Endpoint;
 use super::statement::{RowSource, StatementRecord};
 use crate::queries::RunningQuery;
 use crate::status::{Classify, Failure};
@@ -21,10 +21,10 @@ use crate::stop::{Deadline, Stop};
 /// What executing a statement led to.
 #[derive(Debug)]
 pub(crate) enum Executed {
-    /// Rows wait behind this ticket.
+    /// Rows wait at these endpoints.
     Rows {
-        /// Of the statement record.
-        ticket: Bytes,
+        /// One, or several with a share of the rows each.
+        endpoints: Vec<Endpoint>,
         /// Of the rows.
         schema: SchemaRef,
         /// If known.
@@ -125,33 +125,17 @@ impl Call {
 
     /// Executes a statement: queries are planned and kept, everything else takes effect now.
     pub(crate) async fn execute(&self, execution: Execution<'_>) -> Result<Executed, Failure> {
+        if let Statement::Query(_) = &execution.parsed.statement {
+            return self.keep_query(execution).await;
+        }
         let Execution {
             parsed,
             context,
             parameters,
             transaction_handle,
-            promised,
+            ..
         } = execution;
         match &parsed.statement {
-            Statement::Query(_) => {
-                require_parameters(parsed, parameters.as_ref())?;
-                let planning = async {
-                    let plan = context.plan(parsed, parameters.as_ref()).await;
-                    plan.map_err(|error| error.failure())
-                };
-                let plan = self.statement_stop().bound(planning).await?;
-                if promised.is_some_and(|promised| promised != plan.open_schema) {
-                    return Err(Failure::new(
-                        ErrorKind::Precondition,
-                        "a table of the prepared statement was changed: prepare it again",
-                    ));
-                }
-                let source = RowSource::Query {
-                    sql: parsed.text.clone(),
-                    parameters,
-                };
-                self.keep_rows(parsed, &context, source, plan.schema)
-            }
             Statement::Call { .. } => {
                 let running = self.running(&parsed.redacted);
                 let rows = call_procedure(&context, &parsed.statement).await?;
@@ -166,6 +150,33 @@ impl Call {
                 Ok(Executed::Done { row_count })
             }
         }
+    }
+
+    /// Plans a query, and keeps it until its rows are fetched.
+    async fn keep_query(&self, execution: Execution<'_>) -> Result<Executed, Failure> {
+        let (parsed, context) = (execution.parsed, &execution.context);
+        require_parameters(parsed, execution.parameters.as_ref())?;
+        let planning = async {
+            let plan = context.plan(parsed, execution.parameters.as_ref()).await;
+            plan.map_err(|error| error.failure())
+        };
+        let plan = self.statement_stop().bound(planning).await?;
+        if let Some(promised) = &execution.promised
+            && *promised != plan.open_schema
+        {
+            return Err(Failure::new(
+                ErrorKind::Precondition,
+                "a table of the prepared statement was changed: prepare it again",
+            ));
+        }
+        if let Some(shares) = self.keep_shares(&execution, &parsed.redacted).await? {
+            return Ok(shares);
+        }
+        let source = RowSource::Query {
+            sql: parsed.text.clone(),
+            parameters: execution.parameters,
+        };
+        self.keep_rows(parsed, context, source, plan.schema)
     }
 
     async fn take_effect(
@@ -253,9 +264,9 @@ impl Call {
     ) -> Result<Executed, Failure> {
         let row_count = match &source {
             RowSource::Rows(rows) => Some(rows.num_rows() as u64),
-            RowSource::Query { .. } => None,
+            RowSource::Query { .. } | RowSource::Share { .. } => None,
         };
-        let ticket = self.keep_statement(StatementRecord {
+        let endpoint = self.keep_statement(StatementRecord {
             source,
             schema: Arc::clone(&schema),
             text: parsed.redacted.as_str().into(),
@@ -266,7 +277,7 @@ impl Call {
                 .map(|transaction: &Arc<Transaction>| transaction.id()),
         })?;
         Ok(Executed::Rows {
-            ticket,
+            endpoints: vec![endpoint],
             schema,
             row_count,
         })

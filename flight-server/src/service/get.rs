@@ -1,6 +1,7 @@
 //! DoGet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow_flight::sql::Command;
@@ -9,7 +10,6 @@ use quiver_catalog::ErrorKind;
 use quiver_engine::{ParsedStatement, QueryRows, Statement, StatementContext};
 
 use super::call::Call;
-use super::cancel::RunningStream;
 use super::command::Request;
 use super::encode::{Streaming, send_rows, single_batch};
 use super::execute::require_parameters;
@@ -52,14 +52,27 @@ impl Call {
             text,
             default_schema,
             transaction_id,
-        } = self.statement(id)?;
+        } = self.statement(handle)?;
         let stop = Stop {
             cancelled: stream.cancelled.clone(),
             ..self.statement_stop()
         };
-        let running = self.running(&text);
+        let mut streaming = Streaming {
+            stream: Some(stream),
+            ..self.streaming(self.running(&text), stop.clone())
+        };
         let rows = match source {
             RowSource::Rows(rows) => single_batch(rows),
+            RowSource::Share { lease, share } => {
+                // Whoever reads all endpoints one after the other may open the last one at once.
+                let ttl_ms = self.shared.settings.session.statement_ttl_ms;
+                streaming.idle_max = streaming.idle_max.max(Duration::from_millis(ttl_ms));
+                let reading = async {
+                    let rows = lease.rows(&self.shared.engine, share).await;
+                    rows.map_err(|error| error.failure())
+                };
+                stop.bound(reading).await?
+            }
             RowSource::Query { sql, parameters } => {
                 let transaction = transaction_id
                     .map(|id| self.transaction_by_id(id))
@@ -74,7 +87,7 @@ impl Call {
                 rows
             }
         };
-        self.stream(rows, running, stop, Some(stream)).await
+        send_rows(self, rows, streaming).await
     }
 
     /// SQL text as a ticket: a query, because executing anything else twice would be easy.
@@ -88,7 +101,7 @@ impl Call {
         let running = self.running(&parsed.redacted);
         let stop = self.statement_stop();
         let rows = stop.bound(query_rows(&context, &parsed, None)).await?;
-        self.stream(rows, running, stop, None).await
+        send_rows(self, rows, self.streaming(running, stop)).await
     }
 
     /// A prepared query as a ticket, which some clients make of its handle without asking for a
@@ -106,7 +119,7 @@ impl Call {
         if parsed.placeholders == 0 && rows.schema != prepared.schema {
             return Err(changed("prepared statement", "prepare"));
         }
-        self.stream(rows, running, stop, None).await
+        send_rows(self, rows, self.streaming(running, stop)).await
     }
 
     async fn get_metadata(&self, command: &Command) -> Result<Messages<FlightData>, Failure> {
@@ -124,22 +137,17 @@ impl Call {
         };
         let batch = stop.bound(answering).await?;
         let running = self.running(command.type_url());
-        self.stream(single_batch(batch), running, stop, None).await
+        send_rows(self, single_batch(batch), self.streaming(running, stop)).await
     }
 
-    async fn stream(
-        &self,
-        rows: QueryRows,
-        running: RunningQuery,
-        stop: Stop,
-        stream: Option<RunningStream>,
-    ) -> Result<Messages<FlightData>, Failure> {
-        let streaming = Streaming {
+    fn streaming(&self, running: RunningQuery, stop: Stop) -> Streaming {
+        let idle_ms = self.shared.settings.session.stream_idle_timeout_ms;
+        Streaming {
             running,
             stop,
-            stream,
-        };
-        send_rows(self, rows, streaming).await
+            stream: None,
+            idle_max: Duration::from_millis(idle_ms),
+        }
     }
 }
 

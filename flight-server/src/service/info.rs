@@ -1,7 +1,7 @@
 //! GetFlightInfo, GetSchema, ListFlights.
 
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::sql::Command;
 use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, SchemaResult, Ticket,
 };
@@ -11,6 +11,7 @@ use prost::Message;
 
 use super::call::Call;
 use super::command::{Request, table_of_path};
+use super::endpoint::Endpoint;
 use super::execute::{Executed, Execution};
 use super::metadata;
 use crate::status::{Classify, Failure};
@@ -63,25 +64,17 @@ impl Call {
     ) -> Result<FlightInfo, Failure> {
         match executed {
             Executed::Rows {
-                ticket,
+                endpoints,
                 schema,
                 row_count,
             } => {
-                let ticket = TicketStatementQuery {
-                    statement_handle: ticket,
-                }
-                .as_any();
                 let total = row_count.map_or(-1, |rows| rows as i64);
                 let schema = metadata::with_sql_types(&schema);
-                flight_info(
-                    descriptor,
-                    &schema,
-                    Some(ticket.encode_to_vec().into()),
-                    total,
-                )
+                let endpoints = endpoints.iter().map(Endpoint::to_flight).collect();
+                flight_info(descriptor, &schema, endpoints, total)
             }
             Executed::Done { row_count } => {
-                flight_info(descriptor, &Schema::empty(), None, row_count as i64)
+                flight_info(descriptor, &Schema::empty(), vec![], row_count as i64)
             }
         }
     }
@@ -95,7 +88,11 @@ impl Call {
         let schema =
             metadata::schema(&command).ok_or_else(|| unexpected("GetFlightInfo", &command))?;
         let ticket = command.into_any().encode_to_vec();
-        flight_info(descriptor, &schema, Some(ticket.into()), -1)
+        let endpoint = FlightEndpoint {
+            ticket: Some(Ticket::new(ticket)),
+            ..Default::default()
+        };
+        flight_info(descriptor, &schema, vec![endpoint], -1)
     }
 
     /// Answers GetSchema: never with side effects.
@@ -152,7 +149,7 @@ impl Call {
             flight_info(
                 FlightDescriptor::new_path(path),
                 &table.arrow_schema,
-                None,
+                vec![],
                 -1,
             )
         };
@@ -177,21 +174,18 @@ pub(crate) fn unexpected(call: &str, command: &Command) -> Failure {
 fn flight_info(
     descriptor: FlightDescriptor,
     schema: &Schema,
-    ticket: Option<Bytes>,
+    endpoint: Vec<FlightEndpoint>,
     total_records: i64,
 ) -> Result<FlightInfo, Failure> {
     let IpcMessage(schema) = ipc_schema(schema)?;
-    let endpoint = ticket.map(|ticket| FlightEndpoint {
-        ticket: Some(Ticket { ticket }),
-        ..Default::default()
-    });
     Ok(FlightInfo {
         schema,
         flight_descriptor: Some(descriptor),
-        endpoint: endpoint.into_iter().collect(),
+        // Shares of a result are in no order to each other.
+        ordered: endpoint.len() < 2,
+        endpoint,
         total_records,
         total_bytes: -1,
-        ordered: true,
         app_metadata: Bytes::new(),
     })
 }

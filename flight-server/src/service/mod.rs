@@ -10,6 +10,7 @@ mod cancel;
 mod command;
 mod delivery;
 mod encode;
+mod endpoint;
 mod execute;
 mod get;
 mod handles;

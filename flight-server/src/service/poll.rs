@@ -19,6 +19,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::call::Call;
+use super::endpoint::timestamp;
 use super::handles::{Handles, Keepable};
 use crate::auth::random;
 use crate::status::Failure;
@@ -145,10 +146,7 @@ impl Call {
             info: Some(info),
             flight_descriptor: Some(FlightDescriptor::new_cmd(handle)),
             progress: None,
-            expiration_time: Some(prost_types::Timestamp {
-                seconds: expires_at_micros.div_euclid(1_000_000),
-                nanos: (expires_at_micros.rem_euclid(1_000_000) * 1000) as i32,
-            }),
+            expiration_time: Some(timestamp(expires_at_micros)),
         }
     }
 }
