@@ -140,6 +140,25 @@ def test_parameters_of_several_types(connection):
     assert [str(value) for value in got[0]] == ["1", "two", "3.5"]
 
 
+def test_a_query_gives_the_rows_of_each_row_of_parameters(connection, flight, table):
+    values = pa.table({"first": [98, 5, 500, None, 7], "word": ["a", "b", "c", "d", None]})
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, $2 AS word FROM {table} WHERE id >= $1 AND id < $1 + 3 AND $2 IS NOT NULL", values)
+        assert cursor.fetchall() == [(98, "a"), (99, "a"), (5, "b"), (6, "b"), (7, "b")]
+        cursor.execute("SELECT ?, ?", values.slice(0, 0))
+        assert cursor.fetchall() == [] and len(cursor.description) == 2
+        # More than a stream has ahead, each of several batches.
+        many = pa.table({"n": range(3000)})
+        cursor.execute(f"SELECT id FROM {table}, (SELECT CAST(? AS BIGINT) AS n) WHERE id = n % 100", many)
+        assert [id for (id,) in cursor.fetchall()] == [n % 100 for n in range(3000)]
+        cursor.execute(f"INSERT INTO {table} VALUES (?, ?)", pa.table({"id": [7], "t": ["x"]}).slice(0, 0))
+    assert flight.scalar(f"SELECT count(*) FROM {table}") == 100
+    with pytest.raises(CLIENT_ERRORS) as caught, connection.cursor() as cursor:
+        cursor.execute("SELECT 10 / ?", pa.table({"n": [5, 2, 0]}))
+        cursor.fetchall()
+    assert_refused(caught.value, "INVALID_ARGUMENT")
+
+
 def test_a_batch_of_parameters_inserts_each_row(connection, flight, table):
     with connection.cursor() as cursor:
         cursor.executemany(

@@ -15,7 +15,8 @@ import pytest
 from quiver_testing import adbc, flightsql
 from quiver_testing.data import numbered
 from quiver_testing.errors import CLIENT_ERRORS, assert_refused
-from quiver_testing.flight import Flight
+from quiver_testing.flight import Flight, record_count
+from quiver_testing.flightsql import FLIGHT
 from quiver_testing.raw import Raw, descriptor, flight_data
 
 
@@ -405,18 +406,49 @@ def test_uploads_at_once_are_each_whole(server, flight, table):
     assert flight.scalar(f"SELECT count(DISTINCT id) FROM {table}") == 20_100
 
 
+def counts_of(results: list[bytes]) -> list[int]:
+    answers = [FLIGHT["PutResult"].FromString(result).app_metadata for result in results]
+    return [flightsql.SQL["DoPutUpdateResult"].FromString(answer).record_count for answer in answers]
+
+
 def test_progress_acks_only_when_asked_for(server, flight, table):
     """Stock clients take the first answer for the result: more than one would break them."""
     with Raw(server.flight_port) as raw:
-        assert len(raw.do_put(messages(table, 1000, 5))) == 1
-        try:
-            asked = raw.do_put(messages(table, 2000, 5), [*raw.metadata, ("x-ack", "batch")])
-        except CLIENT_ERRORS as error:
-            assert_refused(error, "UNIMPLEMENTED", mentions="x-ack")
-            assert flight.scalar(f"SELECT count(*) FROM {table}") == 150
-            return
-    assert len(asked) > 1
+        assert counts_of(raw.do_put(messages(table, 1000, 5))) == [50]
+        asked = counts_of(raw.do_put(messages(table, 2000, 5), [*raw.metadata, ("x-ack", "batch")]))
+        assert len(asked) > 1 and asked[-1] == 50 and asked == sorted(asked)
+        assert set(asked) <= {10, 20, 30, 40, 50}
+        with pytest.raises(CLIENT_ERRORS) as caught:
+            raw.do_put(messages(table, 3000, 5), [*raw.metadata, ("x-ack", "row")])
+        assert_refused(caught.value, "INVALID_ARGUMENT", mentions="x-ack")
     assert flight.scalar(f"SELECT count(*) FROM {table}") == 200
+
+
+def test_progress_is_told_while_the_upload_goes_on(server, flight, table):
+    """What was received is not there yet, and a client that goes away then leaves nothing."""
+    rows = pa.table({"id": range(5000, 5010), "payload": ["p"] * 10}, schema=flight.query(f"SELECT * FROM {table}").schema)
+    options = flight.options([("x-ack", "batch")])
+    writer, reader = flight.client.do_put(fl.FlightDescriptor.for_path(table), rows.schema, options)
+    for sent in (10, 20, 30):
+        writer.write_table(rows)
+        assert record_count(reader.read()) == sent
+    assert flight.scalar(f"SELECT count(*) FROM {table}") == 100
+    writer.done_writing()
+    assert record_count(reader.read()) == 30
+    assert reader.read() is None
+    writer.close()
+    assert flight.scalar(f"SELECT count(*) FROM {table}") == 130
+
+
+def test_a_refused_batch_ends_an_upload_with_progress(server, flight, table):
+    options = flight.options([("x-ack", "batch")])
+    rows = pa.table({"id": [1], "payload": ["p"]}, schema=flight.query(f"SELECT * FROM {table}").schema)
+    writer, reader = flight.client.do_put(fl.FlightDescriptor.for_path("no_such_table"), rows.schema, options)
+    assert reader.read() is None
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        writer.close()
+    assert_refused(caught.value, "NOT_FOUND")
+
 
 
 def assert_stays(flight: Flight, table: str, rows: int, seconds: float = 1.0) -> None:

@@ -252,7 +252,7 @@ fn decimal_type(precision: u8, scale: i8, path: &str, given: &DataType) -> Resul
 fn hint(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Null => "give it a type, for example CAST(NULL AS TEXT)",
-        DataType::Duration(_) => "cast it to a 64-bit integer or to an interval",
+        DataType::Duration(_) => "cast it to a 64-bit integer",
         DataType::Union(_, _) => "use one column for each of its types",
         DataType::Struct(_) => "give it at least one field",
         _ => "cast it to another type",

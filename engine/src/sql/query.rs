@@ -14,7 +14,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as DfStatement;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use super::context::StatementContext;
 use super::known_query::KnownQuery;
@@ -69,7 +69,7 @@ impl std::fmt::Debug for QueryRows {
 }
 
 impl StatementContext {
-    /// Plans a query without executing it, with a row of parameters where there is one already.
+    /// Plans a query without executing it, with rows of parameters where there are some already.
     ///
     /// # Errors
     /// `InvalidArgument` for SQL that has no meaning, `NotFound` for unknown tables.
@@ -94,7 +94,7 @@ impl StatementContext {
             let Some(values) = values else {
                 return Ok(promised);
             };
-            let plan = plan.with_param_values(row_parameters(&values, 0)?)?;
+            let plan = plan.with_param_values(typical_parameters(&values)?)?;
             let session = context.session(&view);
             Ok(QueryPlan {
                 schema: promised_schema(&analyzed(&session, plan)?),
@@ -208,7 +208,8 @@ impl StatementContext {
         }
     }
 
-    /// Executes a query with one row of parameters.
+    /// Executes a query, once per row of `parameters` (once without any): the rows of all of these
+    /// follow each other, all of one read view.
     ///
     /// # Errors
     /// As [`StatementContext::plan`]; errors while running come here or in the stream.
@@ -221,20 +222,63 @@ impl StatementContext {
         let known = self.known_query(parsed, &view);
         let (context, parsed, parameters) = (self.clone(), Arc::clone(parsed), parameters.cloned());
         let rows = async move {
-            let values = parameters.as_ref().map(|batch| row_parameters(batch, 0));
-            let values = values.transpose()?;
-            if let Some(known) = known {
-                return context.run_known(&known, view, values).await;
+            match parameters {
+                Some(values) if values.num_rows() != 1 => {
+                    context.rows_of_each(&parsed, view, values).await
+                }
+                values => {
+                    let values = values.map(|values| row_parameters(&values, 0)).transpose()?;
+                    context.rows_of_one(&parsed, known, view, values).await
+                }
             }
-            let session = context.session(&view);
-            let (plan, _) = context.plan_anew(&session, &parsed).await?;
-            let plan = match values {
-                Some(values) => plan.with_param_values(values)?,
-                None => plan,
-            };
-            run(&session, plan).await
         };
         self.engine.query_runtime().run(rows).await
+    }
+
+    async fn rows_of_one(
+        &self,
+        parsed: &ParsedStatement,
+        known: Option<Arc<KnownQuery>>,
+        view: ReadView,
+        values: Option<ParamValues>,
+    ) -> Result<QueryRows> {
+        if let Some(known) = known {
+            return self.run_known(&known, view, values).await;
+        }
+        let session = self.session(&view);
+        let (plan, _) = self.plan_anew(&session, parsed).await?;
+        let plan = match values {
+            Some(values) => plan.with_param_values(values)?,
+            None => plan,
+        };
+        run(&session, plan).await
+    }
+
+    async fn rows_of_each(
+        &self,
+        parsed: &Arc<ParsedStatement>,
+        view: ReadView,
+        values: RecordBatch,
+    ) -> Result<QueryRows> {
+        let schema = self.plan(parsed, Some(&values)).await?.schema;
+        let (context, parsed) = (self.clone(), Arc::clone(parsed));
+        let results = futures::stream::iter(0..values.num_rows()).then(move |row| {
+            let (context, parsed, view) = (context.clone(), Arc::clone(&parsed), view.clone());
+            let values = row_parameters(&values, row);
+            async move {
+                let known = context.known_query(&parsed, &view);
+                let rows = context.rows_of_one(&parsed, known, view, Some(values?));
+                Ok::<_, EngineError>(rows.await?.stream)
+            }
+        });
+        match begin(results.try_flatten().boxed()).await? {
+            Begun::Whole(batches) => Ok(QueryRows::whole(schema, batches)),
+            Begun::Pumped(stream) => Ok(QueryRows {
+                schema,
+                stream,
+                is_whole: false,
+            }),
+        }
     }
 
     async fn run_known(
@@ -399,8 +443,21 @@ pub(crate) fn row_parameters(batch: &RecordBatch, row: usize) -> Result<ParamVal
         ));
     }
     let columns = batch.columns().iter();
-    let values: Vec<_> = columns
-        .map(|column| ScalarValue::try_from_array(column, row).map(ScalarAndMetadata::from))
-        .collect::<Result<_, DataFusionError>>()?;
-    Ok(ParamValues::List(values))
+    parameters(columns.map(|column| ScalarValue::try_from_array(column, row)))
+}
+
+/// Values that stand for any row: of the first one, or NULLs where there is none.
+fn typical_parameters(batch: &RecordBatch) -> Result<ParamValues> {
+    if batch.num_rows() > 0 {
+        return row_parameters(batch, 0);
+    }
+    let columns = batch.columns().iter();
+    parameters(columns.map(|column| ScalarValue::try_from(column.data_type())))
+}
+
+fn parameters(
+    values: impl Iterator<Item = Result<ScalarValue, DataFusionError>>,
+) -> Result<ParamValues> {
+    let values = values.map(|value| value.map(ScalarAndMetadata::from));
+    Ok(ParamValues::List(values.collect::<Result<_, _>>()?))
 }

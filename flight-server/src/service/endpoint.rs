@@ -51,10 +51,11 @@ impl Call {
         text: &str,
     ) -> Result<Option<Executed>, Failure> {
         let wanted = self.endpoints_wanted()?;
-        if wanted < 2 {
+        let (parsed, parameters) = (execution.parsed, execution.parameters.as_ref());
+        let is_one_query = parameters.is_none_or(|rows| rows.num_rows() == 1);
+        if wanted < 2 || !is_one_query {
             return Ok(None);
         }
-        let (parsed, parameters) = (execution.parsed, execution.parameters.as_ref());
         let leasing = async {
             let lease = execution.context.lease(parsed, parameters, wanted).await;
             lease.map_err(|error| error.failure())

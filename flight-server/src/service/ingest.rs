@@ -5,11 +5,11 @@ use std::panic::AssertUnwindSafe;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow_flight::FlightData;
 use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::CommandStatementIngest;
 use arrow_flight::sql::{TableExistsOption, TableNotExistOption};
+use arrow_flight::{FlightData, PutResult};
 use arrow_ipc::root_as_message;
 use futures::{FutureExt, StreamExt};
 use quiver_catalog::ErrorKind;
@@ -17,11 +17,12 @@ use quiver_engine::{
     IngestMode, IngestRequest, IpcBatch, ProducerStep, TableExists, TableMissing, slice_bytes,
 };
 use quiver_proto::headers;
+use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 use super::call::Call;
 use super::message_check::MessageCheck;
-use super::put::{PutOutcome, Upload};
+use super::put::{PutOutcome, Upload, row_count_result};
 use crate::request_body::RequestEnd;
 use crate::status::{Classify, Failure};
 
@@ -139,11 +140,18 @@ pub(crate) struct UploadStream {
     decoder: FlightDataDecoder,
     end: RequestEnd,
     has_dictionaries: bool,
+    /// Where a client that asked for it is told what was received.
+    progress: Option<mpsc::Sender<PutResult>>,
 }
 
 impl UploadStream {
     /// Of messages that take up to `decoded_bytes_max` each when decompressed.
-    pub(crate) fn new(upload: Upload, end: RequestEnd, decoded_bytes_max: usize) -> Self {
+    pub(crate) fn new(
+        upload: Upload,
+        end: RequestEnd,
+        decoded_bytes_max: usize,
+        progress: Option<mpsc::Sender<PutResult>>,
+    ) -> Self {
         let mut check = MessageCheck::new(decoded_bytes_max as u64);
         // Some clients send messages that hold metadata alone; the decoder does not know these.
         let with_data = upload.filter(|message| {
@@ -160,6 +168,15 @@ impl UploadStream {
             decoder: FlightDataDecoder::new(messages),
             end,
             has_dictionaries: false,
+            progress,
+        }
+    }
+
+    /// Tells that so many rows were received; not that they are durable.
+    fn acknowledge(&self, row_count: u64) {
+        if let Some(progress) = &self.progress {
+            // A client that reads late is told the next time.
+            drop(progress.try_send(row_count_result(row_count)));
         }
     }
 
@@ -272,6 +289,7 @@ impl Call {
                 .push(batch, ipc)
                 .await
                 .map_err(|error| error.failure())?;
+            upload.acknowledge(ingest.row_count());
         }
         upload.check_end()?;
         let outcome = ingest.commit().await.map_err(|error| error.failure())?;

@@ -35,6 +35,9 @@ use arrow_flight::{
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use quiver_catalog::ErrorKind;
+use quiver_engine::task;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::Instrument;
 
@@ -53,6 +56,9 @@ use crate::status::{Failure, IntoStatus, code_name};
 
 type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
+
+/// Acknowledgements that wait for their client; more are left out.
+const ACKNOWLEDGEMENTS_AHEAD: usize = 16;
 
 /// The service of one server.
 #[derive(Debug, Clone)]
@@ -90,6 +96,42 @@ impl QuiverFlightService {
         }
         tracing::info!(parent: call.span(), method, code, "call");
         answer
+    }
+}
+
+impl QuiverFlightService {
+    /// An upload whose answer begins before its end. A client that reads late does not hold it up,
+    /// and one that is gone ends it.
+    fn put_with_progress(
+        &self,
+        call: Call,
+        messages: Streaming<FlightData>,
+        end: RequestEnd,
+    ) -> Response<Messages<PutResult>> {
+        let (progress, acknowledged) = mpsc::channel(ACKNOWLEDGEMENTS_AHEAD);
+        let (service, uploading) = (self.clone(), call.clone());
+        let span = call.span().clone();
+        let upload = async move {
+            let outcome = uploading.put(messages, end, Some(progress)).await;
+            let answer = outcome.map_err(|failure| uploading.fail(failure));
+            let answer = answer.map(|outcome| Response::new(outcome.result));
+            service.end("DoPut", &uploading, answer)
+        };
+        let upload = AbortOnDropHandle::new(task::spawn(upload.instrument(span)));
+        let state = Some((acknowledged, upload));
+        let answers = futures::stream::unfold(state, |state| async move {
+            let (mut acknowledged, mut upload) = state?;
+            tokio::select! {
+                biased;
+                Some(result) = acknowledged.recv() => Some((Ok(result), Some((acknowledged, upload)))),
+                ended = &mut upload => {
+                    let failed = |error| Failure::internal(format!("the upload failed: {error}"));
+                    let answer = ended.map_err(|error| failed(error).into_status(None));
+                    Some((answer.flatten().map(Response::into_inner), None))
+                }
+            }
+        });
+        call.respond(answers.boxed())
     }
 }
 
@@ -204,8 +246,13 @@ impl FlightService for QuiverFlightService {
             .get::<RequestEnd>()
             .cloned()
             .unwrap_or_default();
+        match call.wants_progress() {
+            Ok(false) => {}
+            Ok(true) => return Ok(self.put_with_progress(call, request.into_inner(), end)),
+            Err(failure) => return self.end("DoPut", &call, Err(call.fail(failure))),
+        }
         let answer = call
-            .put(request.into_inner(), end)
+            .put(request.into_inner(), end, None)
             .instrument(call.span().clone())
             .await;
         let answer = answer.map_err(|failure| call.fail(failure)).map(|outcome| {

@@ -134,7 +134,7 @@ impl Call {
 
     /// Binds the parameters of a query.
     pub(crate) fn bind_prepared(&self, handle: &[u8], values: RecordBatch) -> Result<(), Failure> {
-        let bound = (values.num_columns() > 0 && values.num_rows() > 0).then_some(values);
+        let bound = (values.num_columns() > 0).then_some(values);
         let prepared = Prepared {
             bound,
             ..self.prepared(handle)?
@@ -166,15 +166,6 @@ impl Call {
     ) -> Result<(Prepared, Arc<ParsedStatement>), Failure> {
         let prepared = self.prepared(handle)?;
         let parsed = self.parse(prepared.sql.expose())?;
-        let several = prepared
-            .bound
-            .as_ref()
-            .is_some_and(|values| values.num_rows() > 1);
-        if several && matches!(parsed.statement, Statement::Query(_)) {
-            return Err(Failure::invalid(
-                "a query takes one row of parameters: execute it once per row",
-            ));
-        }
         Ok((prepared, parsed))
     }
 

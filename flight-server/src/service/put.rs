@@ -7,9 +7,9 @@ use arrow_flight::{FlightData, PutResult};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use prost::Message;
-use quiver_catalog::ErrorKind;
 use quiver_engine::{IngestMode, TableExists, TableMissing, slice_bytes};
 use quiver_proto::headers;
+use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::call::Call;
@@ -33,15 +33,20 @@ pub(crate) struct PutOutcome {
 
 impl PutOutcome {
     pub(crate) fn of_rows(row_count: u64, duplicate: bool) -> Self {
-        let update = DoPutUpdateResult {
-            record_count: row_count as i64,
-        };
         Self {
-            result: PutResult {
-                app_metadata: update.encode_to_vec().into(),
-            },
+            result: row_count_result(row_count),
             duplicate,
         }
+    }
+}
+
+/// A number of rows as Flight SQL answers it.
+pub(crate) fn row_count_result(row_count: u64) -> PutResult {
+    let update = DoPutUpdateResult {
+        record_count: row_count as i64,
+    };
+    PutResult {
+        app_metadata: update.encode_to_vec().into(),
     }
 }
 
@@ -49,13 +54,14 @@ impl PutOutcome {
 pub(crate) type Upload = BoxStream<'static, Result<FlightData, Status>>;
 
 impl Call {
-    /// Dispatches by the descriptor of the first message.
+    /// Dispatches by the descriptor of the first message. The rows of an ingest are acknowledged
+    /// by batch to `progress`.
     pub(crate) async fn put(
         &self,
         mut messages: Streaming<FlightData>,
         end: RequestEnd,
+        progress: Option<mpsc::Sender<PutResult>>,
     ) -> Result<PutOutcome, Failure> {
-        self.refuse_unbuilt_headers()?;
         let first = match messages.next().await {
             Some(Ok(first)) => first,
             Some(Err(status)) => return Err(self.upload_failure(&status)),
@@ -70,7 +76,8 @@ impl Call {
             .clone()
             .ok_or_else(|| Failure::invalid("the first message of an upload needs a descriptor"))?;
         let upload: Upload = futures::stream::iter([Ok(first)]).chain(messages).boxed();
-        let upload = UploadStream::new(upload, end, self.shared.settings.server.message_bytes_max);
+        let decoded_bytes_max = self.shared.settings.server.message_bytes_max;
+        let upload = UploadStream::new(upload, end, decoded_bytes_max, progress);
         match Request::of_descriptor(&descriptor)? {
             Request::Path(path) => self.put_path(&path, upload).await,
             Request::Sql(sql) => self.put_sql(&sql, None, upload).await,
@@ -78,15 +85,17 @@ impl Call {
         }
     }
 
-    /// Being silent about these would give less than the client relies on.
-    fn refuse_unbuilt_headers(&self) -> Result<(), Failure> {
-        if self.header(headers::ACK)?.is_none() {
-            return Ok(());
-        }
+    /// Whether the client reads an acknowledgement per batch; most take the first one for the result.
+    pub(crate) fn wants_progress(&self) -> Result<bool, Failure> {
         let name = headers::ACK;
-        let message =
-            format!("header {name} is not supported yet: every ingest waits for the disk");
-        Err(Failure::new(ErrorKind::Unsupported, message))
+        match self.header(name)?.as_deref() {
+            None => Ok(false),
+            Some("batch") => Ok(true),
+            Some(_) => Err(Failure::invalid(format!(
+                "header {name} can only say batch: an acknowledgement per batch, before the last one \
+                 that everything is durable"
+            ))),
+        }
     }
 
     async fn put_command(
