@@ -102,6 +102,24 @@ def test_a_mistake_that_comes_late_is_told_by_a_later_poll(server, flight, table
     assert flight.scalar(f"SELECT count(*) FROM {table}") == 0
 
 
+def test_progress_is_told(server, flight, table):
+    """Of rows that are read from a table, how many are read is known."""
+    source = f"{table}_source"
+    flight.execute(f"CREATE TABLE {source} AS SELECT value FROM range(0, {ROWS})")
+    flight.query("CALL system.flush()")
+    told = []
+    with Raw(server.flight_port) as raw:
+        answer = poll(raw, statement(slow_insert(table).replace(f"range(0, {ROWS})", source)))
+        while is_running(answer):
+            if answer.HasField("progress"):
+                told.append(answer.progress)
+            answer = poll(raw, answer.flight_descriptor.cmd)
+        assert answer.progress == 1.0
+        assert answer.info.total_records == ROWS
+    assert told and told == sorted(told), told
+    assert 0 <= told[0] < told[-1] < 1 or len(told) == 1, told
+
+
 def test_a_polled_statement_is_cancelled(server, flight, table):
     with Raw(server.flight_port) as raw:
         answer = poll(raw, statement(slow_insert(table)))

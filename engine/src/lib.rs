@@ -49,8 +49,9 @@ pub use producers::ProducerStep;
 pub use record::IpcBatch;
 pub use settings::EngineSettings;
 pub use sql::{
-    AdminStatement, ParseError, ParsedStatement, QueryLease, QueryPlan, QueryRows, SqlText, Statement,
-    StatementContext, SystemTable, SystemTables, parse, procedure_schema, redact,
+    AdminStatement, ParseError, ParsedStatement, Progress, QueryLease, QueryPlan, QueryRows,
+    SqlText, Statement, StatementContext, SystemTable, SystemTables, parse, procedure_schema,
+    redact,
 };
 pub use tenant::Tenant;
 pub use tenants::TenantPlace;

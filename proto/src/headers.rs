@@ -26,6 +26,8 @@ pub const ACK: &str = "x-ack";
 pub const CREATE: &str = "x-create";
 /// Asks GetFlightInfo for up to so many endpoints; without it there is one.
 pub const ENDPOINTS: &str = "x-quiver-endpoints";
+/// Request of DoGet: `lz4` or `zstd` compresses the bodies of its messages.
+pub const COMPRESSION: &str = "x-quiver-compression";
 /// Response header and error trailer: the id under which the query is logged and listed.
 pub const QUERY_ID: &str = "x-query-id";
 /// Response header: the ingest was a repetition and changed nothing.

@@ -63,7 +63,7 @@ SchemaResult: schema=1 bytes
 FlightEndpoint: ticket=1 Ticket
 FlightInfo: schema=1 bytes, flight_descriptor=2 FlightDescriptor, endpoint=3 FlightEndpoint*,
   total_records=4 int64, total_bytes=5 int64, ordered=6 bool, app_metadata=7 bytes
-PollInfo: info=1 FlightInfo, flight_descriptor=2 FlightDescriptor, progress=3 double
+PollInfo: info=1 FlightInfo, flight_descriptor=2 FlightDescriptor, progress=3 double?
 StringListValue: values=1 string*
 SessionOptionValue: string_value=1 string?, bool_value=2 bool?, int64_value=3 sfixed64?,
   double_value=4 double?, string_list_value=5 StringListValue

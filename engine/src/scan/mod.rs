@@ -19,11 +19,11 @@ mod table;
 pub(crate) use buffered::BufferedRows;
 pub(crate) use options::ScanOptions;
 pub(crate) use parts::{SegmentPart, row_groups, share_out};
+#[cfg(feature = "micro")]
+pub(crate) use pruning::prune;
 pub(crate) use statistics::SegmentStatistics;
 pub(crate) use store::TenantRegistry;
 pub(crate) use table::{QuiverTable, filter_support};
-#[cfg(feature = "micro")]
-pub(crate) use pruning::prune;
 
 #[cfg(test)]
 pub(crate) mod testing;

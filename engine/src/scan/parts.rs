@@ -52,17 +52,21 @@ pub(crate) fn share_out(
     let share = |share: u64| {
         let (from, to) = (total * share / count, total * (share + 1) / count);
         let mut before = 0;
-        let parts = table.segments.iter().enumerate().filter_map(|(at, segment)| {
-            let own = groups(segment);
-            let (first, last) = (before, before + own);
-            before = last;
-            let (from, to) = (from.clamp(first, last), to.clamp(first, last));
-            let begin = |group: u64| begin(segment, group - first, group_rows);
-            (from < to).then(|| SegmentPart {
-                at,
-                begin_in: (to - from < own).then(|| begin(from)..begin(to)),
-            })
-        });
+        let parts = table
+            .segments
+            .iter()
+            .enumerate()
+            .filter_map(|(at, segment)| {
+                let own = groups(segment);
+                let (first, last) = (before, before + own);
+                before = last;
+                let (from, to) = (from.clamp(first, last), to.clamp(first, last));
+                let begin = |group: u64| begin(segment, group - first, group_rows);
+                (from < to).then(|| SegmentPart {
+                    at,
+                    begin_in: (to - from < own).then(|| begin(from)..begin(to)),
+                })
+            });
         parts.collect()
     };
     (0..count).map(share).collect()

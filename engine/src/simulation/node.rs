@@ -155,6 +155,7 @@ impl Node {
             default_schema: "main".to_owned(),
             transaction,
             system_tables: Arc::new(NoSystemTables),
+            progress: None,
         }
     }
 

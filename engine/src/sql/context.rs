@@ -7,6 +7,7 @@ use futures::{Stream, TryStreamExt};
 use quiver_catalog::{CatalogVersion, UserId};
 
 use super::parser::Statement;
+use super::progress::Progress;
 use super::system_tables::SystemTables;
 use crate::commit::{CommitRequest, commit};
 use crate::engine::Engine;
@@ -33,6 +34,8 @@ pub struct StatementContext {
     pub transaction: Option<Arc<Transaction>>,
     /// Tables of schema `system` that the server keeps.
     pub system_tables: Arc<dyn SystemTables>,
+    /// Where its progress is told, if somebody asks for it.
+    pub progress: Option<Arc<Progress>>,
 }
 
 impl StatementContext {

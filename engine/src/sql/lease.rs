@@ -170,7 +170,9 @@ fn single_scan(plan: &LogicalPlan) -> Result<Option<TableScan>> {
 }
 
 fn only_segments(table: &TableVersion, kept: &[u64]) -> TableVersion {
-    let kept = kept.iter().map(|at| Arc::clone(&table.segments[*at as usize]));
+    let kept = kept
+        .iter()
+        .map(|at| Arc::clone(&table.segments[*at as usize]));
     TableVersion {
         segments: Arc::new(kept.collect()),
         ..table.clone()

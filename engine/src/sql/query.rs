@@ -21,6 +21,7 @@ use super::known_query::KnownQuery;
 use super::lease::QueryLease;
 use super::parser::ParsedStatement;
 use super::planning::plan_statement;
+use super::progress::Progress;
 use super::repeated_names::restore_name;
 use super::statement_cache::QueryKey;
 use crate::canonical::{logical_rebatch, logical_schema};
@@ -227,7 +228,9 @@ impl StatementContext {
                     context.rows_of_each(&parsed, view, values).await
                 }
                 values => {
-                    let values = values.map(|values| row_parameters(&values, 0)).transpose()?;
+                    let values = values
+                        .map(|values| row_parameters(&values, 0))
+                        .transpose()?;
                     context.rows_of_one(&parsed, known, view, values).await
                 }
             }
@@ -339,6 +342,9 @@ pub(crate) async fn run(session: &SessionState, plan: LogicalPlan) -> Result<Que
     let planner = session.query_planner();
     let plan = optimized(session, plan)?;
     let physical = planner.create_physical_plan(&plan, session).await?;
+    if let Some(progress) = session.config().get_extension::<Progress>() {
+        progress.watch(&physical);
+    }
     let rows = execute_stream(physical, session.task_ctx())?;
     // The session's catalogs hold its read view.
     begin_rows(rows, schema, Arc::clone(session.catalog_list())).await

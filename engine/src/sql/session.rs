@@ -123,6 +123,9 @@ impl StatementContext {
             InformationSchema::new(self.clone(), view.clone()),
         );
         state.register_catalog_list(Arc::new(catalogs));
+        if let Some(progress) = &self.progress {
+            state.config_mut().set_extension(Arc::clone(progress));
+        }
         // now() and its kin are the time of this.
         state.mark_start_execution();
         state

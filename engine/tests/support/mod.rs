@@ -89,6 +89,7 @@ impl Node {
             default_schema: "main".to_owned(),
             transaction,
             system_tables: Arc::new(NoSystemTables),
+            progress: None,
         }
     }
 

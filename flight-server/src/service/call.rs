@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Extensions, HeaderMap};
 use quiver_catalog::{BegunBy, ErrorKind};
-use quiver_engine::{StatementContext, Tenant, Transaction};
+use quiver_engine::{Progress, StatementContext, Tenant, Transaction};
 use quiver_proto::headers;
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
@@ -31,6 +31,8 @@ pub(crate) struct Call {
     /// When the client gives up.
     deadline: Option<Deadline>,
     slot: Option<CallSlot>,
+    /// Where statements tell how far they are.
+    progress: Option<Arc<Progress>>,
     span: tracing::Span,
 }
 
@@ -70,6 +72,7 @@ impl Call {
             headers,
             deadline: extensions.get().copied(),
             slot: extensions.get().cloned(),
+            progress: None,
             span,
         })
     }
@@ -79,10 +82,11 @@ impl Call {
         self.deadline
     }
 
-    /// The same for work that goes on when the call has ended.
-    pub(crate) fn without_deadline(&self) -> Self {
+    /// The same for work that goes on when the call has ended, and tells how far it is.
+    pub(crate) fn in_background(&self, progress: Arc<Progress>) -> Self {
         Self {
             deadline: None,
+            progress: Some(progress),
             ..self.clone()
         }
     }
@@ -165,6 +169,7 @@ impl Call {
             default_schema,
             transaction,
             system_tables: Arc::new(ServerTables::new(Arc::clone(&self.shared), &self.caller)),
+            progress: self.progress.clone(),
         }
     }
 

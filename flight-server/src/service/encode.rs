@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, FieldRef, Fields, SchemaRef};
 use arrow_flight::FlightData;
+use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use futures::{Stream, StreamExt, TryStreamExt};
+use quiver_catalog::ErrorKind;
 use quiver_engine::{EngineError, QueryRows, slice_bytes, task};
 use tonic::Status;
 
@@ -29,6 +31,14 @@ use crate::stop::Stop;
 const MESSAGE_BYTES_MIN: usize = 1 << 20;
 /// What large batches are cut to.
 const MESSAGE_BYTES_TARGET: usize = 2 << 20;
+/// What a message may take with everything in it; clients with gRPC's default take 4 MiB.
+const MESSAGE_BYTES_MAX: usize = 7 << 19;
+/// What a column adds to a message beside its values: places of its buffers, and their padding.
+const COLUMN_HEAD_BYTES: usize = 256;
+/// Rows of a message may take this much, however many columns they have.
+const ROWS_BYTES_MIN: usize = 256 << 10;
+/// A message of protobuf ends at 2 GiB, and its head takes some of that.
+const ROW_BYTES_MAX: usize = (2 << 30) - (1 << 20);
 /// What is sent as a whole fits into the window of a stream, so that no client can make it wait.
 const WHOLE_BYTES_MAX: usize = 32 << 10;
 /// Joined batches have at most this many rows.
@@ -44,6 +54,8 @@ pub(crate) struct Streaming {
     pub(crate) stream: Option<RunningStream>,
     /// How long its reader may pause.
     pub(crate) idle_max: Duration,
+    /// Of message bodies, for clients that ask for it.
+    pub(crate) compression: Option<CompressionType>,
 }
 
 /// Flight messages of the rows of a query, the schema first. Dropping them cancels the query.
@@ -58,7 +70,7 @@ pub(crate) async fn send_rows(
     if rows.is_whole {
         let batches: Vec<_> = rows.stream.try_collect().await.map_err(failure)?;
         if batches.iter().map(slice_bytes).sum::<usize>() <= WHOLE_BYTES_MAX {
-            let messages = whole(call, &rows.schema, batches, streaming.running)?;
+            let messages = whole(call, &rows.schema, batches, streaming)?;
             return Ok(futures::stream::iter(messages.into_iter().map(Ok)).boxed());
         }
         rows = QueryRows::whole(rows.schema, batches);
@@ -71,16 +83,17 @@ fn whole(
     call: &Call,
     schema: &SchemaRef,
     batches: Vec<RecordBatch>,
-    mut running: RunningQuery,
+    streaming: Streaming,
 ) -> Result<Vec<FlightData>, Failure> {
-    let mut encoder = Encoder::default();
+    let mut encoder = Encoder::new(streaming.compression)?;
     let mut joined = Joined::new(Arc::clone(schema));
     joined.batches = batches;
+    let mut running = streaming.running;
     let mut messages = vec![encoder.schema(schema)];
     if let Some(batch) = joined.take().map_err(failure)?
         && batch.num_rows() > 0
     {
-        let message = encoder.batch(&batch).map_err(failure)?;
+        let message = encoder.batch(&batch)?;
         let metrics = &call.shared.metrics;
         running.add_rows(batch.num_rows() as u64);
         metrics.query_rows.inc_by(batch.num_rows() as u64);
@@ -106,12 +119,13 @@ fn stream_rows(
             running,
             stop,
             stream,
+            compression,
             ..
         } = streaming;
         let query_id = running.id();
         let result = tokio::select! {
             biased;
-            result = encode_all(rows, running, &outbox, &metrics) => result,
+            result = encode_all(rows, running, compression, &outbox, &metrics) => result,
             // The client went away: the query is dropped, and with it cancelled.
             () = outbox.closed() => Ok(()),
             failure = stop.stopped() => Err(failure),
@@ -134,10 +148,11 @@ fn stream_rows(
 async fn encode_all(
     mut rows: QueryRows,
     mut running: RunningQuery,
+    compression: Option<CompressionType>,
     outbox: &Outbox<FlightData>,
     metrics: &crate::metrics::Metrics,
 ) -> Result<(), Failure> {
-    let mut encoder = Encoder::default();
+    let mut encoder = Encoder::new(compression)?;
     let mut joined = Joined::new(Arc::clone(&rows.schema));
     outbox.send(encoder.schema(&rows.schema)).await?;
     loop {
@@ -148,7 +163,7 @@ async fn encode_all(
             None => joined.take(),
         };
         for batch in ready.map_err(failure)?.iter().flat_map(cut) {
-            let message = encoder.batch(&batch).map_err(failure)?;
+            let message = encoder.batch(&batch)?;
             let bytes = message.data_body.len() as u64;
             outbox.send(message).await?;
             running.add_rows(batch.num_rows() as u64);
@@ -208,15 +223,44 @@ impl Joined {
     }
 }
 
-/// Cuts a batch into pieces of about the target size; a single row is never cut.
+/// Cuts a batch into pieces of about the target size and none above what fits; a single row is never
+/// cut.
 fn cut(batch: &RecordBatch) -> Vec<RecordBatch> {
-    let bytes = slice_bytes(batch);
-    let pieces = bytes.div_ceil(MESSAGE_BYTES_TARGET * 3 / 2).max(1);
-    let rows = batch.num_rows().div_ceil(pieces).max(1);
-    (0..batch.num_rows())
-        .step_by(rows)
-        .map(|start| batch.slice(start, rows.min(batch.num_rows() - start)))
-        .collect()
+    let heads = columns_within(batch.schema().fields()) * COLUMN_HEAD_BYTES;
+    let fitting = MESSAGE_BYTES_MAX.saturating_sub(heads).max(ROWS_BYTES_MIN);
+    let mut pieces = vec![];
+    cut_to(batch, fitting, &mut pieces);
+    pieces
+}
+
+fn cut_to(batch: &RecordBatch, fitting: usize, pieces: &mut Vec<RecordBatch>) {
+    let (bytes, rows) = (slice_bytes(batch), batch.num_rows());
+    if bytes <= fitting || rows < 2 {
+        if rows > 0 {
+            pieces.push(batch.clone());
+        }
+        return;
+    }
+    let count = bytes.div_ceil(MESSAGE_BYTES_TARGET).max(2);
+    let piece_rows = rows.div_ceil(count);
+    for start in (0..rows).step_by(piece_rows) {
+        // Wide rows may stand side by side: a piece is measured again.
+        let piece = batch.slice(start, piece_rows.min(rows - start));
+        cut_to(&piece, fitting, pieces);
+    }
+}
+
+/// Columns with all that are inside of them.
+fn columns_within(fields: &Fields) -> usize {
+    let within = |field: &FieldRef| match field.data_type() {
+        DataType::Struct(fields) => columns_within(fields),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => columns_within(&vec![Arc::clone(item)].into()),
+        _ => 0,
+    };
+    fields.iter().map(|field| 1 + within(field)).sum()
 }
 
 /// Encodes one stream of messages.
@@ -227,18 +271,17 @@ struct Encoder {
     context: IpcWriteContext,
 }
 
-impl Default for Encoder {
-    fn default() -> Self {
-        Self {
+impl Encoder {
+    fn new(compression: Option<CompressionType>) -> Result<Self, Failure> {
+        let options = IpcWriteOptions::default().try_with_compression(compression);
+        Ok(Self {
             generator: IpcDataGenerator::default(),
             tracker: DictionaryTracker::new(true),
-            options: IpcWriteOptions::default(),
+            options: options.map_err(|error| Failure::internal(error.to_string()))?,
             context: IpcWriteContext::default(),
-        }
+        })
     }
-}
 
-impl Encoder {
     fn schema(&mut self, schema: &SchemaRef) -> FlightData {
         let encoded = self.generator.schema_to_bytes_with_dictionary_tracker(
             schema,
@@ -251,10 +294,21 @@ impl Encoder {
         }
     }
 
-    fn batch(&mut self, batch: &RecordBatch) -> Result<FlightData, EngineError> {
-        let (dictionaries, encoded) =
+    fn batch(&mut self, batch: &RecordBatch) -> Result<FlightData, Failure> {
+        let bytes = slice_bytes(batch);
+        if bytes > ROW_BYTES_MAX {
+            return Err(Failure::new(
+                ErrorKind::Precondition,
+                format!(
+                    "a row of {bytes} bytes cannot be sent, for a message has {ROW_BYTES_MAX} at \
+                     most: select fewer columns, or parts of them"
+                ),
+            ));
+        }
+        let encoded =
             self.generator
-                .encode(batch, &mut self.tracker, &self.options, &mut self.context)?;
+                .encode(batch, &mut self.tracker, &self.options, &mut self.context);
+        let (dictionaries, encoded) = encoded.map_err(|error| failure(error.into()))?;
         debug_assert!(
             dictionaries.is_empty(),
             "promised schemas have no dictionaries"

@@ -6,8 +6,10 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow_flight::sql::Command;
 use arrow_flight::{FlightData, Ticket};
+use arrow_ipc::CompressionType;
 use quiver_catalog::ErrorKind;
 use quiver_engine::{ParsedStatement, QueryRows, Statement, StatementContext};
+use quiver_proto::headers;
 
 use super::call::Call;
 use super::command::Request;
@@ -59,7 +61,7 @@ impl Call {
         };
         let mut streaming = Streaming {
             stream: Some(stream),
-            ..self.streaming(self.running(&text), stop.clone())
+            ..self.streaming(self.running(&text), stop.clone())?
         };
         let rows = match source {
             RowSource::Rows(rows) => single_batch(rows),
@@ -101,7 +103,7 @@ impl Call {
         let running = self.running(&parsed.redacted);
         let stop = self.statement_stop();
         let rows = stop.bound(query_rows(&context, &parsed, None)).await?;
-        send_rows(self, rows, self.streaming(running, stop)).await
+        send_rows(self, rows, self.streaming(running, stop)?).await
     }
 
     /// A prepared query as a ticket, which some clients make of its handle without asking for a
@@ -119,7 +121,7 @@ impl Call {
         if parsed.placeholders == 0 && rows.schema != prepared.schema {
             return Err(changed("prepared statement", "prepare"));
         }
-        send_rows(self, rows, self.streaming(running, stop)).await
+        send_rows(self, rows, self.streaming(running, stop)?).await
     }
 
     async fn get_metadata(&self, command: &Command) -> Result<Messages<FlightData>, Failure> {
@@ -137,16 +139,30 @@ impl Call {
         };
         let batch = stop.bound(answering).await?;
         let running = self.running(command.type_url());
-        send_rows(self, single_batch(batch), self.streaming(running, stop)).await
+        send_rows(self, single_batch(batch), self.streaming(running, stop)?).await
     }
 
-    fn streaming(&self, running: RunningQuery, stop: Stop) -> Streaming {
+    fn streaming(&self, running: RunningQuery, stop: Stop) -> Result<Streaming, Failure> {
         let idle_ms = self.shared.settings.session.stream_idle_timeout_ms;
-        Streaming {
+        Ok(Streaming {
             running,
             stop,
             stream: None,
             idle_max: Duration::from_millis(idle_ms),
+            compression: self.compression()?,
+        })
+    }
+
+    /// What the client wants to uncompress. Stock JDBC cannot, so nothing is compressed unasked.
+    fn compression(&self) -> Result<Option<CompressionType>, Failure> {
+        let name = headers::COMPRESSION;
+        match self.header(name)?.as_deref() {
+            None | Some("none") => Ok(None),
+            Some("lz4") => Ok(Some(CompressionType::LZ4_FRAME)),
+            Some("zstd") => Ok(Some(CompressionType::ZSTD)),
+            Some(_) => Err(Failure::invalid(format!(
+                "header {name} can say lz4, zstd or none"
+            ))),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arrow_flight::{FlightDescriptor, FlightInfo, PollInfo};
 use bytes::Bytes;
 use quiver_catalog::ErrorKind;
-use quiver_engine::task;
+use quiver_engine::{Progress, task};
 use quiver_proto::{HANDLE_BYTES, Purpose};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -37,6 +37,7 @@ pub(crate) struct PolledStatement {
     descriptor: FlightDescriptor,
     outcome: watch::Receiver<Option<Result<FlightInfo, Failure>>>,
     cancelled: CancellationToken,
+    progress: Arc<Progress>,
     _stops: Arc<DropGuard>,
 }
 
@@ -110,12 +111,15 @@ impl Call {
             cancelled: cancelled.clone(),
         };
         // The call that begins it ends before it.
-        let call = self.without_deadline();
+        let progress = Arc::<Progress>::default();
+        let call = self.in_background(Arc::clone(&progress));
+        let telling = Arc::clone(&progress);
         let begun = descriptor.clone();
         let span = self.span().clone();
         drop(task::spawn(
             async move {
                 let outcome = stop.bound(call.flight_info(begun)).await;
+                telling.end();
                 sender.send_replace(Some(outcome));
             }
             .instrument(span),
@@ -123,6 +127,7 @@ impl Call {
         PolledStatement {
             descriptor,
             outcome,
+            progress,
             _stops: Arc::new(cancelled.clone().drop_guard()),
             cancelled,
         }
@@ -145,7 +150,7 @@ impl Call {
         PollInfo {
             info: Some(info),
             flight_descriptor: Some(FlightDescriptor::new_cmd(handle)),
-            progress: None,
+            progress: statement.progress.fraction(),
             expiration_time: Some(timestamp(expires_at_micros)),
         }
     }
