@@ -190,7 +190,7 @@ def renew(client: Flight, endpoint: fl.FlightEndpoint) -> fl.FlightEndpoint:
 
 
 def test_they_expire_unless_they_are_renewed(make_server):
-    server: Server = make_server(settings={"QUIVER_SESSION__STATEMENT_TTL_MS": "3000"}).start()
+    server: Server = make_server(settings={"QUIVER_SESSION__LEASE_TTL_MS": "3000"}).start()
     with Flight(server.uri) as client:
         client.put("t", numbers(0, SEGMENT_ROWS), [("x-create", "true")])
         client.query(FLUSH)

@@ -191,6 +191,16 @@ def test_prepared_statement_says_what_it_is(flight, table):
         flight.close_prepared(prepared.prepared_statement_handle)
 
 
+def test_a_prepared_statement_says_how_large_its_numbers_get(flight):
+    """Spark reads it there and nowhere else."""
+    sql = "SELECT CAST(1 AS DECIMAL(12, 3)) AS amount"
+    prepared = pa.ipc.read_schema(pa.py_buffer(flight.prepare(sql).dataset_schema))
+    described = flight.client.get_schema(fl.FlightDescriptor.for_command(sql), flight.options()).schema
+    for schema in (prepared, described, flight.info(sql.encode()).schema):
+        metadata = schema.field("amount").metadata
+        assert metadata[b"ARROW:FLIGHT:SQL:PRECISION"] == b"12" and metadata[b"ARROW:FLIGHT:SQL:SCALE"] == b"3"
+
+
 def test_large_parameters_count_once(connection):
     """Twelve megabytes in twelve columns of one message: far below what parameters may have."""
     texts = tuple("x" * 1_000_000 + str(n) for n in range(12))

@@ -326,6 +326,17 @@ VALUES = {
     "SELECT now() > TIMESTAMP '2020-01-01'": True,
     "SELECT current_timestamp - INTERVAL '1 hour' < now()": True,
     "SELECT current_date >= DATE '2020-01-01'": True,
+    "SELECT arrow_typeof(now()) || ' ' || arrow_typeof(current_time)": 'Timestamp(µs, "UTC") Time64(µs)',
+    "SELECT EXISTS (SELECT 1)": True,
+    f"SELECT NOT EXISTS (SELECT 1 FROM {T} WHERE id < 0)": True,
+    f"SELECT count(*) FROM (SELECT EXISTS (SELECT 1 FROM {T} b WHERE b.id = a.id + 1) AS e FROM {T} a) WHERE NOT e": 1,
+    f"SELECT CASE WHEN EXISTS (SELECT 1 FROM {T}) THEN 'some' ELSE 'none' END": "some",
+    "SELECT '100%' LIKE '100/%' ESCAPE '/'": True,
+    "SELECT '1000' LIKE '100/%' ESCAPE '/'": False,
+    r"SELECT 'c:\\x' ILIKE 'C:\\_' ESCAPE '!'": True,
+    "SELECT count(*) FROM (VALUES ('a_b', 'a!_b'), ('axb', 'a!_b'), ('a!b', 'a!!b')) v(t, p) WHERE t LIKE p ESCAPE '!'": 2,
+    "SELECT 'a' || 7 % 5 || 'b'": "a2b",
+    "SELECT 'a' || 1 + 2 = 'a3'": True,
     "SELECT count(*) FROM generate_series(1, 10) WHERE now() IS NOT NULL": 10,
     "SELECT to_char(DATE '2024-02-29', 'YYYY-MM-DD')": "2024-02-29",
     "SELECT to_char(TIMESTAMP '2024-02-29 13:05:06', 'DD Mon YYYY HH24:MI:SS')": "29 Feb 2024 13:05:06",
@@ -435,3 +446,24 @@ def test_the_schema_of_a_call_is_known_before(flight):
     prepared = flight.prepare(call)
     assert pa.ipc.read_schema(pa.py_buffer(prepared.dataset_schema)) == promised
     flight.close_prepared(prepared.prepared_statement_handle)
+
+
+def test_a_table_of_the_time_of_a_statement(flight, name):
+    flight.execute(f"CREATE TABLE {name} AS SELECT now() AS at, current_time AS time, current_date AS day")
+    (row,) = flight.query(f"SELECT * FROM {name}").to_pylist()
+    assert row["at"].time().replace(tzinfo=None) == row["time"] and row["at"].date() == row["day"]
+
+
+def test_a_parameter_that_meets_several_types(connection):
+    sql = "SELECT x FROM (VALUES (CAST(1 AS BIGINT), CAST(2 AS TINYINT)), (3, 4)) v(x, y) WHERE x = $1 OR y = $1"
+    assert adbc.rows(connection, sql, (3,)) == [(3,)]
+    assert adbc.rows(connection, sql, (2,)) == [(1,)]
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1 WHERE TRUE BETWEEN 1 AND 2", "SELECT TIMESTAMP '2026-01-01' BETWEEN 1 AND 2"])
+def test_a_mistake_in_between_is_the_users(flight, sql):
+    refused(flight, sql, "INVALID_ARGUMENT", mentions="BETWEEN")
+
+
+def test_escape_is_one_character(flight):
+    refused(flight, "SELECT 'a' LIKE 'a' ESCAPE '!!'", "INVALID_ARGUMENT", mentions="one character")

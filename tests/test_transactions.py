@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
+import pyarrow as pa
 import pytest
 
 from quiver_testing import adbc, flightsql
@@ -450,3 +452,77 @@ def test_a_session_without_a_transaction_outlives_the_server(mortal, name):
         crash(mortal)
         adbc.ingest(connection, name, numbered(10, 10), mode="append")
         assert adbc.scalar(connection, f"SELECT count(*) FROM {name}") == 20
+
+
+def test_whether_a_commit_whose_answer_was_lost_succeeded(flight, name):
+    flight.execute(f"CREATE TABLE {name} (id BIGINT)")
+    transaction = flight.begin()
+    flight.put(flightsql.ingest(name, "append", transaction_id=transaction), pa.table({"id": [1]}))
+    flight.end(transaction, commit=True)
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.end(transaction, commit=True)
+    assert_refused(caught.value, "FAILED_PRECONDITION", mentions="committed already")
+    assert flight.scalar(f"SELECT count(*) FROM {name}") == 1
+    given_up = flight.begin()
+    flight.end(given_up, commit=False)
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.end(given_up, commit=True)
+    assert_refused(caught.value, "ABORTED")
+
+
+def at_once(server, *works) -> list[BaseException]:
+    """What goes wrong when all of it is done again and again at the same time."""
+    failures = []
+
+    def go_on(work):
+        with adbc.connect(server.uri) as connection:
+            for _ in range(20):
+                try:
+                    work(connection)
+                except CLIENT_ERRORS as error:
+                    failures.append(error)
+
+    threads = [threading.Thread(target=go_on, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures
+
+
+def test_of_several_who_replace_a_table_the_last_one_wins(server, flight, name):
+    def replace(rows: int):
+        return lambda connection: adbc.ingest(connection, name, pa.table({"n": [rows] * rows}), mode="replace")
+
+    def replace_as(connection):
+        adbc.execute(connection, f"CREATE OR REPLACE TABLE {name} AS SELECT 5 AS n FROM range(0, 5)")
+
+    def replace_empty(connection):
+        adbc.execute(connection, f"CREATE OR REPLACE TABLE {name} (n BIGINT)")
+
+    assert not at_once(server, replace(3), replace(4), replace_as, replace_empty)
+    rows = flight.rows(f"SELECT * FROM {name}")
+    assert rows == [(len(rows),)] * len(rows) and len(rows) in (0, 3, 4, 5), "all rows of one of them"
+
+
+def test_if_not_exists_and_if_exists_are_content_with_either(server, flight, name):
+    def make(connection):
+        adbc.execute(connection, f"CREATE TABLE IF NOT EXISTS {name} (n BIGINT)")
+
+    def drop(connection):
+        adbc.execute(connection, f"DROP TABLE IF EXISTS {name}")
+
+    assert not at_once(server, make, make, drop, drop)
+
+
+def test_a_replace_inside_a_transaction_loses_to_another(server, flight, name):
+    """There it is what the transaction has seen that is replaced."""
+    flight.execute(f"CREATE TABLE {name} AS SELECT 1 AS n")
+    transaction = flight.begin()
+    flight.put(flightsql.ingest(name, "replace", transaction_id=transaction), pa.table({"n": [2]}))
+    with Flight(server.uri) as other:
+        other.put(flightsql.ingest(name, "replace"), pa.table({"n": [3]}))
+    with pytest.raises(CLIENT_ERRORS) as caught:
+        flight.end(transaction, commit=True)
+    assert_refused(caught.value, "ABORTED")
+    assert flight.rows(f"SELECT * FROM {name}") == [(3,)]

@@ -53,6 +53,8 @@ pub(crate) struct CommitRequest {
     pub(crate) segments: Vec<UnregisteredSegments>,
     /// Whether segments for a table that the commit makes may go to one that somebody else has made.
     pub(crate) adopts_table: bool,
+    /// Whether the table that the commit makes takes the place of any other of its name.
+    pub(crate) replaces_table: bool,
     pub(crate) keys: Vec<SettledKey>,
     pub(crate) steps: Vec<SettledStep>,
 }
@@ -67,8 +69,39 @@ impl CommitRequest {
             streams: vec![],
             segments: vec![],
             adopts_table: false,
+            replaces_table: false,
             keys: vec![],
             steps: vec![],
+        }
+    }
+
+    /// Of several who replace a table the last one wins: it drops the table that is there now, and
+    /// not the one that was there when it began.
+    fn replace_table(&mut self, catalog: &CatalogVersion) {
+        if !self.replaces_table {
+            return;
+        }
+        self.changes.retain(|change| match change {
+            Change::DropTable { table_id, .. } => catalog.table_by_id(*table_id).is_some(),
+            _ => true,
+        });
+        let made = self.changes.iter().enumerate();
+        let made = made.filter_map(|(place, change)| match change {
+            Change::CreateTable(table) => {
+                let mut schemas = catalog.schemas();
+                let schema = schemas.find(|schema| schema.id == table.schema_id)?;
+                Some((place, catalog.table(&schema.name, &table.name)?.id))
+            }
+            _ => None,
+        });
+        let Some((place, table_id)) = made.last() else {
+            return;
+        };
+        let drops_it = |change: &Change| matches!(change, Change::DropTable { table_id: dropped, .. } if *dropped == table_id);
+        if !self.changes.iter().any(drops_it) {
+            let sequence = 0;
+            let drop = Change::DropTable { table_id, sequence };
+            self.changes.insert(place, drop);
         }
     }
 
@@ -258,6 +291,8 @@ async fn commit_with_catalog(
     tenant.wait_for_catalog().await?;
     let _gate = Arc::clone(tenant.gate()).write_owned().await;
     let sequence = *tenant.sequencing().lock();
+    let current = tenant.catalog_version();
+    request.replace_table(&current);
     for change in &mut request.changes {
         if let Change::DropTable {
             sequence: dropped_at,
@@ -267,7 +302,6 @@ async fn commit_with_catalog(
             *dropped_at = sequence;
         }
     }
-    let current = tenant.catalog_version();
     request.adopt_table(&current);
     let after = current.apply(&request.changes, Stamp::overlay(&current))?;
     check_streams(&after, &request.streams)?;

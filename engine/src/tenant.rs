@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +48,9 @@ struct Published {
     sequence: u64,
 }
 
+/// Ended transactions that are remembered, of each kind.
+const REMEMBERED_MAX: usize = 10_000;
+
 /// An open tenant.
 #[derive(Debug)]
 pub struct Tenant {
@@ -79,6 +82,8 @@ pub struct Tenant {
     /// Transactions that expired, by id, with their session: until their client has ended them, it
     /// must not write on as if it had none.
     expired: Mutex<BTreeMap<Uuid, Uuid>>,
+    /// Transactions that committed lately, for clients that did not get the answer.
+    committed: Mutex<VecDeque<Uuid>>,
     /// Lowest LSN that each open stream may have written at.
     pins: LogPins,
     reading: Reading,
@@ -150,6 +155,7 @@ impl Tenant {
             producers,
             transactions: Mutex::default(),
             expired: Mutex::default(),
+            committed: Mutex::default(),
             pins: LogPins::default(),
             reading,
         })
@@ -371,9 +377,22 @@ impl Tenant {
         self.transactions.lock().get(&id).map(Arc::clone)
     }
 
+    /// Whether a transaction committed lately.
+    pub fn has_committed(&self, id: Uuid) -> bool {
+        self.committed.lock().contains(&id)
+    }
+
+    /// Notes a transaction as committed; a bounded number is remembered.
+    pub(crate) fn note_committed(&self, transaction: &Transaction) {
+        let mut committed = self.committed.lock();
+        if committed.len() >= REMEMBERED_MAX {
+            committed.pop_front();
+        }
+        committed.push_back(transaction.id());
+    }
+
     /// Notes a transaction as expired; a bounded number is remembered.
     pub(crate) fn note_expired(&self, transaction: &Transaction) {
-        const REMEMBERED_MAX: usize = 10_000;
         let mut expired = self.expired.lock();
         if expired.len() >= REMEMBERED_MAX {
             expired.pop_first();

@@ -207,11 +207,16 @@ impl Transaction {
     /// `Conflict` when a concurrent commit won or the transaction is over already.
     pub async fn commit(&self) -> Result<()> {
         let staged = self.end().await.ok_or_else(Self::over)?;
-        let request = staged.into_request(self.id);
+        let mut request = staged.into_request(self.id);
         match &self.scope {
-            Scope::Client => commit(&self.node, &self.tenant, request)
-                .await
-                .map_err(as_conflict),
+            Scope::Client => {
+                // What a transaction has read is what it replaces.
+                request.replaces_table = false;
+                let committed = commit(&self.node, &self.tenant, request).await;
+                committed.map_err(as_conflict)?;
+                self.tenant.note_committed(self);
+                Ok(())
+            }
             Scope::Statement(None) => commit(&self.node, &self.tenant, request).await,
             Scope::Statement(Some(outer)) => outer.stage(request).await,
         }

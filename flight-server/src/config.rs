@@ -155,6 +155,8 @@ pub(crate) struct SessionSettings {
     pub(crate) transaction_timeout_ms: u64,
     /// A ticket is valid for this long, in ms. Default 10 minutes.
     pub(crate) statement_ttl_ms: u64,
+    /// The endpoints of a query that has several are held for this long, in ms. Default 1 hour.
+    pub(crate) lease_ttl_ms: u64,
     /// A stream nobody reads from or writes to is cancelled after this, in ms. Default 2 minutes.
     pub(crate) stream_idle_timeout_ms: u64,
     /// Most sessions with state, per tenant. Default 10 000.
@@ -272,6 +274,7 @@ impl Default for SessionSettings {
             idle_timeout_ms: 3_600_000,
             transaction_timeout_ms: 300_000,
             statement_ttl_ms: 600_000,
+            lease_ttl_ms: 3_600_000,
             stream_idle_timeout_ms: 120_000,
             tenant_sessions_max: 10_000,
             idempotency_ttl_ms: 7 * 24 * 3_600_000,

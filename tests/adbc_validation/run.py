@@ -49,9 +49,6 @@ EXPLAINED = {
     "QuiverStatementTest.TestSqlIngestStreamZeroArrays": (
         "the upload has no message", "the driver sends nothing, not even a schema, when there is no batch",
     ),
-    "QuiverStatementTest.SqlPrepareSelectParams": (
-        "a query takes one row of parameters", "Quiver runs a query once, not once per row of parameters",
-    ),
     "QuiverStatementTest.SqlQueryRowsAffectedDelete": ("DELETE is not supported yet", "there is no DELETE yet"),
     "QuiverStatementTest.SqlQueryRowsAffectedDeleteStream": ("DELETE is not supported yet", "there is no DELETE yet"),
 }

@@ -267,6 +267,7 @@ impl Ingest {
             streams: vec![rows.stream],
             segments: rows.spilled.into_iter().collect(),
             adopts_table: self.request.mode == IngestMode::CREATE_APPEND,
+            replaces_table: self.request.mode.exists == TableExists::Replace,
             keys: key.into_iter().collect(),
             steps: step.into_iter().collect(),
         };

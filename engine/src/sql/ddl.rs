@@ -127,7 +127,11 @@ impl StatementContext {
         let table = self.new_table(&catalog, create, &name, &schema)?;
         let mut changes: Vec<_> = existing.map(|table| drop_of(table)).into_iter().collect();
         changes.push(Change::CreateTable(table));
-        self.apply(CommitRequest::of_changes(changes)).await?;
+        self.apply(CommitRequest {
+            replaces_table: create.or_replace,
+            ..CommitRequest::of_changes(changes)
+        })
+        .await?;
         Ok(0)
     }
 

@@ -9,6 +9,8 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{ColumnarValue, Documentation, Volatility, create_udf};
 
+use super::{like_escape, statement_time};
+
 /// What `version()` answers.
 const VERSION: &str = concat!("Quiver ", env!("CARGO_PKG_VERSION"));
 
@@ -50,6 +52,14 @@ pub(crate) fn register(state: &mut SessionState) -> DataFusionResult<()> {
             state.register_udaf(Arc::new(named))?;
         }
     }
+    let documented = |name: &str| {
+        let function = state.scalar_functions().get(name)?;
+        function.documentation().cloned()
+    };
+    for function in statement_time::functions(documented) {
+        state.register_udf(Arc::new(function))?;
+    }
+    state.register_udf(Arc::new(like_escape::function()))?;
     let version = |_: &[ColumnarValue]| {
         let version = ScalarValue::Utf8(Some(VERSION.to_owned()));
         Ok(ColumnarValue::Scalar(version))

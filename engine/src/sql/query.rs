@@ -6,12 +6,13 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as DfStatement;
 use futures::{StreamExt, TryStreamExt};
@@ -424,9 +425,26 @@ pub(crate) fn promised_schema(plan: &LogicalPlan) -> SchemaRef {
 }
 
 fn parameter_schema(plan: &LogicalPlan, placeholders: usize) -> Result<SchemaRef> {
-    let types: BTreeMap<String, Option<DataType>> =
-        plan.get_parameter_types()?.into_iter().collect();
     let mut fields = open_parameters(placeholders);
+    let mut types: BTreeMap<String, Option<DataType>> = BTreeMap::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Placeholder(placeholder) = expr
+                    && let Some(field) = &placeholder.field
+                {
+                    let data_type = Some(field.data_type().clone());
+                    let known = types.entry(placeholder.id.clone());
+                    let known = known.or_insert_with(|| data_type.clone());
+                    // One that meets several types stays open.
+                    if *known != data_type {
+                        *known = None;
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
     for (position, field) in fields.iter_mut().enumerate() {
         if let Some(Some(data_type)) = types.get(&format!("${}", position + 1)) {
             *field = field.clone().with_data_type(data_type.clone());

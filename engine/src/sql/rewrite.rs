@@ -1,7 +1,8 @@
 //! What is spelled otherwise for DataFusion's planner before it sees a statement.
 //!
 //! `FETCH FIRST` is `LIMIT`; names of the session such as `current_schema` are values; patterns of
-//! `to_char` are PostgreSQL's; `SHOW …` is a query of `information_schema` or of the session.
+//! `to_char` are PostgreSQL's; any character may escape in `LIKE`; `SHOW …` is a query of
+//! `information_schema` or of the session.
 
 use std::ops::ControlFlow;
 
@@ -14,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use super::like_escape::without_escape;
 use super::names::normalise;
 use super::show::show;
 use super::time_patterns::chrono_pattern;
@@ -116,6 +118,20 @@ impl VisitorMut for Spelling<'_> {
                     if let AccessExpr::Dot(Expr::Identifier(name)) = access {
                         *access = AccessExpr::Dot(text(normalise(name)));
                     }
+                }
+            }
+            Expr::Like {
+                pattern,
+                escape_char,
+                ..
+            }
+            | Expr::ILike {
+                pattern,
+                escape_char,
+                ..
+            } => {
+                if let Err(error) = without_escape(pattern, escape_char) {
+                    return ControlFlow::Break(error);
                 }
             }
             Expr::Function(function) => {

@@ -22,6 +22,7 @@ use quiver_catalog::TenantId;
 use super::cheap_first::CheapFirst;
 use super::context::StatementContext;
 use super::cooperative_joins::CooperativeJoins;
+use super::exists_values::ExistsValues;
 use super::filters_by_name::guarded_rules;
 use super::functions::{self, ListedFunction};
 use super::information_schema::InformationSchema;
@@ -137,10 +138,12 @@ impl StatementContext {
     }
 }
 
-/// Ours comes first, as it is about types that `DataFusion`'s rules would settle.
+/// Ours come first, as they are about types that `DataFusion`'s rules would settle, and about what
+/// these do not know.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let own: Arc<dyn AnalyzerRule + Send + Sync> = Arc::new(MixedNumbers);
-    std::iter::once(own).chain(Analyzer::new().rules).collect()
+    let own: [Arc<dyn AnalyzerRule + Send + Sync>; 2] =
+        [Arc::new(ExistsValues), Arc::new(MixedNumbers)];
+    own.into_iter().chain(Analyzer::new().rules).collect()
 }
 
 /// Refuses `t AT (VERSION => n)`, which DataFusion's planner would drop without a word to answer

@@ -32,6 +32,7 @@ pub enum Savepoint<'a> {
 pub(super) struct Staged {
     pub(super) view: Option<ReadView>,
     changes: Vec<Change>,
+    replaces_table: bool,
     streams: Vec<StagedStream>,
     segments: Vec<UnregisteredSegments>,
     pub(super) keys: Vec<SettledKey>,
@@ -63,6 +64,7 @@ impl Staged {
 
     pub(super) fn add(&mut self, request: CommitRequest) {
         self.changes.extend(request.changes);
+        self.replaces_table |= request.replaces_table;
         let streams = request.streams.into_iter();
         self.streams
             .extend(streams.filter(|stream| !stream.is_empty()));
@@ -129,6 +131,7 @@ impl Staged {
             streams,
             segments,
             adopts_table: false,
+            replaces_table: self.replaces_table,
             keys: self.keys,
             steps: self.steps,
         }

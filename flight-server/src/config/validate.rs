@@ -170,6 +170,7 @@ fn validate_times(settings: &Settings) -> Result<(), ConfigError> {
         100,
         YEAR_MS,
     )?;
+    between("session.lease_ttl_ms", session.lease_ttl_ms, 100, YEAR_MS)?;
     between(
         "session.stream_idle_timeout_ms",
         session.stream_idle_timeout_ms,

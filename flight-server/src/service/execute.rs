@@ -18,6 +18,9 @@ use crate::queries::RunningQuery;
 use crate::status::{Classify, Failure};
 use crate::stop::{Deadline, Stop};
 
+/// How often a statement begins anew because of others.
+const RACES_MAX: usize = 10;
+
 /// What executing a statement led to.
 #[derive(Debug)]
 pub(crate) enum Executed {
@@ -228,9 +231,31 @@ impl Call {
         Ok(row_count)
     }
 
+    /// Changes rows or tables; what others have made or dropped at the same time is there or not,
+    /// when the statement says that either is fine.
+    async fn update(
+        &self,
+        statement: &Statement,
+        context: &StatementContext,
+        parameters: Option<&RecordBatch>,
+    ) -> Result<u64, Failure> {
+        let mut races = match context.transaction {
+            None if takes_either(statement) => RACES_MAX,
+            _ => 0,
+        };
+        loop {
+            let lost = match self.update_once(statement, context, parameters).await {
+                Err(lost) if is_race(&lost) && races > 0 => lost,
+                outcome => return outcome,
+            };
+            tracing::debug!(message = lost.message, "begins anew");
+            races -= 1;
+        }
+    }
+
     /// Changes rows or tables, unless it takes too long: until it commits, what the statement does
     /// is known to nobody but itself, and the commit is not stopped any more.
-    async fn update(
+    async fn update_once(
         &self,
         statement: &Statement,
         context: &StatementContext,
@@ -282,6 +307,23 @@ impl Call {
             row_count,
         })
     }
+}
+
+/// Whether a statement is content with an object that is there already, or not there any more.
+fn takes_either(statement: &Statement) -> bool {
+    match statement {
+        Statement::CreateTable(create) => create.if_not_exists,
+        Statement::CreateSchema { if_not_exists, .. } => *if_not_exists,
+        Statement::DropTable { if_exists, .. } | Statement::DropSchema { if_exists, .. } => {
+            *if_exists
+        }
+        _ => false,
+    }
+}
+
+fn is_race(failure: &Failure) -> bool {
+    use ErrorKind::{AlreadyExists, Conflict, NotFound};
+    matches!(failure.kind, AlreadyExists | Conflict | NotFound)
 }
 
 /// A statement with parameters needs a row of values for them.

@@ -67,7 +67,7 @@ impl Call {
             RowSource::Rows(rows) => single_batch(rows),
             RowSource::Share { lease, share } => {
                 // Whoever reads all endpoints one after the other may open the last one at once.
-                let ttl_ms = self.shared.settings.session.statement_ttl_ms;
+                let ttl_ms = self.shared.settings.session.lease_ttl_ms;
                 streaming.idle_max = streaming.idle_max.max(Duration::from_millis(ttl_ms));
                 let reading = async {
                     let rows = lease.rows(&self.shared.engine, share).await;

@@ -1,5 +1,7 @@
 //! GetFlightInfo, GetSchema, ListFlights.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::sql::Command;
 use arrow_flight::{
@@ -109,7 +111,8 @@ impl Call {
                         .await?
                 }
                 Command::CommandPreparedStatementQuery(query) => {
-                    self.prepared_schema(&query.prepared_statement_handle)?
+                    let schema = self.prepared_schema(&query.prepared_statement_handle)?;
+                    Arc::new(metadata::with_sql_types(&schema))
                 }
                 command => {
                     metadata::schema(&command).ok_or_else(|| unexpected("GetSchema", &command))?
@@ -127,7 +130,8 @@ impl Call {
     ) -> Result<SchemaRef, Failure> {
         let parsed = self.parse(sql)?;
         let context = self.statement_context(&parsed.statement, transaction_handle)?;
-        self.result_schema(&context, &parsed).await
+        let schema = self.result_schema(&context, &parsed).await?;
+        Ok(Arc::new(metadata::with_sql_types(&schema)))
     }
 
     /// The query that reads the table of a path.

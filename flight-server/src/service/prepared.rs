@@ -14,6 +14,7 @@ use super::call::Call;
 use super::execute::{Executed, Execution};
 use super::handles::{Handles, Keepable};
 use super::info::ipc_schema;
+use super::metadata::with_sql_types;
 use super::statement::{rows_bytes, schema_bytes};
 use crate::auth::random;
 use crate::status::{Classify, Failure};
@@ -81,7 +82,7 @@ impl Call {
         let handle = self.keep_prepared(prepared)?;
         let IpcMessage(dataset_schema) = match is_update {
             true => IpcMessage(Bytes::new()),
-            false => ipc_schema(&schema)?,
+            false => ipc_schema(&with_sql_types(&schema))?,
         };
         let IpcMessage(parameter_schema) = match parameters.fields().is_empty() {
             true => IpcMessage(Bytes::new()),

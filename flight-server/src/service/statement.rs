@@ -81,11 +81,11 @@ pub(crate) fn schema_bytes(schema: &SchemaRef) -> usize {
 impl Call {
     /// Keeps a record and returns where it is fetched.
     pub(crate) fn keep_statement(&self, record: StatementRecord) -> Result<Endpoint, Failure> {
-        let expires_at_micros = self.statement_end();
         let purpose = match record.source {
             RowSource::Share { .. } => Purpose::Lease,
             RowSource::Query { .. } | RowSource::Rows(_) => Purpose::Statement,
         };
+        let expires_at_micros = self.statement_end(purpose);
         let id = random::uuid();
         let tenant_id = self.caller.tenant.id;
         self.shared
@@ -102,14 +102,19 @@ impl Call {
     }
 
     /// When a record that is kept now ends.
-    fn statement_end(&self) -> i64 {
-        let ttl_ms = self.shared.settings.session.statement_ttl_ms;
+    fn statement_end(&self, purpose: Purpose) -> i64 {
+        let session = &self.shared.settings.session;
+        let ttl_ms = match purpose {
+            Purpose::Lease => session.lease_ttl_ms,
+            _ => session.statement_ttl_ms,
+        };
         self.shared.clock.now_micros() + ttl_ms as i64 * 1000
     }
 
     /// Keeps a record for longer.
     pub(crate) fn renew_statement(&self, claims: &Claims) -> Result<Endpoint, Failure> {
-        let (id, expires_at_micros) = (Uuid::from_bytes(claims.id), self.statement_end());
+        let expires_at_micros = self.statement_end(claims.purpose);
+        let id = Uuid::from_bytes(claims.id);
         let statements = &self.shared.statements;
         let renewed = statements.renew(self.caller.tenant.id, id, expires_at_micros);
         match renewed {

@@ -63,6 +63,9 @@ impl Call {
                 transaction.rollback().await;
                 Ok(())
             }
+            (None, true) if self.tenant.has_committed(id) => {
+                return Err(Self::transaction_committed());
+            }
             (None, true) => return Err(Self::transaction_over()),
             (None, false) => Ok(()),
         };
@@ -166,6 +169,12 @@ impl Call {
         let message = "the transaction is over, has expired, or ended with the server: roll it \
                        back and begin again";
         Failure::new(ErrorKind::Conflict, message)
+    }
+
+    /// For a client that did not get the answer: it can tell this from a commit that failed.
+    fn transaction_committed() -> Failure {
+        let message = "the transaction has committed already: there is nothing left to do";
+        Failure::new(ErrorKind::Precondition, message)
     }
 
     fn sql_transaction(&self) -> Result<Option<Arc<Transaction>>, Failure> {

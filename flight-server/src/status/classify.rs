@@ -26,6 +26,9 @@ use crate::sessions::SessionError;
 /// How deep wrapped errors are looked into; a longer chain is a bug.
 const DEPTH_MAX: usize = 32;
 
+/// A mistake of the user that `DataFusion` takes for one of its own.
+const NO_COMMON_TYPE: &str = "Failed to coerce types";
+
 /// How many errors of one planning run are told.
 const COLLECTED_MAX: usize = 5;
 
@@ -152,6 +155,10 @@ fn datafusion(error: &DataFusionError, depth: usize) -> Failure {
         }
         DataFusionError::IoError(inner) => {
             known(inner, depth).unwrap_or_else(|| Failure::internal(inner.to_string()))
+        }
+        // `true BETWEEN 1 AND 2`.
+        DataFusionError::Internal(message) if message.starts_with(NO_COMMON_TYPE) => {
+            Failure::invalid(clean(message))
         }
         DataFusionError::Internal(_)
         | DataFusionError::ExecutionJoin(_)

@@ -13,6 +13,10 @@ use std::cell::Cell;
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+/// How tightly `||` binds: less than `+`, more than comparisons.
+const CONCATENATION: u8 = 25;
 
 thread_local! {
     /// Steps that are left. A parser does not leave its thread while it runs.
@@ -51,6 +55,12 @@ impl Dialect for QuiverDialect {
             // The one error that sqlparser does not take for a reason to try another way.
             None => Some(Err(ParserError::RecursionLimitExceeded)),
         }
+    }
+
+    /// `'a' || 7 % 5` is `'a' || (7 % 5)`, as in PostgreSQL and DuckDB.
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        let is_concatenation = parser.peek_token_ref().token == Token::StringConcat;
+        is_concatenation.then_some(Ok(CONCATENATION))
     }
 
     fn supports_table_versioning(&self) -> bool {

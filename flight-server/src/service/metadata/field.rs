@@ -10,6 +10,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
 
 const CATALOG_NAME: &str = "ARROW:FLIGHT:SQL:CATALOG_NAME";
 const DB_SCHEMA_NAME: &str = "ARROW:FLIGHT:SQL:DB_SCHEMA_NAME";
+/// What the clients of Arrow read instead of the name in the specification.
+const SCHEMA_NAME: &str = "ARROW:FLIGHT:SQL:SCHEMA_NAME";
 const TABLE_NAME: &str = "ARROW:FLIGHT:SQL:TABLE_NAME";
 const TYPE_NAME: &str = "ARROW:FLIGHT:SQL:TYPE_NAME";
 const PRECISION: &str = "ARROW:FLIGHT:SQL:PRECISION";
@@ -43,6 +45,7 @@ pub(super) fn with_column_metadata(schema: &Schema, place: Place<'_>) -> Schema 
         entries.extend([
             (CATALOG_NAME, place.catalog.to_owned()),
             (DB_SCHEMA_NAME, place.schema.to_owned()),
+            (SCHEMA_NAME, place.schema.to_owned()),
             (TABLE_NAME, place.table.to_owned()),
             (IS_AUTO_INCREMENT, flag(false)),
             (

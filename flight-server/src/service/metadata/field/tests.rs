@@ -91,6 +91,7 @@ fn columns_of_tables_say_where_they_belong() {
     for (key, value) in [
         (CATALOG_NAME, "acme"),
         (DB_SCHEMA_NAME, "main"),
+        (SCHEMA_NAME, "main"),
         (TABLE_NAME, "t"),
         (TYPE_NAME, "VARCHAR"),
         (IS_AUTO_INCREMENT, "0"),
