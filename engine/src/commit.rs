@@ -81,27 +81,25 @@ impl CommitRequest {
         if !self.replaces_table {
             return;
         }
-        self.changes.retain(|change| match change {
-            Change::DropTable { table_id, .. } => catalog.table_by_id(*table_id).is_some(),
-            _ => true,
-        });
-        let made = self.changes.iter().enumerate();
-        let made = made.filter_map(|(place, change)| match change {
+        let is_there = |table_id| catalog.table_by_id(table_id).is_some();
+        self.changes
+            .retain(|change| dropped_table(change).is_none_or(is_there));
+        let in_its_place = |change: &Change| match change {
             Change::CreateTable(table) => {
                 let mut schemas = catalog.schemas();
                 let schema = schemas.find(|schema| schema.id == table.schema_id)?;
-                Some((place, catalog.table(&schema.name, &table.name)?.id))
+                Some(catalog.table(&schema.name, &table.name)?.id)
             }
             _ => None,
-        });
-        let Some((place, table_id)) = made.last() else {
+        };
+        let Some(table_id) = self.changes.iter().find_map(in_its_place) else {
             return;
         };
-        let drops_it = |change: &Change| matches!(change, Change::DropTable { table_id: dropped, .. } if *dropped == table_id);
+        let drops_it = |change: &Change| dropped_table(change) == Some(table_id);
         if !self.changes.iter().any(drops_it) {
             let sequence = 0;
-            let drop = Change::DropTable { table_id, sequence };
-            self.changes.insert(place, drop);
+            self.changes
+                .insert(0, Change::DropTable { table_id, sequence });
         }
     }
 
@@ -122,6 +120,13 @@ impl CommitRequest {
         let keys = self.keys.iter_mut().map(|key| &mut key.record.table_id);
         let steps = self.steps.iter_mut().map(|step| &mut step.record.table_id);
         keys.chain(steps).for_each(|id| *id = table_id);
+    }
+}
+
+fn dropped_table(change: &Change) -> Option<TableId> {
+    match change {
+        Change::DropTable { table_id, .. } => Some(*table_id),
+        _ => None,
     }
 }
 
