@@ -171,8 +171,8 @@ pub(crate) struct SessionSettings {
     /// Most tickets, and most prepared statements, per tenant; tickets that were redeemed make
     /// room for new ones. Default 100 000.
     pub(crate) tenant_statements_max: usize,
-    /// Memory of the tickets, and of the prepared statements, per tenant, in bytes: texts,
-    /// parameters, results of CALL. Default 64 MiB.
+    /// Memory of the tickets, of the prepared statements, and of the endpoints that are held, per
+    /// tenant, in bytes: texts, parameters, results of CALL, rows in memory. Default 64 MiB.
     pub(crate) tenant_statement_bytes_max: usize,
 }
 

@@ -25,7 +25,8 @@ use crate::metrics::Metrics;
 use crate::queries::Queries;
 use crate::request_body::{BodyLimits, RequestBodyLayer};
 use crate::service::{
-    HandleLimits, PolledStatements, PreparedStatements, QuiverFlightService, StatementRecords,
+    HandleLimits, PolledStatements, PreparedStatements, QuiverFlightService, Shares,
+    StatementRecords,
 };
 use crate::session_transactions::{MarkLimits, SessionTransactions};
 use crate::sessions::{SessionLimits, Sessions};
@@ -186,6 +187,7 @@ async fn start(
         bytes_max: settings.session.tenant_statement_bytes_max,
     };
     let statements = StatementRecords::new("tickets", handle_limits, Arc::clone(&clock));
+    let shares = Shares::new("endpoints", handle_limits, Arc::clone(&clock));
     let what = "prepared statements";
     let prepared = PreparedStatements::new(what, handle_limits, Arc::clone(&clock));
     let polls = PolledStatements::new("polled statements", handle_limits, Arc::clone(&clock));
@@ -196,6 +198,7 @@ async fn start(
         auth: Arc::new(auth),
         sessions: Sessions::new(limits, Arc::clone(&clock)),
         statements,
+        shares,
         prepared,
         polls,
         running: Arc::default(),
@@ -375,6 +378,7 @@ async fn sweep(shared: Arc<Shared>, stop: CancellationToken, shutdown: Cancellat
         if since_sweep >= SWEEP {
             since_sweep = Duration::ZERO;
             shared.statements.sweep();
+            shared.shares.sweep();
             shared.prepared.sweep();
             shared.polls.sweep();
         }
@@ -401,13 +405,19 @@ fn register_gauges(metrics: &Metrics, shared: &Arc<Shared>) {
         "Committed rows that are not in segments",
         move || buffered.usage_bytes().2 as i64,
     );
-    let kept: [(_, _, ReadShared); 5] = [
+    let kept: [(_, _, ReadShared); 7] = [
         ("transactions", "Open transactions", |s| {
             s.engine.open_transactions()
         }),
         ("tickets", "Tickets kept", |s| s.statements.usage().0),
         ("ticket_bytes", "What tickets stand for", |s| {
             s.statements.usage().1
+        }),
+        ("endpoints", "Endpoints whose rows are held", |s| {
+            s.shares.usage().0
+        }),
+        ("endpoint_bytes", "What is held for them", |s| {
+            s.shares.usage().1
         }),
         ("prepared_statements", "Prepared statements kept", |s| {
             s.prepared.usage().0

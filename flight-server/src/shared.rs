@@ -9,7 +9,9 @@ use crate::auth::Authenticator;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
-use crate::service::{PolledStatements, PreparedStatements, RunningStatements, StatementRecords};
+use crate::service::{
+    PolledStatements, PreparedStatements, RunningStatements, Shares, StatementRecords,
+};
 use crate::session_transactions::SessionTransactions;
 use crate::sessions::Sessions;
 
@@ -23,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) auth: Arc<Authenticator>,
     pub(crate) sessions: Sessions,
     pub(crate) statements: StatementRecords,
+    pub(crate) shares: Shares,
     pub(crate) prepared: PreparedStatements,
     pub(crate) polls: PolledStatements,
     pub(crate) running: Arc<RunningStatements>,

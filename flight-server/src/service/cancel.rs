@@ -14,6 +14,7 @@ use arrow_flight::{CancelFlightInfoRequest, CancelStatus, FlightInfo};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
+use quiver_proto::Purpose;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -90,25 +91,29 @@ impl Call {
 
     fn cancel(&self, info: &FlightInfo) -> Result<CancelStatus, Failure> {
         let tickets = info.endpoint.iter().filter_map(|e| e.ticket.as_ref());
-        let mut ids = vec![];
+        let mut claims = vec![];
         for ticket in tickets {
             // Answers to questions about metadata have other tickets, and are short.
             if let Request::Command(command) = Request::of_bytes(&ticket.ticket)?
                 && let Command::TicketStatementQuery(ticket) = *command
             {
-                ids.push(self.statement_id(&ticket.statement_handle)?);
+                claims.push(self.verify_ticket(&ticket.statement_handle)?);
             }
         }
         if is_handle(&info.app_metadata) {
             self.cancel_polled(&info.app_metadata)?;
             return Ok(CancelStatus::Cancelled);
         }
-        if ids.is_empty() {
+        if claims.is_empty() {
             return Ok(CancelStatus::NotCancellable);
         }
-        for id in ids {
+        for claims in claims {
+            let (tenant_id, id) = (self.caller.tenant.id, Uuid::from_bytes(claims.id));
             // In this order: a stream that begins in between finds its record gone.
-            self.shared.statements.remove(self.caller.tenant.id, id);
+            match claims.purpose {
+                Purpose::Lease => self.shared.shares.remove(tenant_id, id),
+                _ => self.shared.statements.remove(tenant_id, id),
+            };
             self.shared.running.cancel(id);
         }
         Ok(CancelStatus::Cancelled)

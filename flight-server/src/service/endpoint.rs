@@ -11,14 +11,38 @@ use arrow_flight::{FlightEndpoint, RenewFlightEndpointRequest, Ticket};
 use bytes::Bytes;
 use prost::Message;
 use quiver_catalog::ErrorKind;
-use quiver_engine::Transaction;
-use quiver_proto::{Purpose, headers};
+use quiver_engine::QueryLease;
+use quiver_proto::{Claims, Purpose, headers};
+use uuid::Uuid;
 
 use super::call::Call;
 use super::command::Request;
 use super::execute::{Executed, Execution};
-use super::statement::{RowSource, StatementRecord};
+use super::handles::{Handles, Keepable};
+use crate::auth::random;
 use crate::status::{Classify, Failure};
+
+/// What a share takes beside its part of the lease.
+const HEAD_BYTES: usize = 256;
+
+/// One share of a query whose rows are shared out.
+#[derive(Debug, Clone)]
+pub(crate) struct Share {
+    pub(crate) lease: Arc<QueryLease>,
+    /// From 0.
+    pub(crate) number: usize,
+    /// For `system.queries`: without passwords.
+    pub(crate) text: Arc<str>,
+}
+
+/// All of them. They have room of their own: however many there are, statements find theirs.
+pub(crate) type Shares = Handles<Share>;
+
+impl Keepable for Share {
+    fn kept_bytes(&self) -> usize {
+        HEAD_BYTES + self.text.len() + self.lease.bytes() / self.lease.share_count()
+    }
+}
 
 /// A ticket and, if it stands for rows that do not change, how long it does.
 #[derive(Debug)]
@@ -63,39 +87,37 @@ impl Call {
         let Some(lease) = self.statement_stop().bound(leasing).await? else {
             return Ok(None);
         };
-        let record = |share| StatementRecord {
-            source: RowSource::Share {
-                lease: Arc::clone(&lease),
-                share,
-            },
-            schema: Arc::clone(lease.schema()),
-            text: text.into(),
-            default_schema: execution.context.default_schema.clone(),
-            transaction_id: execution
-                .context
-                .transaction
-                .as_ref()
-                .map(|transaction: &Arc<Transaction>| transaction.id()),
-        };
-        let mut endpoints = Vec::with_capacity(lease.share_count());
-        for share in 0..lease.share_count() {
-            match self.keep_statement(record(share)) {
-                Ok(endpoint) => endpoints.push(endpoint),
-                // One endpoint keeps nothing in memory.
-                Err(failure) if failure.kind == ErrorKind::Overloaded => {
-                    for endpoint in &endpoints {
-                        self.forget_statement(endpoint)?;
-                    }
-                    return Ok(None);
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(Some(Executed::Rows {
+        let endpoints = self.keep_lease(&lease, text);
+        Ok(endpoints.map(|endpoints| Executed::Rows {
             endpoints,
             schema: Arc::clone(lease.schema()),
             row_count: None,
         }))
+    }
+
+    /// Keeps all shares of a lease; `None` when there is no room for them: one endpoint needs none.
+    fn keep_lease(&self, lease: &Arc<QueryLease>, text: &str) -> Option<Vec<Endpoint>> {
+        let (tenant_id, shares) = (self.caller.tenant.id, &self.shared.shares);
+        let expires_at_micros = self.lease_end();
+        let ids: Vec<_> = (0..lease.share_count()).map(|_| random::uuid()).collect();
+        for (number, id) in ids.iter().enumerate() {
+            let share = Share {
+                lease: Arc::clone(lease),
+                number,
+                text: text.into(),
+            };
+            let kept = shares.insert(tenant_id, *id, share, expires_at_micros);
+            if kept.is_err() {
+                for id in ids {
+                    shares.remove(tenant_id, id);
+                }
+                return None;
+            }
+        }
+        let endpoints = ids
+            .into_iter()
+            .map(|id| self.endpoint(id, expires_at_micros));
+        Some(endpoints.collect())
     }
 
     /// How many endpoints the client can make use of.
@@ -132,7 +154,43 @@ impl Call {
         if claims.purpose != Purpose::Lease {
             return Err(not_renewable());
         }
-        Ok(self.renew_statement(&claims)?.to_flight())
+        let (id, expires_at_micros) = (Uuid::from_bytes(claims.id), self.lease_end());
+        let shares = &self.shared.shares;
+        match shares.renew(self.caller.tenant.id, id, expires_at_micros) {
+            Some(_) => Ok(self.endpoint(id, expires_at_micros).to_flight()),
+            None => Err(self.not_held(&claims)),
+        }
+    }
+
+    /// The share behind a ticket of this user; valid until it expires, from any connection.
+    pub(crate) fn share(&self, claims: &Claims) -> Result<Share, Failure> {
+        let id = Uuid::from_bytes(claims.id);
+        let share = self.shared.shares.get(self.caller.tenant.id, id);
+        share.ok_or_else(|| self.not_held(claims))
+    }
+
+    fn not_held(&self, claims: &Claims) -> Failure {
+        if claims.expires_at_micros <= self.shared.clock.now_micros() {
+            return Self::expired();
+        }
+        Failure::new(
+            ErrorKind::Conflict,
+            "the rows of the endpoint are not held any more: it was cancelled, or the server started \
+             anew; execute the statement again and fetch all endpoints",
+        )
+    }
+
+    fn endpoint(&self, id: Uuid, expires_at_micros: i64) -> Endpoint {
+        Endpoint {
+            handle: self.sign(Purpose::Lease, id, expires_at_micros),
+            expires_at_micros: Some(expires_at_micros),
+        }
+    }
+
+    /// When a share that is kept now ends.
+    fn lease_end(&self) -> i64 {
+        let ttl_ms = self.shared.settings.session.lease_ttl_ms;
+        self.shared.clock.now_micros() + ttl_ms as i64 * 1000
     }
 }
 

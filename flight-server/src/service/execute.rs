@@ -289,7 +289,7 @@ impl Call {
     ) -> Result<Executed, Failure> {
         let row_count = match &source {
             RowSource::Rows(rows) => Some(rows.num_rows() as u64),
-            RowSource::Query { .. } | RowSource::Share { .. } => None,
+            RowSource::Query { .. } => None,
         };
         let endpoint = self.keep_statement(StatementRecord {
             source,

@@ -9,9 +9,11 @@ use arrow_flight::{FlightData, Ticket};
 use arrow_ipc::CompressionType;
 use quiver_catalog::ErrorKind;
 use quiver_engine::{ParsedStatement, QueryRows, Statement, StatementContext};
-use quiver_proto::headers;
+use quiver_proto::{Claims, Purpose, headers};
+use uuid::Uuid;
 
 use super::call::Call;
+use super::cancel::RunningStream;
 use super::command::Request;
 use super::encode::{Streaming, send_rows, single_batch};
 use super::execute::require_parameters;
@@ -46,35 +48,37 @@ impl Call {
     }
 
     async fn get_statement(&self, handle: &[u8]) -> Result<Messages<FlightData>, Failure> {
-        let id = self.statement_id(handle)?;
-        let stream = self.shared.running.enter(id);
+        let claims = self.verify_ticket(handle)?;
+        let stream = self.shared.running.enter(Uuid::from_bytes(claims.id));
+        let stop = Stop {
+            cancelled: stream.cancelled.clone(),
+            ..self.statement_stop()
+        };
+        match claims.purpose {
+            Purpose::Lease => self.get_share(&claims, stream, stop).await,
+            _ => self.get_kept(&claims, stream, stop).await,
+        }
+    }
+
+    async fn get_kept(
+        &self,
+        claims: &Claims,
+        stream: RunningStream,
+        stop: Stop,
+    ) -> Result<Messages<FlightData>, Failure> {
         let StatementRecord {
             source,
             schema,
             text,
             default_schema,
             transaction_id,
-        } = self.statement(handle)?;
-        let stop = Stop {
-            cancelled: stream.cancelled.clone(),
-            ..self.statement_stop()
-        };
-        let mut streaming = Streaming {
+        } = self.statement(Uuid::from_bytes(claims.id))?;
+        let streaming = Streaming {
             stream: Some(stream),
             ..self.streaming(self.running(&text), stop.clone())?
         };
         let rows = match source {
             RowSource::Rows(rows) => single_batch(rows),
-            RowSource::Share { lease, share } => {
-                // Whoever reads all endpoints one after the other may open the last one at once.
-                let ttl_ms = self.shared.settings.session.lease_ttl_ms;
-                streaming.idle_max = streaming.idle_max.max(Duration::from_millis(ttl_ms));
-                let reading = async {
-                    let rows = lease.rows(&self.shared.engine, share).await;
-                    rows.map_err(|error| error.failure())
-                };
-                stop.bound(reading).await?
-            }
             RowSource::Query { sql, parameters } => {
                 let transaction = transaction_id
                     .map(|id| self.transaction_by_id(id))
@@ -89,6 +93,29 @@ impl Call {
                 rows
             }
         };
+        send_rows(self, rows, streaming).await
+    }
+
+    async fn get_share(
+        &self,
+        claims: &Claims,
+        stream: RunningStream,
+        stop: Stop,
+    ) -> Result<Messages<FlightData>, Failure> {
+        let share = self.share(claims)?;
+        let streaming = self.streaming(self.running(&share.text), stop.clone())?;
+        // Whoever reads all endpoints one after the other may open the last one at once.
+        let ttl_ms = self.shared.settings.session.lease_ttl_ms;
+        let streaming = Streaming {
+            stream: Some(stream),
+            idle_max: streaming.idle_max.max(Duration::from_millis(ttl_ms)),
+            ..streaming
+        };
+        let reading = async {
+            let rows = share.lease.rows(&self.shared.engine, share.number).await;
+            rows.map_err(|error| error.failure())
+        };
+        let rows = stop.bound(reading).await?;
         send_rows(self, rows, streaming).await
     }
 

@@ -42,6 +42,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::Instrument;
 
 pub(crate) use cancel::RunningStatements;
+pub(crate) use endpoint::Shares;
 pub(crate) use handles::HandleLimits;
 pub(crate) use poll::PolledStatements;
 pub(crate) use prepared::PreparedStatements;

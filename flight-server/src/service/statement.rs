@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use quiver_catalog::ErrorKind;
-use quiver_engine::{QueryLease, SqlText, slice_bytes};
+use quiver_engine::{SqlText, slice_bytes};
 use quiver_proto::{Claims, Purpose};
 use uuid::Uuid;
 
@@ -45,12 +45,6 @@ pub(crate) enum RowSource {
     },
     /// The result of a CALL that was executed already.
     Rows(RecordBatch),
-    /// A part of a query whose read view is held.
-    Share {
-        lease: Arc<QueryLease>,
-        /// From 0.
-        share: usize,
-    },
 }
 
 /// All statements that wait for their DoGet.
@@ -61,7 +55,6 @@ impl Keepable for StatementRecord {
         let source = match &self.source {
             RowSource::Query { sql, parameters } => sql.expose().len() + rows_bytes(parameters),
             RowSource::Rows(rows) => slice_bytes(rows),
-            RowSource::Share { lease, .. } => lease.bytes() / lease.share_count(),
         };
         HEAD_BYTES + source + self.text.len() + schema_bytes(&self.schema)
     }
@@ -81,88 +74,33 @@ pub(crate) fn schema_bytes(schema: &SchemaRef) -> usize {
 impl Call {
     /// Keeps a record and returns where it is fetched.
     pub(crate) fn keep_statement(&self, record: StatementRecord) -> Result<Endpoint, Failure> {
-        let purpose = match record.source {
-            RowSource::Share { .. } => Purpose::Lease,
-            RowSource::Query { .. } | RowSource::Rows(_) => Purpose::Statement,
-        };
-        let expires_at_micros = self.statement_end(purpose);
+        let ttl_ms = self.shared.settings.session.statement_ttl_ms;
+        let expires_at_micros = self.shared.clock.now_micros() + ttl_ms as i64 * 1000;
         let id = random::uuid();
         let tenant_id = self.caller.tenant.id;
         self.shared
             .statements
             .insert(tenant_id, id, record, expires_at_micros)?;
-        Ok(self.endpoint(purpose, id, expires_at_micros))
-    }
-
-    fn endpoint(&self, purpose: Purpose, id: Uuid, expires_at_micros: i64) -> Endpoint {
-        Endpoint {
-            handle: self.sign(purpose, id, expires_at_micros),
-            expires_at_micros: (purpose == Purpose::Lease).then_some(expires_at_micros),
-        }
-    }
-
-    /// When a record that is kept now ends.
-    fn statement_end(&self, purpose: Purpose) -> i64 {
-        let session = &self.shared.settings.session;
-        let ttl_ms = match purpose {
-            Purpose::Lease => session.lease_ttl_ms,
-            _ => session.statement_ttl_ms,
-        };
-        self.shared.clock.now_micros() + ttl_ms as i64 * 1000
-    }
-
-    /// Keeps a record for longer.
-    pub(crate) fn renew_statement(&self, claims: &Claims) -> Result<Endpoint, Failure> {
-        let expires_at_micros = self.statement_end(claims.purpose);
-        let id = Uuid::from_bytes(claims.id);
-        let statements = &self.shared.statements;
-        let renewed = statements.renew(self.caller.tenant.id, id, expires_at_micros);
-        match renewed {
-            Some(_) => Ok(self.endpoint(claims.purpose, id, expires_at_micros)),
-            None => Err(self.gone(claims)),
-        }
-    }
-
-    /// Gives back what was kept a moment ago.
-    pub(crate) fn forget_statement(&self, endpoint: &Endpoint) -> Result<(), Failure> {
-        let id = self.statement_id(&endpoint.handle)?;
-        self.shared.statements.remove(self.caller.tenant.id, id);
-        Ok(())
-    }
-
-    /// The id behind a ticket of this user, be it still valid or not.
-    pub(crate) fn statement_id(&self, handle: &[u8]) -> Result<Uuid, Failure> {
-        Ok(Uuid::from_bytes(self.verify_ticket(handle)?.id))
+        Ok(Endpoint {
+            handle: self.sign(Purpose::Statement, id, expires_at_micros),
+            expires_at_micros: None,
+        })
     }
 
     /// What a ticket of this user says, be it still valid or not.
     pub(crate) fn verify_ticket(&self, handle: &[u8]) -> Result<Claims, Failure> {
-        let leased = self.verify(handle, Purpose::Lease, "ticket");
-        leased.or_else(|_| self.verify(handle, Purpose::Statement, "ticket"))
+        let shared_out = self.verify(handle, Purpose::Lease, "ticket");
+        shared_out.or_else(|_| self.verify(handle, Purpose::Statement, "ticket"))
     }
 
     /// The record behind a ticket of this user; valid until it expires, from any connection.
-    pub(crate) fn statement(&self, handle: &[u8]) -> Result<StatementRecord, Failure> {
-        let claims = self.verify_ticket(handle)?;
-        let (tenant_id, id) = (self.caller.tenant.id, Uuid::from_bytes(claims.id));
-        let statements = &self.shared.statements;
-        let record = match claims.purpose {
-            // What was promised until it expires does not make room for others.
-            Purpose::Lease => statements.get(tenant_id, id),
-            _ => statements.use_up(tenant_id, id),
-        };
-        record.ok_or_else(|| self.gone(&claims))
+    pub(crate) fn statement(&self, id: Uuid) -> Result<StatementRecord, Failure> {
+        let record = self.shared.statements.use_up(self.caller.tenant.id, id);
+        record.ok_or_else(Self::expired)
     }
 
-    fn gone(&self, claims: &Claims) -> Failure {
-        let is_leased = claims.purpose == Purpose::Lease;
-        if is_leased && claims.expires_at_micros > self.shared.clock.now_micros() {
-            return Failure::new(
-                ErrorKind::Conflict,
-                "the rows of the endpoint are not held any more: it was cancelled, or the server \
-                 started anew; execute the statement again and fetch all endpoints",
-            );
-        }
+    /// A ticket whose time has come.
+    pub(crate) fn expired() -> Failure {
         Failure::new(
             ErrorKind::Precondition,
             "the ticket has expired or was cancelled; execute the statement again",
