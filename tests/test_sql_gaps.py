@@ -336,6 +336,13 @@ VALUES = {
     r"SELECT 'c:\\x' ILIKE 'C:\\_' ESCAPE '!'": True,
     "SELECT count(*) FROM (VALUES ('a_b', 'a!_b'), ('axb', 'a!_b'), ('a!b', 'a!!b')) v(t, p) WHERE t LIKE p ESCAPE '!'": 2,
     "SELECT 'a' || 7 % 5 || 'b'": "a2b",
+    "SELECT TIMESTAMP '2020-03-01' - TIMESTAMP '2020-01-01' > INTERVAL '1 day'": True,
+    "SELECT now() - TIMESTAMP '2020-01-01' BETWEEN INTERVAL '1 year' AND INTERVAL '100 years'": True,
+    "SELECT INTERVAL '1 day' = INTERVAL '24 hours' AND INTERVAL '1 month' <= INTERVAL '30 days'": True,
+    "SELECT INTERVAL '25 hours' IN (INTERVAL '1 day', INTERVAL '1 day 1 hour')": True,
+    "SELECT count(*) FROM (VALUES (TIMESTAMP '2024-01-03'), (TIMESTAMP '2024-01-01 12:00:00'), (NULL)) v(t) "
+    "WHERE t - TIMESTAMP '2024-01-01' < INTERVAL '1 day'": 1,
+    "SELECT INTERVAL '1 day' IS DISTINCT FROM INTERVAL '24 hours'": False,
     "SELECT 'a' || 1 + 2 = 'a3'": True,
     "SELECT count(*) FROM generate_series(1, 10) WHERE now() IS NOT NULL": 10,
     "SELECT to_char(DATE '2024-02-29', 'YYYY-MM-DD')": "2024-02-29",

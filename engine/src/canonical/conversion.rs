@@ -228,7 +228,7 @@ fn match_names(from: &Fields, to: &Fields, parent: &str) -> Result<Vec<Option<us
         let path = join(parent, field.name());
         let Some(place) = place else {
             return Err(EngineError::invalid(format!(
-                "column '{}' is not in the table: leave it out, or add it to the table first",
+                "column '{}' is not in the table: leave it out",
                 short(&path)
             )));
         };

@@ -17,6 +17,7 @@ mod filters_by_name;
 mod functions;
 mod information_schema;
 mod insert;
+mod interval_order;
 mod join_filters;
 mod known_query;
 mod lease;

@@ -26,6 +26,7 @@ use super::exists_values::ExistsValues;
 use super::filters_by_name::guarded_rules;
 use super::functions::{self, ListedFunction};
 use super::information_schema::InformationSchema;
+use super::interval_order::IntervalOrder;
 use super::join_filters::JoinFilters;
 use super::mixed_numbers::MixedNumbers;
 use super::provider::TenantCatalogList;
@@ -138,12 +139,14 @@ impl StatementContext {
     }
 }
 
-/// Ours come first, as they are about types that `DataFusion`'s rules would settle, and about what
-/// these do not know.
+/// Ours come first where they are about types that `DataFusion`'s rules would settle, or about what
+/// these do not know, and last where types have to be settled.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let own: [Arc<dyn AnalyzerRule + Send + Sync>; 2] =
         [Arc::new(ExistsValues), Arc::new(MixedNumbers)];
-    own.into_iter().chain(Analyzer::new().rules).collect()
+    let settled: Arc<dyn AnalyzerRule + Send + Sync> = Arc::new(IntervalOrder);
+    let known = Analyzer::new().rules;
+    own.into_iter().chain(known).chain([settled]).collect()
 }
 
 /// Refuses `t AT (VERSION => n)`, which DataFusion's planner would drop without a word to answer

@@ -339,7 +339,14 @@ impl Call {
             Code::DeadlineExceeded => {
                 return Failure::new(ErrorKind::Deadline, status.message());
             }
-            Code::OutOfRange => ErrorKind::InvalidArgument,
+            // tonic says so of a message that is too large.
+            Code::OutOfRange => {
+                let bytes_max = self.shared.settings.server.message_bytes_max;
+                return Failure::invalid(format!(
+                    "a message of the upload has more than {bytes_max} bytes \
+                     (server.message_bytes_max): send smaller batches"
+                ));
+            }
             Code::ResourceExhausted => ErrorKind::Overloaded,
             Code::Internal | Code::InvalidArgument => ErrorKind::InvalidArgument,
             _ => ErrorKind::Cancelled,
