@@ -57,19 +57,19 @@ fn by_span(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if is_comparison(op) && is_interval(&left) && is_interval(&right) =>
         {
-            let (left, right) = (boxed_span(left), boxed_span(right));
-            Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
+            let comparison = BinaryExpr::new(span_of(*left).into(), op, span_of(*right).into());
+            Transformed::yes(Expr::BinaryExpr(comparison))
         }
         Expr::Between(between) if is_interval(&between.expr) => {
             Transformed::yes(Expr::Between(Between {
-                expr: boxed_span(between.expr),
-                low: boxed_span(between.low),
-                high: boxed_span(between.high),
+                expr: span_of(*between.expr).into(),
+                low: span_of(*between.low).into(),
+                high: span_of(*between.high).into(),
                 ..between
             }))
         }
         Expr::InList(list) if is_interval(&list.expr) => Transformed::yes(Expr::InList(InList {
-            expr: boxed_span(list.expr),
+            expr: span_of(*list.expr).into(),
             list: list.list.into_iter().map(span_of).collect(),
             ..list
         })),
@@ -90,10 +90,6 @@ fn is_comparison(op: Operator) -> bool {
         IsNotDistinctFrom,
     ];
     comparisons.contains(&op)
-}
-
-fn boxed_span(interval: Box<Expr>) -> Box<Expr> {
-    Box::new(span_of(*interval))
 }
 
 fn span_of(interval: Expr) -> Expr {
