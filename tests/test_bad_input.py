@@ -364,9 +364,15 @@ def _(c):
     c.raw.unary("GetFlightInfo", b"\xff" * 16, "FlightInfo")
 
 
-@refused("UNIMPLEMENTED", name="substrait")
+@refused("INVALID_ARGUMENT", name="substrait_without_a_plan")
 def _(c):
-    c.flight.info(flightsql.command("CommandStatementSubstraitPlan", plan=b""))
+    c.flight.info(flightsql.command("CommandStatementSubstraitPlan"))
+
+
+@refused("INVALID_ARGUMENT", name="substrait_garbage")
+def _(c):
+    plan = flightsql.SQL["SubstraitPlan"](plan=b"\xff" * 100)
+    c.flight.info(flightsql.command("CommandStatementSubstraitPlan", plan=plan))
 
 
 # Tickets.

@@ -50,8 +50,8 @@ pub use record::IpcBatch;
 pub use settings::EngineSettings;
 pub use sql::{
     AdminStatement, ParseError, ParsedStatement, Progress, QueryLease, QueryPlan, QueryRows,
-    SqlText, Statement, StatementContext, SystemTable, SystemTables, parse, procedure_schema,
-    redact,
+    SqlText, Statement, StatementContext, StatementText, SystemTable, SystemTables, parse,
+    parse_plan, procedure_schema, redact,
 };
 pub use tenant::Tenant;
 pub use tenants::TenantPlace;

@@ -34,7 +34,9 @@ CommandGetExportedKeys: catalog=1 string?, db_schema=2 string?, table=3 string
 CommandGetImportedKeys: catalog=1 string?, db_schema=2 string?, table=3 string
 CommandGetCrossReference: pk_catalog=1 string?, pk_db_schema=2 string?, pk_table=3 string,
   fk_catalog=4 string?, fk_db_schema=5 string?, fk_table=6 string
-CommandStatementSubstraitPlan: plan=1 bytes
+SubstraitPlan: plan=1 bytes, version=2 string
+CommandStatementSubstraitPlan: plan=1 SubstraitPlan, transaction_id=2 bytes?
+ActionCreatePreparedSubstraitPlanRequest: plan=1 SubstraitPlan, transaction_id=2 bytes?
 DoPutUpdateResult: record_count=1 int64
 DoPutPreparedStatementResult: prepared_statement_handle=1 bytes?
 ActionCreatePreparedStatementRequest: query=1 string, transaction_id=2 bytes?

@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::context::StatementContext;
 use super::names::{check_writable, normalise};
-use super::parser::{CopyFormat, CopyOptions, CopySource, Statement, parse};
+use super::parser::{CopyFormat, CopyOptions, CopySource, QueryForm, Statement, parse};
 use super::query::{QueryRows, read_only_plan, row_parameters, run};
 use crate::canonical::logical_schema;
 use crate::copy::{self, FileCompression, FileFormat, FileWriter};
@@ -154,7 +154,7 @@ fn select_from(table: &ObjectName, columns: &[Ident]) -> Result<DfStatement> {
         false => columns.join(", "),
     };
     match parse(&format!("SELECT {list} FROM {table}"))?.statement {
-        Statement::Query(query) => Ok(*query),
+        Statement::Query(QueryForm::Sql(query)) => Ok(*query),
         _ => Err(EngineError::internal("COPY of something that is no query")),
     }
 }

@@ -35,6 +35,7 @@ mod session;
 mod show;
 mod statement_cache;
 mod statement_time;
+mod substrait;
 mod system_tables;
 mod time_patterns;
 mod types;
@@ -42,9 +43,12 @@ mod types;
 pub use call::procedure_schema;
 pub use context::StatementContext;
 pub use lease::QueryLease;
-pub use parser::{AdminStatement, ParseError, ParsedStatement, SqlText, Statement, parse, redact};
+pub use parser::{
+    AdminStatement, ParseError, ParsedStatement, SqlText, Statement, StatementText, parse, redact,
+};
 pub use progress::Progress;
 pub use query::{QueryPlan, QueryRows};
 pub(crate) use session::QueryTemplate;
 pub(crate) use statement_cache::StatementCache;
+pub use substrait::parse_plan;
 pub use system_tables::{SystemTable, SystemTables};

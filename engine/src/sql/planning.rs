@@ -69,7 +69,7 @@ pub(crate) fn with_types(plan: LogicalPlan, wanted: &Schema) -> DataFusionResult
 }
 
 /// `CAST(1700000000 AS TIMESTAMP)` would count microseconds where others count seconds.
-fn refuse_numbers_as_times(plan: &LogicalPlan) -> Result<()> {
+pub(crate) fn refuse_numbers_as_times(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
         node.apply_expressions(|expr| {

@@ -20,11 +20,12 @@ use futures::{StreamExt, TryStreamExt};
 use super::context::StatementContext;
 use super::known_query::KnownQuery;
 use super::lease::QueryLease;
-use super::parser::ParsedStatement;
-use super::planning::plan_statement;
+use super::parser::{ParsedStatement, QueryForm};
+use super::planning::{plan_statement, refuse_numbers_as_times};
 use super::progress::Progress;
 use super::repeated_names::restore_name;
 use super::statement_cache::QueryKey;
+use super::substrait::logical_plan;
 use crate::canonical::{logical_rebatch, logical_schema};
 use crate::error::{EngineError, Result};
 use crate::query_runtime::{Begun, Pumped, begin};
@@ -162,7 +163,17 @@ impl StatementContext {
         let super::Statement::Query(query) = &parsed.statement else {
             return Err(EngineError::invalid("only a query returns rows"));
         };
-        let plan = read_only_plan(session, query.as_ref().clone()).await?;
+        let plan = match query {
+            QueryForm::Sql(statement) => {
+                read_only_plan(session, statement.as_ref().clone()).await?
+            }
+            QueryForm::Plan(plan) => {
+                let plan = logical_plan(session, plan).await?;
+                refuse_numbers_as_times(&plan)?;
+                verify_read_only(&plan)?;
+                plan
+            }
+        };
         let schema = match analyzed(session, plan.clone()) {
             Ok(analyzed) => promised_schema(&analyzed),
             // A parameter without a type is nothing to be sure of yet.

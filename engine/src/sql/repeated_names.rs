@@ -54,6 +54,11 @@ pub(crate) fn restore_name(field: &FieldRef) -> FieldRef {
     }
 }
 
+/// A repeated name with the mark that [`restore_name`] takes off.
+pub(crate) fn marked_name(name: &str, position: usize) -> String {
+    format!("{name}{MARK}{position}")
+}
+
 /// Plans a statement again with a name of its own for each repeated column; `None` if that does not
 /// help.
 pub(crate) async fn with_own_names(
@@ -192,7 +197,7 @@ fn column_name(expr: &AstExpr) -> Option<String> {
 }
 
 fn marked(name: &str, position: usize) -> Ident {
-    Ident::with_quote('"', format!("{name}{MARK}{position}"))
+    Ident::with_quote('"', marked_name(name, position))
 }
 
 /// What the planner would have called the columns that are marked.

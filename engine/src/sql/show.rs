@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::names::normalise;
-use super::parser::{Statement, parse};
+use super::parser::{QueryForm, Statement, parse};
 use crate::canonical::short;
 use crate::error::{EngineError, Result};
 
@@ -54,7 +54,7 @@ pub(crate) fn show(
 
 fn query(sql: &str) -> Result<AstStatement> {
     let parsed = parse(sql)?;
-    if let Statement::Query(query) = parsed.statement
+    if let Statement::Query(QueryForm::Sql(query)) = parsed.statement
         && let DfStatement::Statement(statement) = *query
     {
         return Ok(*statement);

@@ -10,7 +10,7 @@ use quick_cache::sync::Cache;
 use quiver_catalog::{CatalogVersion, TenantId};
 
 use super::known_query::KnownQuery;
-use super::parser::{ParseError, ParsedStatement, SqlText, Statement, parse};
+use super::parser::{ParseError, ParsedStatement, SqlText, Statement, StatementText, parse};
 
 /// Statements that are kept, about.
 const STATEMENTS: usize = 4096;
@@ -37,7 +37,7 @@ pub(crate) struct QueryKey {
     pub(crate) tenant_name: String,
     /// A query may ask for it.
     pub(crate) default_schema: String,
-    pub(crate) text: SqlText,
+    pub(crate) text: StatementText,
 }
 
 impl StatementCache {
@@ -55,9 +55,10 @@ impl StatementCache {
         }
         let parsed = Arc::new(parse(sql)?);
         // Others are rare, and may hold passwords.
-        if matches!(parsed.statement, Statement::Query(_) | Statement::Insert(_)) {
-            let text = parsed.text.clone();
-            self.parsed.insert(text, Arc::clone(&parsed));
+        if matches!(parsed.statement, Statement::Query(_) | Statement::Insert(_))
+            && let StatementText::Sql(text) = &parsed.text
+        {
+            self.parsed.insert(text.clone(), Arc::clone(&parsed));
         }
         Ok(parsed)
     }
@@ -88,6 +89,6 @@ impl Weighter<SqlText, Arc<ParsedStatement>> for Bytes {
 
 impl Weighter<QueryKey, Arc<KnownQuery>> for Bytes {
     fn weight(&self, key: &QueryKey, query: &Arc<KnownQuery>) -> u64 {
-        key.text.expose().len() as u64 + HEAD_BYTES + query.bytes()
+        key.text.bytes() as u64 + HEAD_BYTES + query.bytes()
     }
 }

@@ -4,7 +4,8 @@ use arrow_flight::sql::{
     ActionBeginSavepointRequest, ActionBeginSavepointResult, ActionBeginTransactionRequest,
     ActionBeginTransactionResult, ActionCancelQueryRequest, ActionCancelQueryResult,
     ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
-    ActionEndSavepointRequest, ActionEndTransactionRequest, Any, EndTransaction, ProstMessageExt,
+    ActionCreatePreparedSubstraitPlanRequest, ActionEndSavepointRequest,
+    ActionEndTransactionRequest, Any, EndTransaction, ProstMessageExt,
 };
 use arrow_flight::{Action, ActionType, CancelFlightInfoResult};
 use bytes::Bytes;
@@ -18,10 +19,14 @@ use super::call::Call;
 use crate::sessions::SessionNames;
 use crate::status::{Classify, Failure};
 
-const TYPES: [(&str, &str); 12] = [
+const TYPES: [(&str, &str); 13] = [
     (
         "CreatePreparedStatement",
         "Prepares a statement; answers its handle and schemas",
+    ),
+    (
+        "CreatePreparedSubstraitPlan",
+        "Prepares a Substrait plan; answers its handle and schemas",
     ),
     ("ClosePreparedStatement", "Closes a prepared statement"),
     ("BeginTransaction", "Begins a transaction; answers its id"),
@@ -75,7 +80,15 @@ impl Call {
         match action.r#type.as_str() {
             "CreatePreparedStatement" => {
                 let request: ActionCreatePreparedStatementRequest = unpack(body)?;
-                let result = self.prepare(&request.query, request.transaction_id).await?;
+                let parsed = self.parse(&request.query)?;
+                let result = self.prepare(parsed, request.transaction_id).await?;
+                Ok(Some(result.to_any_bytes()))
+            }
+            "CreatePreparedSubstraitPlan" => {
+                let request: ActionCreatePreparedSubstraitPlanRequest = unpack(body)?;
+                let plan = request.plan.unwrap_or_default();
+                let parsed = self.parse_plan(&plan.plan)?;
+                let result = self.prepare(parsed, request.transaction_id).await?;
                 Ok(Some(result.to_any_bytes()))
             }
             "ClosePreparedStatement" => {

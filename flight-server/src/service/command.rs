@@ -2,7 +2,8 @@
 
 use arrow_flight::FlightDescriptor;
 use arrow_flight::flight_descriptor::DescriptorType;
-use arrow_flight::sql::{Any, Command};
+use arrow_flight::sql::{Any, Command, CommandStatementSubstraitPlan};
+use bytes::Bytes;
 use prost::Message;
 
 use crate::status::Failure;
@@ -60,6 +61,13 @@ impl Request {
             )),
         }
     }
+}
+
+/// The plan of a command. Its version is in the plan as well.
+pub(crate) fn plan_of(command: &CommandStatementSubstraitPlan) -> Result<&Bytes, Failure> {
+    let plan = command.plan.as_ref();
+    plan.map(|plan| &plan.plan)
+        .ok_or_else(|| Failure::invalid("the command has no Substrait plan"))
 }
 
 /// Splits a path into schema (if given) and table.

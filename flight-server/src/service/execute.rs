@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
 use quiver_catalog::ErrorKind;
 use quiver_engine::{
-    EngineError, ParsedStatement, Statement, StatementContext, Transaction, procedure_schema,
-    redact, task,
+    EngineError, ParsedStatement, Statement, StatementContext, StatementText, Transaction,
+    parse_plan, procedure_schema, redact, task,
 };
 use quiver_proto::headers;
 
@@ -86,6 +87,33 @@ impl Call {
             drop(self.running(&redact(sql)));
             EngineError::from(error).failure()
         })
+    }
+
+    /// Decodes a Substrait plan. Its bytes are bounded as those of a text are.
+    pub(crate) fn parse_plan(&self, plan: &Bytes) -> Result<Arc<ParsedStatement>, Failure> {
+        let bytes_max = self.shared.settings.query.sql_bytes_max;
+        if plan.len() > bytes_max {
+            return Err(Failure::invalid(format!(
+                "the Substrait plan has {} bytes, and {bytes_max} are allowed (query.sql_bytes_max): \
+                 upload rows instead of writing them into a plan",
+                plan.len()
+            )));
+        }
+        parse_plan(plan).map(Arc::new).map_err(|error| {
+            drop(self.running(&format!("SUBSTRAIT PLAN ({} bytes)", plan.len())));
+            error.failure()
+        })
+    }
+
+    /// Parses again what was parsed before.
+    pub(crate) fn parse_again(
+        &self,
+        text: &StatementText,
+    ) -> Result<Arc<ParsedStatement>, Failure> {
+        match text {
+            StatementText::Sql(sql) => self.parse(sql.expose()),
+            StatementText::Plan(plan) => self.parse_plan(plan),
+        }
     }
 
     /// Notes a statement as running.
@@ -176,7 +204,7 @@ impl Call {
             return Ok(shares);
         }
         let source = RowSource::Query {
-            sql: parsed.text.clone(),
+            text: parsed.text.clone(),
             parameters: execution.parameters,
         };
         self.keep_rows(parsed, context, source, plan.schema)

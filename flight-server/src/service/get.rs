@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::call::Call;
 use super::cancel::RunningStream;
-use super::command::Request;
+use super::command::{Request, plan_of};
 use super::encode::{Streaming, send_rows, single_batch};
 use super::execute::require_parameters;
 use super::info::unexpected;
@@ -34,7 +34,13 @@ impl Call {
                     self.get_statement(&ticket.statement_handle).await
                 }
                 Command::CommandStatementQuery(query) => {
-                    self.get_sql(&query.query, query.transaction_id.as_deref())
+                    let parsed = self.parse(&query.query)?;
+                    self.get_query(&parsed, query.transaction_id.as_deref())
+                        .await
+                }
+                Command::CommandStatementSubstraitPlan(command) => {
+                    let parsed = self.parse_plan(plan_of(&command)?)?;
+                    self.get_query(&parsed, command.transaction_id.as_deref())
                         .await
                 }
                 Command::CommandPreparedStatementQuery(query) => {
@@ -42,7 +48,7 @@ impl Call {
                 }
                 command => self.get_metadata(&command).await,
             },
-            Request::Sql(sql) => self.get_sql(&sql, None).await,
+            Request::Sql(sql) => self.get_query(&self.parse(&sql)?, None).await,
             Request::Path(_) => Err(Failure::internal("a ticket has no path")),
         }
     }
@@ -69,22 +75,22 @@ impl Call {
         let StatementRecord {
             source,
             schema,
-            text,
+            text: shown,
             default_schema,
             transaction_id,
         } = self.statement(Uuid::from_bytes(claims.id))?;
         let streaming = Streaming {
             stream: Some(stream),
-            ..self.streaming(self.running(&text), stop.clone())?
+            ..self.streaming(self.running(&shown), stop.clone())?
         };
         let rows = match source {
             RowSource::Rows(rows) => single_batch(rows),
-            RowSource::Query { sql, parameters } => {
+            RowSource::Query { text, parameters } => {
                 let transaction = transaction_id
                     .map(|id| self.transaction_by_id(id))
                     .transpose()?;
                 let context = self.context_in(default_schema, transaction);
-                let parsed = self.parse(sql.expose())?;
+                let parsed = self.parse_again(&text)?;
                 let planning = query_rows(&context, &parsed, parameters.as_ref());
                 let rows = stop.bound(planning).await?;
                 if rows.schema != schema {
@@ -119,17 +125,16 @@ impl Call {
         send_rows(self, rows, streaming).await
     }
 
-    /// SQL text as a ticket: a query, because executing anything else twice would be easy.
-    async fn get_sql(
+    /// A statement as a ticket: a query, because executing anything else twice would be easy.
+    async fn get_query(
         &self,
-        sql: &str,
+        parsed: &Arc<ParsedStatement>,
         transaction_handle: Option<&[u8]>,
     ) -> Result<Messages<FlightData>, Failure> {
-        let parsed = self.parse(sql)?;
         let context = self.statement_context(&parsed.statement, transaction_handle)?;
         let running = self.running(&parsed.redacted);
         let stop = self.statement_stop();
-        let rows = stop.bound(query_rows(&context, &parsed, None)).await?;
+        let rows = stop.bound(query_rows(&context, parsed, None)).await?;
         send_rows(self, rows, self.streaming(running, stop)?).await
     }
 

@@ -10,9 +10,10 @@ use arrow_flight::{
 use arrow_ipc::writer::IpcWriteOptions;
 use bytes::Bytes;
 use prost::Message;
+use quiver_engine::ParsedStatement;
 
 use super::call::Call;
-use super::command::{Request, table_of_path};
+use super::command::{Request, plan_of, table_of_path};
 use super::endpoint::Endpoint;
 use super::execute::{Executed, Execution};
 use super::metadata;
@@ -32,6 +33,11 @@ impl Call {
                     self.execute_sql(&query.query, query.transaction_id.as_deref())
                         .await?
                 }
+                Command::CommandStatementSubstraitPlan(command) => {
+                    let parsed = self.parse_plan(plan_of(&command)?)?;
+                    self.execute_parsed(&parsed, command.transaction_id.as_deref())
+                        .await?
+                }
                 Command::CommandPreparedStatementQuery(query) => {
                     self.execute_prepared(&query.prepared_statement_handle)
                         .await?
@@ -47,10 +53,18 @@ impl Call {
         sql: &str,
         transaction_handle: Option<&[u8]>,
     ) -> Result<Executed, Failure> {
-        let parsed = self.parse(sql)?;
+        self.execute_parsed(&self.parse(sql)?, transaction_handle)
+            .await
+    }
+
+    async fn execute_parsed(
+        &self,
+        parsed: &Arc<ParsedStatement>,
+        transaction_handle: Option<&[u8]>,
+    ) -> Result<Executed, Failure> {
         let context = self.statement_context(&parsed.statement, transaction_handle)?;
         let execution = Execution {
-            parsed: &parsed,
+            parsed,
             context,
             parameters: None,
             transaction_handle,
@@ -103,11 +117,20 @@ impl Call {
         descriptor: FlightDescriptor,
     ) -> Result<SchemaResult, Failure> {
         let schema = match Request::of_descriptor(&descriptor)? {
-            Request::Path(path) => self.sql_schema(&self.select_path(&path)?, None).await?,
-            Request::Sql(sql) => self.sql_schema(&sql, None).await?,
+            Request::Path(path) => {
+                self.schema_of(&self.parse(&self.select_path(&path)?)?, None)
+                    .await?
+            }
+            Request::Sql(sql) => self.schema_of(&self.parse(&sql)?, None).await?,
             Request::Command(command) => match *command {
                 Command::CommandStatementQuery(query) => {
-                    self.sql_schema(&query.query, query.transaction_id.as_deref())
+                    let parsed = self.parse(&query.query)?;
+                    self.schema_of(&parsed, query.transaction_id.as_deref())
+                        .await?
+                }
+                Command::CommandStatementSubstraitPlan(command) => {
+                    let parsed = self.parse_plan(plan_of(&command)?)?;
+                    self.schema_of(&parsed, command.transaction_id.as_deref())
                         .await?
                 }
                 Command::CommandPreparedStatementQuery(query) => {
@@ -123,14 +146,13 @@ impl Call {
         Ok(SchemaResult { schema })
     }
 
-    async fn sql_schema(
+    async fn schema_of(
         &self,
-        sql: &str,
+        parsed: &Arc<ParsedStatement>,
         transaction_handle: Option<&[u8]>,
     ) -> Result<SchemaRef, Failure> {
-        let parsed = self.parse(sql)?;
         let context = self.statement_context(&parsed.statement, transaction_handle)?;
-        let schema = self.result_schema(&context, &parsed).await?;
+        let schema = self.result_schema(&context, parsed).await?;
         Ok(Arc::new(metadata::with_sql_types(&schema)))
     }
 

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::IpcMessage;
 use bytes::Bytes;
-use quiver_engine::{ParsedStatement, SqlText, Statement, procedure_schema};
+use quiver_engine::{ParsedStatement, Statement, StatementText, procedure_schema};
 use quiver_proto::{ActionCreatePreparedStatementResult, Purpose};
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use crate::status::{Classify, Failure};
 /// One prepared statement; its handle is bound to tenant and user.
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
-    pub(crate) sql: SqlText,
+    pub(crate) text: StatementText,
     /// Of the rows while parameters are open.
     pub(crate) schema: SchemaRef,
     pub(crate) default_schema: String,
@@ -35,18 +35,17 @@ pub(crate) type PreparedStatements = Handles<Prepared>;
 
 impl Keepable for Prepared {
     fn kept_bytes(&self) -> usize {
-        self.sql.expose().len() + schema_bytes(&self.schema) + rows_bytes(&self.bound)
+        self.text.bytes() + schema_bytes(&self.schema) + rows_bytes(&self.bound)
     }
 }
 
 impl Call {
-    /// `CreatePreparedStatement`: plans, without side effects.
+    /// `CreatePreparedStatement`, `CreatePreparedSubstraitPlan`: plans, without side effects.
     pub(crate) async fn prepare(
         &self,
-        sql: &str,
+        parsed: Arc<ParsedStatement>,
         transaction: Option<Bytes>,
     ) -> Result<ActionCreatePreparedStatementResult, Failure> {
-        let parsed = self.parse(sql)?;
         let context = self.statement_context(&parsed.statement, transaction.as_deref())?;
         let planning = async {
             match &parsed.statement {
@@ -73,7 +72,7 @@ impl Call {
             Statement::Query(_) | Statement::Call { .. }
         );
         let prepared = Prepared {
-            sql: parsed.text.clone(),
+            text: parsed.text.clone(),
             schema: Arc::clone(&schema),
             default_schema: context.default_schema,
             transaction,
@@ -166,7 +165,7 @@ impl Call {
         handle: &[u8],
     ) -> Result<(Prepared, Arc<ParsedStatement>), Failure> {
         let prepared = self.prepared(handle)?;
-        let parsed = self.parse(prepared.sql.expose())?;
+        let parsed = self.parse_again(&prepared.text)?;
         Ok((prepared, parsed))
     }
 
@@ -177,7 +176,7 @@ impl Call {
         values: Option<RecordBatch>,
     ) -> Result<u64, Failure> {
         let prepared = self.prepared(handle)?;
-        let parsed = self.parse(prepared.sql.expose())?;
+        let parsed = self.parse_again(&prepared.text)?;
         let values = values
             .filter(|values| values.num_columns() > 0)
             .or(prepared.bound.clone());

@@ -1,5 +1,7 @@
 //! DoPut.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow_flight::sql::{Command, DoPutPreparedStatementResult, DoPutUpdateResult};
@@ -7,13 +9,13 @@ use arrow_flight::{FlightData, PutResult};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use prost::Message;
-use quiver_engine::{IngestMode, TableExists, TableMissing, slice_bytes};
+use quiver_engine::{IngestMode, ParsedStatement, TableExists, TableMissing, slice_bytes};
 use quiver_proto::headers;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::call::Call;
-use super::command::{Request, table_of_path};
+use super::command::{Request, plan_of, table_of_path};
 use super::execute::Execution;
 use super::info::unexpected;
 use super::ingest::{IngestTarget, UploadStream};
@@ -80,7 +82,7 @@ impl Call {
         let upload = UploadStream::new(upload, end, decoded_bytes_max, progress);
         match Request::of_descriptor(&descriptor)? {
             Request::Path(path) => self.put_path(&path, upload).await,
-            Request::Sql(sql) => self.put_sql(&sql, None, upload).await,
+            Request::Sql(sql) => self.put_statement(&self.parse(&sql)?, None, upload).await,
             Request::Command(command) => self.put_command(*command, upload).await,
         }
     }
@@ -109,7 +111,13 @@ impl Call {
                     .await
             }
             Command::CommandStatementUpdate(update) => {
-                self.put_sql(&update.query, update.transaction_id.as_deref(), upload)
+                let parsed = self.parse(&update.query)?;
+                self.put_statement(&parsed, update.transaction_id.as_deref(), upload)
+                    .await
+            }
+            Command::CommandStatementSubstraitPlan(command) => {
+                let parsed = self.parse_plan(plan_of(&command)?)?;
+                self.put_statement(&parsed, command.transaction_id.as_deref(), upload)
                     .await
             }
             Command::CommandPreparedStatementUpdate(update) => {
@@ -155,17 +163,16 @@ impl Call {
     }
 
     /// A statement executed for its effect; uploaded rows are its parameters.
-    async fn put_sql(
+    async fn put_statement(
         &self,
-        sql: &str,
+        parsed: &Arc<ParsedStatement>,
         transaction_handle: Option<&[u8]>,
         upload: UploadStream,
     ) -> Result<PutOutcome, Failure> {
-        let parsed = self.parse(sql)?;
         let parameters = self.parameters(upload).await?;
         let context = self.statement_context(&parsed.statement, transaction_handle)?;
         let execution = Execution {
-            parsed: &parsed,
+            parsed,
             context,
             parameters,
             transaction_handle,

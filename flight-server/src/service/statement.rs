@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use quiver_catalog::ErrorKind;
-use quiver_engine::{SqlText, slice_bytes};
+use quiver_engine::{StatementText, slice_bytes};
 use quiver_proto::{Claims, Purpose};
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ pub(crate) enum RowSource {
     /// A query, executed at DoGet.
     Query {
         /// Parsed again when it is forgotten: a syntax tree takes some fifty times its text.
-        sql: SqlText,
+        text: StatementText,
         /// One row of parameters.
         parameters: Option<RecordBatch>,
     },
@@ -53,7 +53,7 @@ pub(crate) type StatementRecords = Handles<StatementRecord>;
 impl Keepable for StatementRecord {
     fn kept_bytes(&self) -> usize {
         let source = match &self.source {
-            RowSource::Query { sql, parameters } => sql.expose().len() + rows_bytes(parameters),
+            RowSource::Query { text, parameters } => text.bytes() + rows_bytes(parameters),
             RowSource::Rows(rows) => slice_bytes(rows),
         };
         HEAD_BYTES + source + self.text.len() + schema_bytes(&self.schema)

@@ -26,9 +26,10 @@ mod tests;
 
 pub use error::ParseError;
 pub use redact::redact;
-pub use sql_text::SqlText;
+pub use sql_text::{SqlText, StatementText};
 #[cfg(test)]
 pub(crate) use statement::PartitionTransform;
+pub(crate) use statement::QueryForm;
 pub use statement::{AdminStatement, ParsedStatement, Statement};
 pub(crate) use statement::{
     CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable, SortBy,
@@ -48,7 +49,7 @@ pub fn parse(sql: &str) -> Result<ParsedStatement, ParseError> {
     let statement = dispatch::parse(tokens)?;
     Ok(ParsedStatement {
         statement,
-        text: SqlText::new(sql),
+        text: StatementText::Sql(SqlText::new(sql)),
         redacted,
         placeholders,
     })

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use super::cursor::{Cursor, is_word, shorten, unquoted};
 use super::error::ParseError;
-use super::statement::Statement;
+use super::statement::{QueryForm, Statement};
 use super::tokens::bad_placeholder;
 
 /// Most tables, subqueries and table functions in one statement.
@@ -60,7 +60,7 @@ pub(super) fn parse_query(mut tokens: Vec<TokenWithSpan>) -> Result<Statement, P
         DfStatement::Statement(inner) => check_read(inner, &what)?,
         _ => return Err(ParseError::unsupported(what)),
     }
-    Ok(Statement::Query(Box::new(statement)))
+    Ok(Statement::Query(QueryForm::Sql(Box::new(statement))))
 }
 
 /// `EXPLAIN [ANALYZE] [VERBOSE] [FORMAT f] query`, `EXPLAIN (options) query`.
@@ -81,7 +81,7 @@ pub(super) fn parse_explain(tokens: Vec<TokenWithSpan>) -> Result<Statement, Par
         },
         _ => return Err(ParseError::unsupported("this EXPLAIN")),
     }
-    Ok(Statement::Query(Box::new(statement)))
+    Ok(Statement::Query(QueryForm::Sql(Box::new(statement))))
 }
 
 /// `INSERT INTO t [(columns)] query`.

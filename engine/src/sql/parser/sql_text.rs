@@ -1,8 +1,10 @@
-//! The text of a statement.
+//! What a statement came as.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 /// The text of a statement, which may hold passwords: `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -30,5 +32,34 @@ impl Borrow<str> for SqlText {
 impl fmt::Debug for SqlText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SqlText({} bytes)", self.0.len())
+    }
+}
+
+/// A statement as it came; parsing it again makes the same of it. `Debug` shows neither passwords
+/// nor constants.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum StatementText {
+    /// SQL.
+    Sql(SqlText),
+    /// A Substrait plan.
+    Plan(Bytes),
+}
+
+impl StatementText {
+    /// How many bytes it has.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Sql(sql) => sql.expose().len(),
+            Self::Plan(plan) => plan.len(),
+        }
+    }
+}
+
+impl fmt::Debug for StatementText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sql(sql) => sql.fmt(f),
+            Self::Plan(plan) => write!(f, "Plan({} bytes)", plan.len()),
+        }
     }
 }

@@ -9,7 +9,8 @@ use std::fmt;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{ColumnDef, Expr, Ident, Insert, ObjectName, Query, Value};
 
-use super::sql_text::SqlText;
+use super::super::substrait::SubstraitPlan;
+use super::sql_text::StatementText;
 
 /// One statement and what the caller needs beside it.
 ///
@@ -18,9 +19,9 @@ use super::sql_text::SqlText;
 pub struct ParsedStatement {
     /// The statement.
     pub statement: Statement,
-    /// The text as it came.
-    pub text: SqlText,
-    /// The text as it may be recorded and shown: passwords are `'***'`.
+    /// As it came.
+    pub text: StatementText,
+    /// As it may be recorded and shown: passwords are `'***'`, of a plan the tables are named.
     pub redacted: String,
     /// How many parameters the statement takes: its `?`, or the highest `$n`.
     pub placeholders: usize,
@@ -30,8 +31,8 @@ pub struct ParsedStatement {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     /// `SELECT`, `VALUES`, `WITH`, `SHOW`, `DESCRIBE`, `EXPLAIN` of a query: no side effects
-    /// anywhere inside, planned by DataFusion as it is.
-    Query(Box<DfStatement>),
+    /// anywhere inside. Or a Substrait plan.
+    Query(QueryForm),
     /// `INSERT INTO t [(columns)] VALUES …` or a query: the table is a name, there is a source,
     /// and no other clause of `ast::Insert` is set.
     Insert(Box<Insert>),
@@ -113,6 +114,15 @@ pub enum Statement {
     },
     /// Users and tenants.
     Admin(AdminStatement),
+}
+
+/// How a query is written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum QueryForm {
+    /// SQL, planned by DataFusion as it is.
+    Sql(Box<DfStatement>),
+    /// Planned by [`super::super::substrait`].
+    Plan(Box<SubstraitPlan>),
 }
 
 /// `CREATE TABLE name (columns) [clauses] [AS query]`.

@@ -7,13 +7,14 @@ mod limits;
 mod redaction;
 mod refused;
 
-use super::{CopyOptions, CreateTable, PartitionTransform, Statement, parse};
+use super::{CopyOptions, CreateTable, PartitionTransform, QueryForm, Statement, parse};
 
 /// A statement in one line, with everything in it that was parsed.
 fn brief(sql: &str) -> String {
     let parsed = parse(sql).unwrap_or_else(|error| unreachable!("{sql}: {error}"));
     match parsed.statement {
-        Statement::Query(query) => format!("query {query}"),
+        Statement::Query(QueryForm::Sql(query)) => format!("query {query}"),
+        Statement::Query(QueryForm::Plan(plan)) => format!("{plan:?}"),
         Statement::Insert(insert) => format!("insert {insert}"),
         Statement::CreateTable(create) => brief_create_table(&create),
         Statement::DropTable { names, if_exists } => {

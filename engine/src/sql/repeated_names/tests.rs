@@ -7,11 +7,11 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::sql::sqlparser::ast::SelectItem;
 
 use super::{for_each_select, mark_repeated, outermost, rename, restore_name};
-use crate::sql::parser::{Statement, parse};
+use crate::sql::parser::{QueryForm, Statement, parse};
 
 /// The names of the columns after marking, `|` for the mark; nothing for an untouched one.
 fn marked(sql: &str, wildcards: &[&str]) -> Vec<String> {
-    let Statement::Query(mut query) = parse(sql).unwrap().statement else {
+    let Statement::Query(QueryForm::Sql(mut query)) = parse(sql).unwrap().statement else {
         unreachable!("a query")
     };
     let mut names = vec![];
@@ -60,7 +60,8 @@ fn the_mark_comes_off() {
 
 #[test]
 fn expressions_get_the_name_the_planner_gave() {
-    let Statement::Query(mut query) = parse("SELECT sum(n), sum(n) FROM t").unwrap().statement
+    let Statement::Query(QueryForm::Sql(mut query)) =
+        parse("SELECT sum(n), sum(n) FROM t").unwrap().statement
     else {
         unreachable!("a query")
     };

@@ -121,9 +121,9 @@ fn server() -> Vec<Info> {
         ),
         (I::FlightSqlServerReadOnly, false.into()),
         (I::FlightSqlServerSql, true.into()),
-        (I::FlightSqlServerSubstrait, false.into()),
-        (I::FlightSqlServerSubstraitMinVersion, Value::Text("")),
-        (I::FlightSqlServerSubstraitMaxVersion, Value::Text("")),
+        (I::FlightSqlServerSubstrait, true.into()),
+        (I::FlightSqlServerSubstraitMinVersion, Value::Text("0.56.0")),
+        (I::FlightSqlServerSubstraitMaxVersion, Value::Text("0.85.0")),
         (
             I::FlightSqlServerTransaction,
             Value::Int32(SqlSupportedTransaction::Savepoint as i32),

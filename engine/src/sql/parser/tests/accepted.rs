@@ -1,6 +1,6 @@
 //! What each accepted statement is parsed into.
 
-use super::super::{Statement, parse};
+use super::super::{QueryForm, Statement, parse};
 use super::brief;
 
 fn check(cases: &[(&str, &str)]) {
@@ -59,7 +59,7 @@ fn a_table_version_is_in_the_tree() {
     use datafusion::sql::sqlparser::ast::{SetExpr, Statement as Ast, TableFactor, TableVersion};
 
     let parsed = parse("SELECT * FROM t AT (VERSION => 5)").unwrap();
-    let Statement::Query(statement) = parsed.statement else {
+    let Statement::Query(QueryForm::Sql(statement)) = parsed.statement else {
         unreachable!("a query")
     };
     let Df::Statement(statement) = *statement else {

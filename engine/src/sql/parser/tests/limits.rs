@@ -3,13 +3,13 @@
 
 use super::super::query::RELATIONS_MAX;
 use super::super::tokens::{DEPTH_MAX, NESTING_MAX, SQL_BYTES_MAX};
-use super::super::{ParseError, Statement, parse};
+use super::super::{ParseError, QueryForm, Statement, parse};
 
 /// Parses, and uses the tree, with the stack a worker thread has.
 pub(super) fn on_small_stack(sql: String) -> Result<usize, ParseError> {
     let work = move || {
         let parsed = parse(&sql)?;
-        if let Statement::Query(query) = &parsed.statement {
+        if let Statement::Query(QueryForm::Sql(query)) = &parsed.statement {
             let copy = query.clone();
             assert!(copy == *query);
             assert!(!copy.to_string().is_empty() && !format!("{copy:?}").is_empty());
