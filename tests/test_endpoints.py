@@ -240,3 +240,19 @@ def test_rows_in_memory_beyond_the_room_for_tickets_are_not_held(make_server):
         client.query(FLUSH)
         assert len(shared_out(client, "SELECT * FROM t", 4).endpoints) == 1, "one row group"
         assert_same(client.query("SELECT count(*) AS n FROM t"), pa.table({"n": [200_000]}))
+
+
+def test_segments_of_a_transaction_are_not_held(make_server):
+    """They go with it when it is rolled back; one endpoint reads them for as long as it is open."""
+    sizes = {"BYTES_MAX": 64, "TENANT_BYTES_MAX": 32, "FLUSH_BYTES": 16}
+    settings = {f"QUIVER_WRITE_BUFFER__{name}": str(mib << 20) for name, mib in sizes.items()}
+    server: Server = make_server(settings=settings).start()
+    with Flight(server.uri) as client:
+        transaction = client.begin()
+        client.put(flightsql.ingest("t", transaction_id=transaction), numbers(0, 2 * SEGMENT_ROWS))
+        command = flightsql.command("CommandStatementQuery", query="SELECT id FROM t", transaction_id=transaction)
+        info = client.info(command, [(HEADER, "4")])
+        assert ids(client.read(info)) == list(range(2 * SEGMENT_ROWS))
+        assert len(info.endpoints) == 1
+        client.end(transaction, commit=True)
+        assert len(shared_out(client, "SELECT id FROM t").endpoints) == 4

@@ -675,3 +675,24 @@ def test_adbc_meets_the_limits_as_errors_of_its_own(hasty):
     with adbc.connect(hasty.uri) as connection:
         refused(lambda: adbc.query(connection, ENDLESS), "DEADLINE_EXCEEDED", **TOO_ENDLESS)
         assert adbc.scalar(connection, "SELECT 1 AS one") == 1
+
+
+def test_a_query_of_many_rows_of_parameters_ends_with_its_client(make_server):
+    """Rows without results wait for nothing by themselves: others must get their turn all the same."""
+    server = make_server().start()
+    with Flight(server.uri) as client:
+        handle = client.prepare("SELECT 1 WHERE ? < 0").prepared_statement_handle
+        query = flightsql.command("CommandPreparedStatementQuery", prepared_statement_handle=handle)
+        values = pa.table({"v": range(200_000)})
+        writer, reader = client.client.do_put(fl.FlightDescriptor.for_command(query), values.schema, client.options())
+        with writer:
+            writer.write_table(values)
+            writer.done_writing()
+            reader.read()
+        tickets = [client.info(query).endpoints[0].ticket for _ in range(12)]
+        for ticket in tickets:
+            with pytest.raises(CLIENT_ERRORS):
+                client.client.do_get(ticket, client.options(timeout=0.3)).read_all()
+        begun = time.monotonic()
+        assert client.scalar("SELECT 2") == 2
+        assert time.monotonic() - begun < 10

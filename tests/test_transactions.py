@@ -505,6 +505,40 @@ def test_of_several_who_replace_a_table_the_last_one_wins(server, flight, name):
     assert rows == [(len(rows),)] * len(rows) and len(rows) in (0, 3, 4, 5), "all rows of one of them"
 
 
+def test_a_table_that_is_replaced_by_what_was_read_of_it_loses_no_update(server, flight, name):
+    flight.execute(f"CREATE TABLE {name} AS SELECT 0 AS n")
+
+    def count_up(connection):
+        adbc.execute(connection, f"CREATE OR REPLACE TABLE {name} AS SELECT n + 1 AS n FROM {name}")
+
+    failures = at_once(server, count_up, count_up, count_up)
+    assert flight.scalar(f"SELECT n FROM {name}") == 60 - len(failures)
+
+
+def test_who_asks_for_a_commit_that_is_on_its_way_learns_its_outcome(server, flight, name):
+    flight.execute(f"CREATE TABLE {name} (id BIGINT)")
+    with Flight(server.uri) as other:
+        for number in range(20):
+            transaction = flight.begin()
+            flight.put(flightsql.ingest(name, "append", transaction_id=transaction), pa.table({"id": [number]}))
+            outcomes = []
+
+            def end(client):
+                try:
+                    client.end(transaction, commit=True)
+                    outcomes.append("committed")
+                except CLIENT_ERRORS as error:
+                    outcomes.append(assert_refused(error, "FAILED_PRECONDITION", mentions="committed already"))
+
+            threads = [threading.Thread(target=end, args=(client,)) for client in (flight, other)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(outcomes) == 2 and "committed" in outcomes, outcomes
+    assert flight.scalar(f"SELECT count(*) FROM {name}") == 20
+
+
 def test_if_not_exists_and_if_exists_are_content_with_either(server, flight, name):
     def make(connection):
         adbc.execute(connection, f"CREATE TABLE IF NOT EXISTS {name} (n BIGINT)")

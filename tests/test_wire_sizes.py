@@ -76,6 +76,25 @@ def test_no_message_is_larger_than_4_mib_unless_its_row_is(server, flight, name,
     assert rows_of(messages).sort_by("id").equals(table.cast(rows_of(messages[:1]).schema))
 
 
+NESTED = {
+    "list": pa.array([[float(n)] * 200 for n in range(10_000)], pa.list_(pa.float64())),
+    "vector": pa.array([[float(n)] * 256 for n in range(10_000)], pa.list_(pa.float32(), 256)),
+    "map": pa.array([[(f"key {k}", "x" * 100) for k in range(10)] for _ in range(10_000)], pa.map_(pa.string(), pa.string())),
+    "struct": pa.array([{"a": [n] * 200} for n in range(10_000)], pa.struct([("a", pa.list_(pa.int64()))])),
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_nested_values_go_out_in_large_messages_too(server, flight, name, kind):
+    table = pa.table({"c": NESTED[kind]})
+    flight.put(name, table, [("x-create", "true")])
+    for _ in ("memtable", "segment"):
+        messages = messages_of(server, flight, f"SELECT * FROM {name}")
+        assert max(map(len, messages)) <= DEFAULT_LIMIT
+        assert len(messages) < 3 + table.nbytes / MIB, "small messages cost throughput"
+        flight.query("CALL system.flush()")
+
+
 def test_many_columns_stay_below_4_mib(server, flight, name):
     table = pa.table({f"c{n:04d}": pa.array([n, None, 3] * 300, pa.int32()) for n in range(3000)})
     flight.put(name, table, [("x-create", "true")])

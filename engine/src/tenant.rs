@@ -19,7 +19,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
 use quiver_catalog::{CatalogVersion, Commit, TableId, TenantCatalog, TenantId};
-use tokio::sync::{Mutex as AsyncMutex, RwLock as AsyncRwLock};
+use tokio::sync::{Mutex as AsyncMutex, RwLock as AsyncRwLock, watch};
 use uuid::Uuid;
 
 use crate::error::{EngineError, Result};
@@ -84,6 +84,8 @@ pub struct Tenant {
     expired: Mutex<BTreeMap<Uuid, Uuid>>,
     /// Transactions that committed lately, for clients that did not get the answer.
     committed: Mutex<VecDeque<Uuid>>,
+    /// Those on their way.
+    committing: Mutex<BTreeMap<Uuid, watch::Receiver<()>>>,
     /// Lowest LSN that each open stream may have written at.
     pins: LogPins,
     reading: Reading,
@@ -156,6 +158,7 @@ impl Tenant {
             transactions: Mutex::default(),
             expired: Mutex::default(),
             committed: Mutex::default(),
+            committing: Mutex::default(),
             pins: LogPins::default(),
             reading,
         })
@@ -377,18 +380,25 @@ impl Tenant {
         self.transactions.lock().get(&id).map(Arc::clone)
     }
 
-    /// Whether a transaction committed lately.
-    pub fn has_committed(&self, id: Uuid) -> bool {
+    /// Whether a transaction committed lately. Waits for one that is about to.
+    pub async fn has_committed(&self, id: Uuid) -> bool {
+        let committing = self.committing.lock().get(&id).cloned();
+        if let Some(mut ended) = committing {
+            // An error is the end of it as well.
+            let _ended = ended.changed().await;
+        }
         self.committed.lock().contains(&id)
     }
 
-    /// Notes a transaction as committed; a bounded number is remembered.
-    pub(crate) fn note_committed(&self, transaction: &Transaction) {
-        let mut committed = self.committed.lock();
-        if committed.len() >= REMEMBERED_MAX {
-            committed.pop_front();
+    /// Notes a transaction as about to commit, until what this returns ends.
+    pub(crate) fn note_committing(self: &Arc<Self>, id: Uuid) -> Committing {
+        let (sender, ended) = watch::channel(());
+        self.committing.lock().insert(id, ended);
+        Committing {
+            tenant: Arc::clone(self),
+            id,
+            _ended: sender,
         }
-        committed.push_back(transaction.id());
     }
 
     /// Notes a transaction as expired; a bounded number is remembered.
@@ -567,5 +577,33 @@ impl Tenant {
             || format!("table {table_id}"),
             |t| format!("{}.{}", t.schema_name, t.name),
         )
+    }
+}
+
+/// A transaction that is about to commit, for those who ask for its outcome.
+#[derive(Debug)]
+pub(crate) struct Committing {
+    tenant: Arc<Tenant>,
+    id: Uuid,
+    _ended: watch::Sender<()>,
+}
+
+impl Committing {
+    /// Notes how it ended; a bounded number of commits is remembered.
+    pub(crate) fn end(self, is_committed: bool) {
+        if !is_committed {
+            return;
+        }
+        let mut committed = self.tenant.committed.lock();
+        if committed.len() >= REMEMBERED_MAX {
+            committed.pop_front();
+        }
+        committed.push_back(self.id);
+    }
+}
+
+impl Drop for Committing {
+    fn drop(&mut self) {
+        self.tenant.committing.lock().remove(&self.id);
     }
 }

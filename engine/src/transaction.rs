@@ -24,6 +24,7 @@ use crate::node::Node;
 use crate::producers::ProducerScope;
 use crate::read_view::ReadView;
 use crate::segment::UnregisteredSegments;
+use crate::task;
 use crate::tenant::Tenant;
 
 mod staged;
@@ -167,6 +168,14 @@ impl Transaction {
             .map(|step| step.record.clone())
     }
 
+    /// Whether rows that it staged are in segments, which live no longer than it unless it commits.
+    pub(crate) async fn has_own_segments(&self) -> bool {
+        let staged = self.staged.lock().await;
+        staged
+            .as_ref()
+            .is_some_and(|staged| staged.segments().next().is_some())
+    }
+
     async fn own_view(&self) -> Result<ReadView> {
         let mut guard = self.staged.lock().await;
         let staged = guard.as_mut().ok_or_else(Self::over)?;
@@ -206,19 +215,41 @@ impl Transaction {
     /// # Errors
     /// `Conflict` when a concurrent commit won or the transaction is over already.
     pub async fn commit(&self) -> Result<()> {
-        let staged = self.end().await.ok_or_else(Self::over)?;
-        let mut request = staged.into_request(self.id);
         match &self.scope {
-            Scope::Client => {
-                // What a transaction has read is what it replaces.
-                request.replaces_table = false;
-                let committed = commit(&self.node, &self.tenant, request).await;
-                committed.map_err(as_conflict)?;
-                self.tenant.note_committed(self);
-                Ok(())
+            Scope::Client => self.commit_for_client().await,
+            Scope::Statement(outer) => {
+                let staged = self.end().await.ok_or_else(Self::over)?;
+                let request = staged.into_request(self.id);
+                match outer {
+                    None => commit(&self.node, &self.tenant, request).await,
+                    Some(outer) => outer.stage(request).await,
+                }
             }
-            Scope::Statement(None) => commit(&self.node, &self.tenant, request).await,
-            Scope::Statement(Some(outer)) => outer.stage(request).await,
+        }
+    }
+
+    /// The outcome is noted whether or not the client still waits for it: it may ask again.
+    async fn commit_for_client(&self) -> Result<()> {
+        let (staged, committing) = {
+            let mut guard = self.staged.lock().await;
+            let staged = guard.take().ok_or_else(Self::over)?;
+            (staged, self.tenant.note_committing(self.id))
+        };
+        self.tenant.transactions().lock().remove(&self.id);
+        let mut request = staged.into_request(self.id);
+        // What a transaction has read is what it replaces.
+        request.replaces_table = false;
+        let (node, tenant) = (Arc::clone(&self.node), Arc::clone(&self.tenant));
+        let commit = task::spawn(async move {
+            let outcome = commit(&node, &tenant, request).await;
+            committing.end(outcome.is_ok());
+            outcome.map_err(as_conflict)
+        });
+        match commit.await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(EngineError::internal(format!(
+                "the commit failed half way: {error}"
+            ))),
         }
     }
 

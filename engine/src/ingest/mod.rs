@@ -267,7 +267,9 @@ impl Ingest {
             streams: vec![rows.stream],
             segments: rows.spilled.into_iter().collect(),
             adopts_table: self.request.mode == IngestMode::CREATE_APPEND,
-            replaces_table: self.request.mode.exists == TableExists::Replace,
+            // A statement may have read the table, and begins anew when somebody was faster.
+            replaces_table: self.request.mode.exists == TableExists::Replace
+                && self.request.transaction.is_none(),
             keys: key.into_iter().collect(),
             steps: step.into_iter().collect(),
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::Spans;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::Exists;
@@ -31,7 +31,9 @@ impl AnalyzerRule for ExistsValues {
                     // Others ask for the column by the name that it had.
                     let name = NamePreserver::new_for_projection().save(&expr);
                     let counted = expr.transform_up(|expr| match expr {
-                        Expr::Exists(exists) => Ok(Transformed::yes(counted(exists)?)),
+                        Expr::Exists(exists) if can_be_counted(&exists)? => {
+                            Ok(Transformed::yes(counted(exists)?))
+                        }
                         expr => Ok(Transformed::no(expr)),
                     })?;
                     Ok(counted.update_data(|expr| name.restore(expr)))
@@ -41,6 +43,21 @@ impl AnalyzerRule for ExistsValues {
         })?;
         Ok(counted.data)
     }
+}
+
+/// DataFusion takes a correlated subquery apart, and what it counts then is right only where each row
+/// of the subquery is one of its tables'.
+fn can_be_counted(exists: &Exists) -> Result<bool> {
+    let mut is_plain = true;
+    exists.subquery.subquery.apply_with_subqueries(|node| {
+        use LogicalPlan::{Filter, Join, Projection, Subquery, SubqueryAlias, TableScan};
+        is_plain &= matches!(
+            node,
+            Filter(_) | Join(_) | Projection(_) | Subquery(_) | SubqueryAlias(_) | TableScan(_)
+        );
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(is_plain || exists.subquery.outer_ref_columns.is_empty())
 }
 
 /// Whether the subquery has rows, as a query for one value.

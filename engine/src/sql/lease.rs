@@ -28,7 +28,9 @@ use crate::segment::SegmentOptions;
 use crate::tenant::Tenant;
 
 /// What a lease takes beside rows and lists of segments.
-const HEAD_BYTES: usize = 4096;
+const HEAD_BYTES: usize = 32 << 10;
+/// What a column takes in the plan and the schemas.
+const COLUMN_BYTES: usize = 1024;
 /// What a segment's place in these lists takes.
 const SEGMENT_BYTES: usize = 64;
 
@@ -44,7 +46,6 @@ pub struct QueryLease {
     schema: SchemaRef,
     /// With the segments that may have rows for it, and no others.
     table: Arc<TableVersion>,
-    statistics: Arc<SegmentStatistics>,
     shares: Vec<Share>,
     /// Whoever clears up sees by it that this version of the catalog is in use.
     _catalog: Arc<CatalogVersion>,
@@ -87,7 +88,6 @@ impl QueryLease {
             tenant: Arc::clone(tenant),
             plan,
             schema,
-            statistics: Arc::new(SegmentStatistics::new(&table, None)),
             table: Arc::new(table),
             shares,
             _catalog: Arc::clone(view.catalog()),
@@ -108,7 +108,8 @@ impl QueryLease {
     pub fn bytes(&self) -> usize {
         let buffered = self.shares.iter().flat_map(|share| &share.buffered);
         let segments = self.table.segments.len() * SEGMENT_BYTES;
-        HEAD_BYTES + segments + buffered.map(slice_bytes).sum::<usize>()
+        let columns = self.table.columns.len() * COLUMN_BYTES;
+        HEAD_BYTES + columns + segments + buffered.map(slice_bytes).sum::<usize>()
     }
 
     /// The rows of a share: always the same ones, in any order.
@@ -135,7 +136,8 @@ impl QueryLease {
         let reading = self.tenant.reading();
         let table = QuiverTable::of_parts(
             Arc::clone(&self.table),
-            Arc::clone(&self.statistics),
+            // Made for each fetch: they take far more than all the rest.
+            Arc::new(SegmentStatistics::new(&self.table, None)),
             Arc::clone(&share.parts),
             BufferedRows::new(Box::new(move || buffered)),
             reading.store_url.clone(),

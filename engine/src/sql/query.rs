@@ -120,6 +120,12 @@ impl StatementContext {
         shares_max: usize,
     ) -> Result<Option<Arc<QueryLease>>> {
         let view = self.read_view().await?;
+        if let Some(transaction) = &self.transaction
+            && transaction.has_own_segments().await
+        {
+            // Its end may take them away.
+            return Ok(None);
+        }
         let (context, parsed, parameters) = (self.clone(), Arc::clone(parsed), parameters.cloned());
         let lease = async move {
             let session = context.session(&view);
@@ -237,7 +243,7 @@ impl StatementContext {
         let rows = async move {
             match parameters {
                 Some(values) if values.num_rows() != 1 => {
-                    context.rows_of_each(&parsed, view, values).await
+                    context.rows_of_each(&parsed, known, view, values).await
                 }
                 values => {
                     let values = values
@@ -271,19 +277,28 @@ impl StatementContext {
 
     async fn rows_of_each(
         &self,
-        parsed: &Arc<ParsedStatement>,
+        parsed: &ParsedStatement,
+        known: Option<Arc<KnownQuery>>,
         view: ReadView,
         values: RecordBatch,
     ) -> Result<QueryRows> {
-        let schema = self.plan(parsed, Some(&values)).await?.schema;
-        let (context, parsed) = (self.clone(), Arc::clone(parsed));
+        let session = Arc::new(self.session(&view));
+        let plan = match known {
+            Some(known) => known.bound(&self.tenant, &view)?,
+            None => self.plan_anew(&session, parsed).await?.0,
+        };
+        let typical = plan
+            .clone()
+            .with_param_values(typical_parameters(&values)?)?;
+        let schema = promised_schema(&analyzed(&session, typical)?);
         let results = futures::stream::iter(0..values.num_rows()).then(move |row| {
-            let (context, parsed, view) = (context.clone(), Arc::clone(&parsed), view.clone());
+            let (session, plan) = (Arc::clone(&session), plan.clone());
             let values = row_parameters(&values, row);
             async move {
-                let known = context.known_query(&parsed, &view);
-                let rows = context.rows_of_one(&parsed, known, view, Some(values?));
-                Ok::<_, EngineError>(rows.await?.stream)
+                // A row without results may not wait for anything, and others want to run as well.
+                tokio::task::yield_now().await;
+                let plan = plan.with_param_values(values?)?;
+                Ok::<_, EngineError>(run(&session, plan).await?.stream)
             }
         });
         match begin(results.try_flatten().boxed()).await? {

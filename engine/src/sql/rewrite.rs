@@ -9,9 +9,10 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, DataType, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Ident, LimitClause, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    TableFactor, TypedString, Value, ValueWithSpan, VisitMut, VisitorMut,
+    AccessExpr, CastKind, DataType, Expr, Fetch, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, LimitClause, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, TableFactor, TimezoneInfo, TypedString, Value, ValueWithSpan,
+    VisitMut, VisitorMut, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -193,15 +194,36 @@ fn qualify_wildcards(select: &mut Select) {
 
 /// Series of times take nanoseconds only.
 fn count_nanoseconds(argument: &mut FunctionArg) {
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(
-        Expr::TypedString(TypedString { data_type, .. }) | Expr::Cast { data_type, .. },
-    )) = argument
-    else {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) = argument else {
         return;
     };
-    if let DataType::Timestamp(digits @ None, _) = data_type {
-        *digits = Some(9);
-    }
+    let done: ControlFlow<()> = visit_expressions_mut(argument, |expr| {
+        if let Expr::TypedString(TypedString { data_type, .. }) | Expr::Cast { data_type, .. } =
+            &mut *expr
+            && let DataType::Timestamp(digits @ None, _) = data_type
+        {
+            *digits = Some(9);
+        }
+        if is_now(expr) {
+            *expr = Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(expr.clone()),
+                data_type: DataType::Timestamp(Some(9), TimezoneInfo::WithTimeZone),
+                array: false,
+                format: None,
+            };
+        }
+        ControlFlow::Continue(())
+    });
+    debug_assert!(done.is_continue(), "every expression is visited");
+}
+
+fn is_now(expr: &Expr) -> bool {
+    let Expr::Function(function) = expr else {
+        return false;
+    };
+    let name = function.name.to_string().to_lowercase();
+    has_no_arguments(function) && ["now", "current_timestamp"].contains(&name.as_str())
 }
 
 fn has_no_arguments(function: &Function) -> bool {

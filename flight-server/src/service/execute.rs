@@ -20,7 +20,7 @@ use crate::status::{Classify, Failure};
 use crate::stop::{Deadline, Stop};
 
 /// How often a statement begins anew because of others.
-const RACES_MAX: usize = 10;
+const RACES_MAX: usize = 50;
 
 /// What executing a statement led to.
 #[derive(Debug)]
@@ -340,7 +340,7 @@ impl Call {
 /// Whether a statement is content with an object that is there already, or not there any more.
 fn takes_either(statement: &Statement) -> bool {
     match statement {
-        Statement::CreateTable(create) => create.if_not_exists,
+        Statement::CreateTable(create) => create.if_not_exists || create.or_replace,
         Statement::CreateSchema { if_not_exists, .. } => *if_not_exists,
         Statement::DropTable { if_exists, .. } | Statement::DropSchema { if_exists, .. } => {
             *if_exists

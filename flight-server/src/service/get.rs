@@ -111,7 +111,7 @@ impl Call {
         let share = self.share(claims)?;
         let streaming = self.streaming(self.running(&share.text), stop.clone())?;
         // Whoever reads all endpoints one after the other may open the last one at once.
-        let ttl_ms = self.shared.settings.session.lease_ttl_ms;
+        let ttl_ms = self.shared.settings.session.statement_ttl_ms;
         let streaming = Streaming {
             stream: Some(stream),
             idle_max: streaming.idle_max.max(Duration::from_millis(ttl_ms)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quiver_catalog::{BegunBy, ErrorKind};
-use quiver_engine::{Statement, StatementContext, Transaction};
+use quiver_engine::{EngineError, Statement, StatementContext, Transaction};
 use quiver_proto::Purpose;
 use uuid::Uuid;
 
@@ -58,12 +58,18 @@ impl Call {
         }
         let session_id = transaction.as_ref().map_or(session_id, |t| t.session_id());
         let outcome = match (transaction, commit) {
-            (Some(transaction), true) => transaction.commit().await.map_err(|e| e.failure()),
+            (Some(transaction), true) => match transaction.commit().await {
+                // Somebody else was a moment faster to ask for it.
+                Err(EngineError::Conflict { .. }) if self.tenant.has_committed(id).await => {
+                    return Err(Self::transaction_committed());
+                }
+                outcome => outcome.map_err(|error| error.failure()),
+            },
             (Some(transaction), false) => {
                 transaction.rollback().await;
                 Ok(())
             }
-            (None, true) if self.tenant.has_committed(id) => {
+            (None, true) if self.tenant.has_committed(id).await => {
                 return Err(Self::transaction_committed());
             }
             (None, true) => return Err(Self::transaction_over()),

@@ -36,9 +36,11 @@ const CALLS: [(&str, &str); 22] = [
     ("var_samp", "var"),
     ("first_value", "first_value"),
 ];
-const OPTIONS: [(&str, &str); 4] = [
-    ("overflow", "SILENT"),
+const OPTIONS: [(&str, &str); 2] = [("overflow", "SILENT"), ("rounding", "TIE_TO_EVEN")];
+/// Of those functions alone that can do both.
+const DISTRIBUTIONS: [(&str, &str); 4] = [
     ("rounding", "TIE_TO_EVEN"),
+    ("overflow", "SILENT"),
     ("distribution", "SAMPLE"),
     ("distribution", "POPULATION"),
 ];
@@ -81,7 +83,11 @@ impl Consumer<'_> {
         options: &[FunctionOption],
         scope: &Scope<'_>,
     ) -> Result<(&'static str, Vec<Expr>)> {
-        check_options(name, options, &OPTIONS)?;
+        let fulfilled: &[_] = match name {
+            "std_dev" | "variance" => &DISTRIBUTIONS,
+            _ => &OPTIONS,
+        };
+        check_options(name, options, fulfilled)?;
         let target = match name {
             "std_dev" | "variance" => of_distribution(name, options)?,
             _ => match CALLS.iter().find(|(own, _)| *own == name) {

@@ -68,13 +68,19 @@ impl Consumer<'_> {
         let mut keys = vec![];
         if let Some(grouping) = grouping {
             // Some producers write both forms, for old and for new consumers.
-            if grouping.expression_references.is_empty() {
+            let mut references = grouping.expression_references.clone();
+            references.sort_unstable();
+            if references.is_empty() {
                 keys = self.exprs(&grouping.grouping_expressions, &scope)?;
-            }
-            for reference in &grouping.expression_references {
-                let key = usize::try_from(*reference).ok();
-                let key = key.and_then(|key| rel.grouping_expressions.get(key));
-                keys.push(self.expr(need(key, "an expression to group by")?, &scope)?);
+            } else if references
+                .into_iter()
+                .eq(0..rel.grouping_expressions.len() as u32)
+            {
+                keys = self.exprs(&rel.grouping_expressions, &scope)?;
+            } else {
+                return Err(invalid(
+                    "an AggregateRel does not group by each of its expressions once",
+                ));
             }
         }
         let measures = rel
@@ -114,13 +120,15 @@ impl Consumer<'_> {
         let mut outputs = vec![];
         let mut columns = keys;
         for call in measures {
-            let name = call.schema_name().to_string();
-            let output = match own.get(&name) {
+            // The whole of it: names leave out casts, and two measures of one name are refused.
+            let whole = format!("{call:?}");
+            let output = match own.get(&whole) {
                 Some(output) => Column::clone(output),
                 None => {
                     let output = Column::new_unqualified(self.fresh());
+                    let name = call.schema_name().to_string();
                     outputs.push(Expr::Column(Column::new_unqualified(&name)).alias(output.name()));
-                    own.insert(name, output.clone());
+                    own.insert(whole, output.clone());
                     calls.push(call);
                     output
                 }

@@ -283,7 +283,8 @@ fn literal(value: &Literal) -> Result<Expr> {
 fn placeholder(parameter: &DynamicParameter) -> Result<Expr> {
     let kind = arrow_type(need(parameter.kind.as_ref(), "the type of a parameter")?)?;
     let number = u64::from(parameter.reference) + 1;
-    let field = Arc::new(Field::new("", kind, true));
+    let field = Arc::new(Field::new("", kind.clone(), true));
     let placeholder = Placeholder::new_with_field(format!("${number}"), Some(field));
-    Ok(Expr::Placeholder(placeholder))
+    // Whatever is bound to it is computed with as the plan says.
+    Ok(cast(Expr::Placeholder(placeholder), kind))
 }

@@ -22,6 +22,9 @@ const OPTIONS: [(&str, &str); 5] = [
     ("rounding", "TIE_TO_EVEN"),
 ];
 
+/// `round` rounds otherwise than arithmetic does.
+const ROUND_OPTIONS: [(&str, &str); 1] = [("rounding", "TIE_AWAY_FROM_ZERO")];
+
 /// Functions of the session by their name in plans, where both mean the same.
 const CALLS: [(&str, &str); 52] = [
     ("abs", "abs"),
@@ -100,7 +103,11 @@ impl<'a> Consumer<'a> {
     pub(super) fn scalar_call(&mut self, call: &ScalarFunction, scope: &Scope<'_>) -> Result<Expr> {
         let name = self.function(call.function_reference)?;
         refuse_old_arguments(name, &call.args)?;
-        check_options(name, &call.options, &OPTIONS)?;
+        let fulfilled: &[_] = match name {
+            "round" => &ROUND_OPTIONS,
+            _ => &OPTIONS,
+        };
+        check_options(name, &call.options, fulfilled)?;
         if name == "extract" {
             return self.extract(&call.arguments, scope);
         }

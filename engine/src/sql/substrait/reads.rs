@@ -55,7 +55,7 @@ impl Consumer<'_> {
 
     fn virtual_table(&mut self, base: &NamedStruct, table: &VirtualTable) -> Result<Relation> {
         let mut fields = vec![];
-        for (_, kind) in declared_columns(base)? {
+        for (_, kind, _) in declared_columns(base)? {
             fields.push(Field::new(self.fresh(), arrow_type(kind)?, true));
         }
         let schema = Arc::new(DFSchema::try_from(Schema::new(Fields::from(fields)))?);

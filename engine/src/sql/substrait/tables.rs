@@ -78,7 +78,7 @@ pub(super) fn columns_of(
 ) -> Result<Vec<String>> {
     let declared = declared_columns(base)?;
     let mut columns = Vec::with_capacity(declared.len());
-    for (name, kind) in declared {
+    for (name, kind, inner) in declared {
         let (name, data_type) = find(schema, name).ok_or_else(|| {
             EngineError::invalid(format!("table {table} has no single column '{name}'"))
         })?;
@@ -88,22 +88,52 @@ pub(super) fn columns_of(
                 "column '{name}' of table {table} is {data_type}, not {declared:?} as the plan says"
             )));
         }
+        // Plans refer to fields by position.
+        let mut own = vec![];
+        names_within(data_type, &mut own);
+        if own != inner {
+            return Err(EngineError::invalid(format!(
+                "the fields of column '{name}' of table {table} are {own:?}, not {inner:?} as the plan says"
+            )));
+        }
         columns.push(name.clone());
     }
     Ok(columns)
 }
 
-/// The outermost names with their types.
-pub(super) fn declared_columns(base: &NamedStruct) -> Result<Vec<(&str, &Type)>> {
+/// The names inside a type, as they follow each other in a plan.
+fn names_within<'t>(data_type: &'t DataType, names: &mut Vec<&'t str>) {
+    match data_type {
+        DataType::Struct(fields) => {
+            for field in fields {
+                names.push(field.name());
+                names_within(field.data_type(), names);
+            }
+        }
+        DataType::List(item) => names_within(item.data_type(), names),
+        DataType::Map(entries, _) => {
+            if let DataType::Struct(entries) = entries.data_type() {
+                for entry in entries {
+                    names_within(entry.data_type(), names);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The outermost names with their types and the names inside of these.
+pub(super) fn declared_columns(base: &NamedStruct) -> Result<Vec<(&str, &Type, Vec<&str>)>> {
     let types = &need(base.types.as_ref(), "the struct of a base_schema")?.types;
     let mut names = base.names.iter();
     let mut columns = Vec::with_capacity(types.len());
     for kind in types {
         let name = names.next().ok_or_else(too_few)?;
-        columns.push((name.as_str(), kind));
+        let mut inner = vec![];
         for _ in 0..names_in(kind) {
-            names.next().ok_or_else(too_few)?;
+            inner.push(names.next().ok_or_else(too_few)?.as_str());
         }
+        columns.push((name.as_str(), kind, inner));
     }
     match names.next() {
         Some(_) => Err(invalid("a base_schema has more names than types")),
