@@ -307,6 +307,60 @@ def test_measures(plans):
     assert rows(plans, s.plan(rel, 6)) == [(1000, 1000, 7, 998 + 999, 0.0, 499.5)]
 
 
+def test_measures_that_differ_in_a_cast_are_not_one(plans):
+    """DataFusion gives both the same name, and refuses that: better than the value of the other."""
+    whole = s.cast(s.col(2), s.type_of("i64"))
+    rel = s.aggregate(s.read(), [], [s.measure("sum", s.col(2)), s.measure("sum", whole)])
+    refused(plans, s.plan(rel, 2), "INVALID_ARGUMENT")
+
+
+def test_groups_come_in_the_order_of_their_declaration(plans):
+    def grouped(references: bytes) -> bytes:
+        keys = [(5, s.col(1)), (5, s.col(3))]
+        return s.m((4, s.m((2, s.read()), (3, s.m((2, references))), (4, s.measure("count")), *keys)))
+
+    for references in (b"\x00\x01", b"\x01\x00"):
+        found = run(plans, s.plan(grouped(references), 3))
+        assert [str(kind) for kind in found.schema.types] == ["int64", "string", "int64"]
+    refused(plans, s.plan(grouped(b"\x01"), 2), "INVALID_ARGUMENT", mentions="group by each")
+
+
+def test_options_that_are_not_fulfilled_are_refused(plans):
+    def option(name: str, wish: str, field: int = 5) -> bytes:
+        return s.m((field, s.m((1, name), (2, wish))))
+
+    def rounded(wish: str) -> bytes:
+        call = s.call("round", s.lit(2.5), s.lit(0), options=option("rounding", wish))
+        return s.plan(s.project(s.one_row(), call, output=[1]), 1)
+
+    refused(plans, rounded("TIE_TO_EVEN"), "UNIMPLEMENTED", mentions="rounding")
+    assert rows(plans, rounded("TIE_AWAY_FROM_ZERO")) == [(3.0,)]
+    population = s.measure("stddev", s.col(2), more=option("distribution", "POPULATION", 8))
+    refused(plans, s.plan(s.aggregate(s.read(), [], [population]), 1), "UNIMPLEMENTED", mentions="distribution")
+
+
+def test_a_parameter_has_the_type_that_its_plan_declares(driver):
+    halved = s.call("divide", s.parameter(0, "i64"), s.cast(s.lit(2), s.type_of("i64")))
+    with driver.cursor() as cursor:
+        cursor.execute(s.plan(s.project(s.one_row(), halved, output=[1]), 1), (5.0,))
+        assert cursor.fetchall() == [(2,)]
+
+
+def test_fields_of_a_struct_are_those_of_the_table(plans, name):
+    pairs = pa.array([{"x": 1, "y": 10}], pa.struct([("x", pa.int64()), ("y", pa.int64())]))
+    plans.put(("main", name), pa.table({"s": pairs}), [("x-create", "true")])
+    pair = s.m((25, s.m((1, s.type_of("i64")), (1, s.type_of("i64")))))
+
+    def first_field(*names: str) -> bytes:
+        base = s.m((1, "s"), *[(1, name) for name in names], (2, s.m((1, pair))))
+        read = s.m((1, s.m((2, base), (7, s.m((1, "main"), (1, name))))))
+        field = s.m((2, s.m((1, s.m((2, s.m((1, 0), (2, s.m((2, s.m((1, 0)))))))))) + s.m(s.ROOT)))
+        return s.plan(s.project(read, field, output=[1]), 1)
+
+    assert rows(plans, first_field("x", "y")) == [(1,)]
+    refused(plans, first_field("y", "x"), "INVALID_ARGUMENT", mentions="fields of column")
+
+
 def test_a_fetch_without_count_means_what_its_version_says(plans):
     rel = s.aggregate(s.fetch(s.read()), [], COUNT)
     assert rows(plans, s.plan(rel, 1, version=63)) == [(ROWS,)]
