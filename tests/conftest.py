@@ -7,12 +7,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from quiver_testing import adbc, data
 from quiver_testing.flight import Flight
+from quiver_testing.s3 import S3Server
 from quiver_testing.server import NO_TIMED_FLUSH, Server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,6 +120,35 @@ def schema(flight) -> str:
     """A new schema of the shared server."""
     fresh = f"s{next(_numbers):04d}"
     flight.execute(f"CREATE SCHEMA {fresh}")
+    return fresh
+
+
+@pytest.fixture(scope="session")
+def s3_program() -> Path:
+    """The binary of the S3 server: QUIVER_S3_SERVER, or installed here."""
+    install = [sys.executable, str(ROOT / "tests" / "tools" / "s3_server.py")]
+    environment = {"QUIVER_VENV": sys.prefix, **os.environ}
+    done = subprocess.run(install, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def s3(s3_program, tmp_path_factory):
+    """One S3 server for the tests that do not stop theirs."""
+    server = S3Server(s3_program, tmp_path_factory.mktemp("s3"))
+    with server:
+        yield server
+    if KEEP:
+        print(f"kept {server.folder}")
+    else:
+        shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def bucket(s3) -> str:
+    """A new bucket of the shared S3 server."""
+    fresh = f"bucket{next(_numbers):04d}"
+    s3.client().create_bucket(fresh)
     return fresh
 
 

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::ids::{SchemaId, TableId, UserId};
-use crate::segment::NewSegment;
+use crate::segment::{NewDeleteFile, NewSegment};
 use crate::table::NewTable;
 
 /// One step of a commit. Steps see the effect of those before them.
@@ -37,12 +37,41 @@ pub enum Change {
         /// Its new segments, in the order of their rows.
         segments: Vec<NewSegment>,
     },
+    /// Removes rows of segments; older snapshots keep them.
+    DeleteRows {
+        /// The table.
+        table_id: TableId,
+        /// What is left of each segment.
+        deletions: Vec<Deletion>,
+    },
+    /// Removes all rows of a table, in whatever segment; older snapshots keep them. Rows that are not
+    /// in segments yet are gone on replay if the commit says that they are flushed.
+    Truncate {
+        /// The table.
+        table_id: TableId,
+    },
+}
+
+/// The rows that a commit removes from one segment. Segments are named by their path: in a commit
+/// that adds one, it has no id yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// Path of the segment.
+    pub segment: String,
+    /// The new list of its deleted rows; `None` when no row is left.
+    pub file: Option<NewDeleteFile>,
 }
 
 impl Change {
     /// Whether it changes what exists rather than which rows there are.
     pub fn is_ddl(&self) -> bool {
-        !matches!(self, Self::AppendSegments { .. })
+        match self {
+            Self::CreateSchema { .. }
+            | Self::DropSchema { .. }
+            | Self::CreateTable(_)
+            | Self::DropTable { .. } => true,
+            Self::AppendSegments { .. } | Self::DeleteRows { .. } | Self::Truncate { .. } => false,
+        }
     }
 }
 

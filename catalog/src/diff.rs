@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::names::quoted;
-use crate::segment::Segment;
+use crate::segment::{DeleteFile, Segment};
 use crate::table::{SchemaVersion, TableVersion};
 use crate::version::CatalogVersion;
 
@@ -16,8 +16,81 @@ pub(crate) struct Diff<'a> {
     pub(crate) dropped_tables: Vec<&'a TableVersion>,
     pub(crate) created_schemas: Vec<&'a SchemaVersion>,
     pub(crate) created_tables: Vec<&'a TableVersion>,
-    /// Tables with their new segments.
-    pub(crate) appended: Vec<(&'a TableVersion, &'a [Arc<Segment>])>,
+    /// Tables whose segments are others than before.
+    pub(crate) changed: Vec<ChangedSegments<'a>>,
+}
+
+/// What a commit does to the segments of one table.
+#[derive(Debug)]
+pub(crate) struct ChangedSegments<'a> {
+    pub(crate) table: &'a TableVersion,
+    pub(crate) added: Vec<&'a Segment>,
+    /// Those that are not there any more.
+    pub(crate) ended: Vec<&'a Segment>,
+    /// Segments, with their new lists of deleted rows.
+    pub(crate) deleted_from: Vec<(&'a Segment, &'a DeleteFile)>,
+    /// Lists of deleted rows that are replaced.
+    pub(crate) ended_deletes: Vec<&'a DeleteFile>,
+}
+
+impl<'a> ChangedSegments<'a> {
+    /// Both lists are ordered by id.
+    fn between(before: &'a [Arc<Segment>], table: &'a TableVersion) -> Self {
+        let mut changed = Self {
+            table,
+            added: vec![],
+            ended: vec![],
+            deleted_from: vec![],
+            ended_deletes: vec![],
+        };
+        // Most commits only add: what they share with the version before is one run.
+        let shared = before
+            .iter()
+            .zip(table.segments.iter())
+            .take_while(|(old, new)| Arc::ptr_eq(old, new))
+            .count();
+        let mut old = before[shared..].iter().peekable();
+        let mut new = table.segments[shared..].iter().peekable();
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => return changed,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(left), Some(right)) => left.id.cmp(&right.id),
+            };
+            let left = if order.is_le() { old.next() } else { None };
+            let right = if order.is_ge() { new.next() } else { None };
+            changed.compare(left.map(Arc::as_ref), right.map(Arc::as_ref));
+        }
+    }
+
+    fn compare(&mut self, old: Option<&'a Segment>, new: Option<&'a Segment>) {
+        let old_deletes = old.and_then(|segment| segment.deletes.as_deref());
+        let new_deletes = new.and_then(|segment| segment.deletes.as_deref());
+        if old_deletes != new_deletes {
+            self.ended_deletes.extend(old_deletes);
+            self.deleted_from.extend(new.zip(new_deletes));
+        }
+        match (old, new) {
+            (None, Some(new)) => self.added.push(new),
+            (Some(old), None) => self.ended.push(old),
+            _ => {}
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.ended.is_empty() && self.deleted_from.is_empty()
+    }
+
+    /// In DuckLake's words.
+    fn words(&self) -> impl Iterator<Item = String> {
+        let id = self.table.id;
+        let inserted = !self.added.is_empty();
+        let deleted = !self.ended.is_empty() || !self.deleted_from.is_empty();
+        let inserted = inserted.then(|| format!("inserted_into_table:{id}"));
+        let deleted = deleted.then(|| format!("deleted_from_table:{id}"));
+        inserted.into_iter().chain(deleted)
+    }
 }
 
 impl<'a> Diff<'a> {
@@ -36,7 +109,7 @@ impl<'a> Diff<'a> {
             dropped_tables: vec![],
             created_schemas: schemas(after, before),
             created_tables: vec![],
-            appended: vec![],
+            changed: vec![],
         };
         diff.compare_tables(before, after);
         diff
@@ -57,21 +130,21 @@ impl<'a> Diff<'a> {
             let right = if order.is_ge() { new.next() } else { None };
             match (left, right) {
                 (Some(left), Some(right)) if Arc::ptr_eq(left, right) => {}
-                (Some(left), Some(right)) => self.add_appended(right, left.segments.len()),
+                (Some(left), Some(right)) => self.add_changed(&left.segments, right),
                 (Some(left), None) => self.dropped_tables.push(left),
                 (None, Some(right)) => {
                     self.created_tables.push(right);
-                    self.add_appended(right, 0);
+                    self.add_changed(&[], right);
                 }
                 (None, None) => {}
             }
         }
     }
 
-    fn add_appended(&mut self, table: &'a TableVersion, known: usize) {
-        let new = &table.segments[known..];
-        if !new.is_empty() {
-            self.appended.push((table, new));
+    fn add_changed(&mut self, before: &'a [Arc<Segment>], table: &'a TableVersion) {
+        let changed = ChangedSegments::between(before, table);
+        if !changed.is_empty() {
+            self.changed.push(changed);
         }
     }
 
@@ -80,7 +153,7 @@ impl<'a> Diff<'a> {
             && self.dropped_tables.is_empty()
             && self.created_schemas.is_empty()
             && self.created_tables.is_empty()
-            && self.appended.is_empty()
+            && self.changed.is_empty()
     }
 
     /// The list of changes in DuckLake's words. DuckDB refuses a catalog in which it does not
@@ -105,15 +178,12 @@ impl<'a> Diff<'a> {
                 quoted(&table.name)
             )
         });
-        let appended = self
-            .appended
-            .iter()
-            .map(|(t, _)| format!("inserted_into_table:{}", t.id));
+        let changed = self.changed.iter().flat_map(ChangedSegments::words);
         let all = dropped_schemas
             .chain(dropped_tables)
             .chain(created_schemas)
             .chain(created_tables)
-            .chain(appended);
+            .chain(changed);
         all.collect::<Vec<_>>().join(",")
     }
 }

@@ -34,7 +34,7 @@ mod types;
 mod version;
 mod write;
 
-pub use change::{Change, Commit, IdempotencyRecord, ProducerRecord};
+pub use change::{Change, Commit, Deletion, IdempotencyRecord, ProducerRecord};
 pub use clock::{Clock, SystemClock};
 pub use column::{Column, assign_columns, columns_to_schema};
 pub use connections::Connections;
@@ -43,7 +43,10 @@ pub use error::{CatalogError, Result};
 pub use error_kind::ErrorKind;
 pub use ids::{ColumnId, SchemaId, SegmentId, SnapshotId, TableId, TenantId, UserId};
 pub use prune::{ColumnPredicate, ColumnTest};
-pub use segment::{ColumnStats, NewSegment, Segment};
+pub use segment::{
+    ColumnStats, DeleteFile, NewDeleteFile, NewSegment, ROW_ID_COLUMN, ROW_ID_FIELD, RowIds,
+    SNAPSHOT_COLUMN, SNAPSHOT_FIELD, Segment,
+};
 pub use snapshots::SnapshotInfo;
 pub use stats::{Bound, TableColumnStats};
 pub use table::{NewTable, SchemaVersion, SortColumn, TableVersion};

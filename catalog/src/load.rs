@@ -16,7 +16,6 @@ use crate::load::rows::{SchemaRow, SnapshotRow, TableRow};
 use crate::names::fold;
 use crate::private;
 use crate::segment::Segment;
-use crate::sqlite::unsigned;
 use crate::stats::merge_stats;
 use crate::table::{SchemaVersion, TableVersion};
 use crate::time_text;
@@ -72,7 +71,7 @@ async fn read(
     snapshot: SnapshotRow,
 ) -> Result<CatalogVersion> {
     let at = SnapshotId(snapshot.snapshot_id);
-    rows::refuse_unknown_features(connection, path, at).await?;
+    rows::refuse_unknown_features(connection, path).await?;
     let schemas = rows::schemas(connection, at).await?;
     let tables = rows::tables(connection, at).await?;
     let mut columns = columns::read(connection, path, at).await?;
@@ -181,30 +180,35 @@ fn add_table(version: &mut CatalogVersion, row: TableRow, parts: TableParts) -> 
 fn add_segments(table: &mut TableVersion, segments: Vec<Arc<Segment>>) -> Result<()> {
     let mut column_stats = vec![];
     let leaves = LeafIndex::new(&table.columns);
-    let (mut record_count, mut file_size_bytes, mut next_row_id) = (0, 0, 0);
     for segment in &segments {
         merge_stats(&mut column_stats, &leaves, &segment.column_stats);
-        record_count += segment.record_count;
-        file_size_bytes += segment.file_size_bytes;
-        let count = i64::try_from(segment.record_count).unwrap_or(i64::MAX);
-        if segment.row_id_start < next_row_id {
-            let reason = format!(
-                "segment {} repeats row ids of table {}",
-                segment.id, table.id
-            );
-            return Err(CatalogError::corruption(reason));
-        }
-        next_row_id = segment.row_id_start.saturating_add(count);
     }
     table.column_stats = Arc::new(column_stats);
-    table.segments = Arc::new(segments);
-    table.record_count = record_count;
-    table.file_size_bytes = file_size_bytes;
-    table.next_row_id = next_row_id;
+    table.next_row_id = check_row_ids(table.id, &segments)?;
+    table.set_segments(segments);
     Ok(())
 }
 
-/// What the catalog says in total has to be what its segments add up to.
+/// No two rows have one id. Returns the id after the last.
+fn check_row_ids(table_id: TableId, segments: &[Arc<Segment>]) -> Result<i64> {
+    let numbered = segments
+        .iter()
+        .filter_map(|segment| Some((segment.row_id_start?, segment)));
+    let mut numbered: Vec<_> = numbered.collect();
+    numbered.sort_unstable_by_key(|(first, _)| *first);
+    let mut next_row_id = 0;
+    for (first, segment) in numbered {
+        if first < next_row_id {
+            let reason = format!("segment {} repeats row ids of table {table_id}", segment.id);
+            return Err(CatalogError::corruption(reason));
+        }
+        let count = i64::try_from(segment.record_count).unwrap_or(i64::MAX);
+        next_row_id = first.saturating_add(count);
+    }
+    Ok(next_row_id)
+}
+
+/// What the catalog says in total has to hold for its segments. It may count rows loosely.
 fn check_against_stats(table: &mut TableVersion, stats: Option<rows::TableStatsRow>) -> Result<()> {
     let Some(stats) = stats else {
         if table.segments.is_empty() {
@@ -215,14 +219,6 @@ fn check_against_stats(table: &mut TableVersion, stats: Option<rows::TableStatsR
             table.id
         )));
     };
-    if unsigned(stats.record_count, "record_count")? != table.record_count {
-        let (id, counted) = (table.id, table.record_count);
-        let reason = format!(
-            "table {id} has {} rows, its segments {counted}",
-            stats.record_count
-        );
-        return Err(CatalogError::corruption(reason));
-    }
     if stats.next_row_id < table.next_row_id {
         let reason = format!("table {} has row ids above {}", table.id, stats.next_row_id);
         return Err(CatalogError::corruption(reason));

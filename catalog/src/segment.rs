@@ -1,5 +1,7 @@
 //! Segments as the catalog knows them: immutable Parquet files with counts and bounds.
 
+use std::sync::Arc;
+
 use crate::ids::{ColumnId, SegmentId, SnapshotId};
 
 /// What is known about the values of one leaf column in one segment.
@@ -22,6 +24,25 @@ pub struct ColumnStats {
     pub contains_nan: Option<bool>,
 }
 
+/// The column of a segment that holds the row ids of its rows, where these do not follow each other.
+/// Not a column of the table.
+pub const ROW_ID_COLUMN: &str = "_ducklake_internal_row_id";
+/// Its field id.
+pub const ROW_ID_FIELD: i64 = 2_147_483_540;
+/// The column of a merged segment that holds the snapshot in which each of its rows was added.
+pub const SNAPSHOT_COLUMN: &str = "_ducklake_internal_snapshot_id";
+/// Its field id.
+pub const SNAPSHOT_FIELD: i64 = 2_147_483_539;
+
+/// Where the row ids of a segment come from. A row keeps its id for life, wherever it is moved to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowIds {
+    /// The rows are new: they get the next ids of their table.
+    New,
+    /// They are in the file, in [`ROW_ID_COLUMN`].
+    InFile,
+}
+
 /// A written and synced file that a commit is to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSegment {
@@ -33,8 +54,42 @@ pub struct NewSegment {
     pub file_size_bytes: u64,
     /// Size of the Parquet footer's metadata, without its length field and magic.
     pub footer_size: u64,
+    /// Where the ids of its rows come from.
+    pub row_ids: RowIds,
     /// One entry for every leaf column.
     pub column_stats: Vec<ColumnStats>,
+}
+
+/// A written and synced list of deleted rows that a commit is to register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDeleteFile {
+    /// File name, relative to the directory of its table.
+    pub path: String,
+    /// Rows of its segment that are deleted, with those of the file that it replaces.
+    pub delete_count: u64,
+    /// Size of the file.
+    pub file_size_bytes: u64,
+    /// Size of the Parquet footer's metadata, without its length field and magic.
+    pub footer_size: u64,
+}
+
+/// A registered list of the deleted rows of one segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteFile {
+    /// Unique among segments and delete files of its catalog.
+    pub id: SegmentId,
+    /// The first snapshot it belongs to.
+    pub begin_snapshot: SnapshotId,
+    /// Path relative to the directory of its table.
+    pub path: String,
+    /// Rows that it lists.
+    pub delete_count: u64,
+    /// Size of the file.
+    pub file_size_bytes: u64,
+    /// Size of the Parquet footer's metadata, without its length field and magic.
+    pub footer_size: u64,
+    /// Set when each deletion has a snapshot of its own in [`SNAPSHOT_COLUMN`]: the last of them.
+    pub partial_max: Option<SnapshotId>,
 }
 
 /// A registered segment.
@@ -44,21 +99,40 @@ pub struct Segment {
     pub id: SegmentId,
     /// The first snapshot it belongs to.
     pub begin_snapshot: SnapshotId,
-    /// Row id of its first row; the others follow without gaps.
-    pub row_id_start: i64,
+    /// Row id of its first row, which the others follow without gaps; `None` when the ids are in the
+    /// file.
+    pub row_id_start: Option<i64>,
+    /// Set when the rows were added in several snapshots, which are in [`SNAPSHOT_COLUMN`]: the last
+    /// of them.
+    pub partial_max: Option<SnapshotId>,
     /// File name, relative to the directory of its table.
     pub path: String,
-    /// Rows.
+    /// Rows of the file.
     pub record_count: u64,
     /// Size of the file.
     pub file_size_bytes: u64,
     /// Size of the Parquet footer's metadata, without its length field and magic.
     pub footer_size: u64,
-    /// One entry for every leaf column the file holds, by column id.
+    /// Which of its rows are deleted, if any are.
+    pub deletes: Option<Arc<DeleteFile>>,
+    /// One entry for every leaf column the file holds, by column id. Of all its rows: those that are
+    /// deleted count.
     pub column_stats: Vec<ColumnStats>,
 }
 
 impl Segment {
+    /// Rows of the file that are deleted.
+    pub fn delete_count(&self) -> u64 {
+        self.deletes
+            .as_ref()
+            .map_or(0, |deletes| deletes.delete_count)
+    }
+
+    /// Rows that are there.
+    pub fn live_count(&self) -> u64 {
+        self.record_count.saturating_sub(self.delete_count())
+    }
+
     /// The statistics of a leaf column, if the file holds it.
     pub fn stats(&self, column_id: ColumnId) -> Option<&ColumnStats> {
         let position = self

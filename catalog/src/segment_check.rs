@@ -26,24 +26,31 @@ pub(crate) fn check_segment(
     })
 }
 
-fn find_fault(leaves: &LeafIndex<'_>, segment: &NewSegment) -> Option<String> {
-    let is_file_name = !segment.path.is_empty() && !segment.path.contains(['/', '\\']);
+/// What is wrong with a file by its path, and the numbers of its rows, its bytes and those of its
+/// footer.
+pub(crate) fn check_file(path: &str, sizes: [u64; 3]) -> Option<String> {
+    let [record_count, file_size_bytes, footer_size] = sizes;
+    let is_file_name = !path.is_empty() && !path.contains(['/', '\\']);
     if !is_file_name {
         return Some("its path is not a file name".to_owned());
     }
-    if segment.record_count == 0 {
+    if record_count == 0 {
         return Some("it has no rows".to_owned());
     }
+    if sizes.iter().any(|size| i64::try_from(*size).is_err()) {
+        return Some("a size is out of range".to_owned());
+    }
+    (footer_size >= file_size_bytes).then(|| "its footer is larger than the file".to_owned())
+}
+
+fn find_fault(leaves: &LeafIndex<'_>, segment: &NewSegment) -> Option<String> {
     let sizes = [
         segment.record_count,
         segment.file_size_bytes,
         segment.footer_size,
     ];
-    if sizes.iter().any(|size| i64::try_from(*size).is_err()) {
-        return Some("a size is out of range".to_owned());
-    }
-    if segment.footer_size >= segment.file_size_bytes {
-        return Some("its footer is larger than the file".to_owned());
+    if let Some(fault) = check_file(&segment.path, sizes) {
+        return Some(fault);
     }
     let known: HashSet<_> = segment
         .column_stats

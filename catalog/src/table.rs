@@ -59,9 +59,9 @@ pub struct TableVersion {
     pub arrow_schema: SchemaRef,
     /// The order of rows in new segments; empty if there is none.
     pub sort_key: Vec<SortColumn>,
-    /// Its segments, oldest first.
+    /// Its segments, by id: oldest first.
     pub segments: Arc<Vec<Arc<Segment>>>,
-    /// Rows of all segments.
+    /// Rows that are there, of all segments.
     pub record_count: u64,
     /// Size of all segments.
     pub file_size_bytes: u64,
@@ -89,9 +89,21 @@ impl TableVersion {
             .find(|column| column.id == id)
     }
 
+    /// A segment by its path.
+    pub fn segment(&self, path: &str) -> Option<&Arc<Segment>> {
+        self.segments.iter().find(|segment| segment.path == path)
+    }
+
     /// All columns that hold values, in order.
     pub fn leaves(&self) -> Vec<&Column> {
         self.columns.iter().flat_map(Column::leaves).collect()
+    }
+
+    /// Replaces the list of segments, with the totals that go with it.
+    pub(crate) fn set_segments(&mut self, segments: Vec<Arc<Segment>>) {
+        self.record_count = segments.iter().map(|segment| segment.live_count()).sum();
+        self.file_size_bytes = segments.iter().map(|segment| segment.file_size_bytes).sum();
+        self.segments = Arc::new(segments);
     }
 
     pub(crate) fn qualified_name(&self) -> String {

@@ -13,6 +13,7 @@ use crate::change::Change;
 use crate::error::Result;
 use crate::ids::{SchemaId, SegmentId, SnapshotId, TableId};
 use crate::names::fold;
+use crate::segment::Segment;
 use crate::table::{SchemaVersion, TableVersion};
 
 mod apply;
@@ -103,6 +104,16 @@ impl CatalogVersion {
     /// not empty, a segment that contradicts its table.
     pub fn apply(&self, changes: &[Change], stamp: Stamp) -> Result<Self> {
         apply::apply(self, changes, stamp)
+    }
+
+    /// The same version with other segments of a table, which belong to it all the same.
+    #[must_use]
+    pub fn with_segments(&self, id: TableId, segments: Vec<Arc<Segment>>) -> Self {
+        let mut version = self.clone();
+        if let Some(table) = version.table_mut(id) {
+            table.set_segments(segments);
+        }
+        version
     }
 
     pub(crate) fn table_mut(&mut self, id: TableId) -> Option<&mut TableVersion> {

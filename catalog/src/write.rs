@@ -32,7 +32,7 @@ pub(crate) async fn write(
         objects::write_schemas(connection, &diff.created_schemas).await?;
         objects::write_tables(connection, &diff.created_tables, after.schema_version).await?;
         objects::write_sort_keys(connection, catalog, &diff.created_tables).await?;
-        segments::write(connection, &diff.appended).await?;
+        segments::write(connection, &diff.changed, after.snapshot_id).await?;
         // Last: writing sort keys takes catalog ids.
         write_snapshot(connection, catalog, plan, &diff).await?;
     }
@@ -122,7 +122,7 @@ async fn end_dropped(
     end_rows(connection, "ducklake_schema", "schema_id", &schemas, at).await
 }
 
-async fn end_rows(
+pub(crate) async fn end_rows(
     connection: &mut SqliteConnection,
     table: &'static str,
     key: &'static str,

@@ -22,7 +22,8 @@ use crate::producers::ProducerReservation;
 use crate::record::{
     CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord, ProducerEntry,
 };
-use crate::segment::{OfferedSegments, UnregisteredSegments};
+use crate::row_changes::{self, PreparedDeletions, RowChange};
+use crate::segment::{OfferedFiles, UnregisteredSegments};
 use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::spawn;
 use crate::tenant::Tenant;
@@ -51,6 +52,8 @@ pub(crate) struct CommitRequest {
     pub(crate) streams: Vec<StagedStream>,
     /// Rows that are in segments already.
     pub(crate) segments: Vec<UnregisteredSegments>,
+    /// Rows that are deleted, of registered segments and of those above.
+    pub(crate) row_changes: Vec<RowChange>,
     /// Whether segments for a table that the commit makes may go to one that somebody else has made.
     pub(crate) adopts_table: bool,
     /// Whether the table that the commit makes takes the place of any other of its name.
@@ -68,6 +71,7 @@ impl CommitRequest {
             changes,
             streams: vec![],
             segments: vec![],
+            row_changes: vec![],
             adopts_table: false,
             replaces_table: false,
             keys: vec![],
@@ -143,7 +147,9 @@ pub(crate) async fn commit(
     // Without rows there is no memtable that would keep a record in the log.
     let settles = !request.keys.is_empty() || !request.steps.is_empty();
     let settles_alone = request.streams.is_empty() && settles;
-    let changes_catalog = !request.changes.is_empty() || !request.segments.is_empty();
+    let changes_catalog = !request.changes.is_empty()
+        || !request.segments.is_empty()
+        || !request.row_changes.is_empty();
     if changes_catalog || settles_alone {
         let job = {
             let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
@@ -294,6 +300,20 @@ async fn commit_with_catalog(
     node.check_log()?;
     // Rows are committed meanwhile.
     tenant.wait_for_catalog().await?;
+    let prepared = prepare_deletions(node, tenant, &mut request).await?;
+    let outcome = commit_prepared(node, tenant, request, prepared.changes).await;
+    if outcome.is_err() && !tenant.is_in_doubt() {
+        prepared.files.withdraw();
+    }
+    outcome
+}
+
+async fn commit_prepared(
+    node: &Arc<Node>,
+    tenant: &Arc<Tenant>,
+    mut request: CommitRequest,
+    deletions: Vec<Change>,
+) -> Result<()> {
     let _gate = Arc::clone(tenant.gate()).write_owned().await;
     let sequence = *tenant.sequencing().lock();
     let current = tenant.catalog_version();
@@ -319,6 +339,10 @@ async fn commit_with_catalog(
     let settled = Settled::at(sequence, request.keys, request.steps);
     let registered = request.segments.iter().map(UnregisteredSegments::change);
     request.changes.extend(registered);
+    request.changes.extend(deletions);
+    let truncated = truncated_tables(&request.changes);
+    // Later rows of these tables have this sequence, or a higher one.
+    let flushed = truncated.iter().map(|table_id| (*table_id, sequence - 1));
     let offered: Vec<_> = request
         .segments
         .into_iter()
@@ -327,7 +351,7 @@ async fn commit_with_catalog(
     let version = tenant
         .commit_catalog(Commit {
             changes: request.changes,
-            flushed: vec![],
+            flushed: flushed.collect(),
             last_sequence: Some(sequence),
             commit_id: Some((request.commit_id, sequence)),
             idempotency: settled.keys.clone(),
@@ -337,7 +361,7 @@ async fn commit_with_catalog(
         })
         .await;
     if version.is_err() && !tenant.is_in_doubt() {
-        offered.into_iter().for_each(OfferedSegments::withdraw);
+        offered.into_iter().for_each(OfferedFiles::withdraw);
     }
     let version = version?;
     for record in &settled.keys {
@@ -346,10 +370,31 @@ async fn commit_with_catalog(
     for record in &settled.steps {
         tenant.producers().commit_checkpointed(record);
     }
-    tenant.publish(sequence, Some(version), request.streams, node.now_micros());
+    let catalog = Some((version, truncated));
+    tenant.publish(sequence, catalog, request.streams, node.now_micros());
     drop(settled);
     *tenant.sequencing().lock() = sequence + 1;
     node.reached(CrashPoint::CatalogPublished).await
+}
+
+/// Writes the lists of deleted rows while others go on committing rows.
+async fn prepare_deletions(
+    node: &Node,
+    tenant: &Tenant,
+    request: &mut CommitRequest,
+) -> Result<PreparedDeletions> {
+    let catalog = tenant.catalog_version();
+    let with_own = catalog.apply(&request.changes, Stamp::overlay(&catalog))?;
+    let (changes, own) = (&request.row_changes, &mut request.segments);
+    row_changes::prepare(node, tenant, &with_own, changes, own).await
+}
+
+fn truncated_tables(changes: &[Change]) -> Vec<TableId> {
+    let truncated = changes.iter().filter_map(|change| match change {
+        Change::Truncate { table_id } => Some(*table_id),
+        _ => None,
+    });
+    truncated.collect()
 }
 
 async fn prepare(node: &Node, tenant: &Tenant, request: &CommitRequest) -> Result<()> {

@@ -139,6 +139,20 @@ impl EngineError {
         }
     }
 
+    /// Of a change whose rows cannot be written: nothing is wrong with them, the disk is, or is full.
+    pub(crate) fn not_stored(self) -> Self {
+        match self {
+            Self::Io { .. } | Self::Parquet(_) => {
+                tracing::error!(error = %self, "rows cannot be written to segments");
+                Self::Unavailable {
+                    message: "the rows cannot be written to disk: free some of it, then try again"
+                        .to_owned(),
+                }
+            }
+            error => error,
+        }
+    }
+
     /// When a retry makes sense, for errors that know it.
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {

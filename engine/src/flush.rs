@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::node::Node;
-use crate::segment::{OfferedSegments, Piece, UnregisteredSegments};
+use crate::segment::{OfferedFiles, Piece, UnregisteredSegments};
 use crate::storage_fs::CrashPoint;
 use crate::task::{blocking, spawn};
 use crate::tenant::Tenant;
@@ -63,7 +63,7 @@ pub(crate) async fn flush(node: &Arc<Node>, tenant: &Arc<Tenant>) -> Result<Flus
 async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
     let _flushing = tenant.flushing().lock().await;
     tenant.check_writable()?;
-    let (memtables, cut) = tenant.freeze();
+    let (memtables, cuts) = tenant.freeze();
     let started_micros = node.now_micros();
     if memtables.is_empty() {
         let snapshot_id = tenant.catalog_version().snapshot_id;
@@ -74,8 +74,9 @@ async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
         });
     }
     node.reached(CrashPoint::FlushFrozen).await?;
-    let written = write_segments(node, tenant, &memtables, cut).await?;
+    let written = write_segments(node, tenant, &memtables, &cuts).await?;
     node.reached(CrashPoint::SegmentsDurable).await?;
+    let cut = *cuts.last().expect("a flush goes up to a cut");
     let outcome = register(tenant, &memtables, cut, written).await?;
     node.reached(CrashPoint::FlushPublished).await?;
     tracing::info!(
@@ -88,43 +89,61 @@ async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
     Ok(outcome)
 }
 
+/// The segments of a flush, by table.
+#[derive(Default)]
+struct Written {
+    tables: Vec<UnregisteredSegments>,
+    /// Paths, with the sequence up to which the rows of each go.
+    up_to: Vec<(String, u64)>,
+}
+
 async fn write_segments(
     node: &Node,
     tenant: &Tenant,
     memtables: &[Arc<Memtable>],
-    cut: u64,
-) -> Result<Vec<UnregisteredSegments>> {
-    let mut by_table: BTreeMap<TableId, Vec<RecordBatch>> = BTreeMap::new();
-    for memtable in memtables {
-        by_table
-            .entry(memtable.table_id())
-            .or_default()
-            .extend(memtable.batches(cut));
-    }
+    cuts: &[u64],
+) -> Result<Written> {
     let catalog = tenant.catalog_version();
-    let (mut written, mut jobs, mut given) = (vec![], vec![], 0);
-    for (table_id, batches) in by_table {
+    let (mut written, mut jobs, mut given) = (Written::default(), vec![], 0);
+    let mut by_table: BTreeMap<TableId, Vec<&Arc<Memtable>>> = BTreeMap::new();
+    for memtable in memtables {
+        let generations = by_table.entry(memtable.table_id()).or_default();
+        generations.push(memtable);
+    }
+    for (table_id, generations) in by_table {
         let Some(table) = catalog.table_by_id(table_id) else {
             continue;
         };
-        given += row_count(&batches);
-        let pieces = Piece::of_table(&node.folders, table, &tenant.data_directory(), batches);
-        for piece in pieces {
-            let job = blocking(move || piece.write());
-            jobs.push(job.map(move |segment| (table_id, segment)));
+        let mut after = 0;
+        for cut in cuts {
+            let batches = generations.iter();
+            let batches = batches.flat_map(|memtable| memtable.batches_between(after, *cut));
+            let batches: Vec<_> = batches.collect();
+            given += row_count(&batches);
+            let pieces = Piece::of_table(&node.folders, table, &tenant.data_directory(), batches);
+            for piece in pieces {
+                let job = blocking(move || piece.write());
+                jobs.push(job.map(move |segment| (table_id, *cut, segment)));
+            }
+            after = *cut;
         }
-        written.push(UnregisteredSegments::new(&node.fs, table));
+        let none = UnregisteredSegments::new(&node.fs, table);
+        written.tables.push(none);
     }
     let writers = Handle::current().metrics().num_workers().min(WRITERS_MAX);
     let mut jobs = futures::stream::iter(jobs).buffered(writers);
     let mut failed = None;
     // To the end of all, so that the files of the others are known when one fails.
-    while let Some((table_id, segment)) = jobs.next().await {
-        let table = written
-            .iter_mut()
-            .find(|table| table.table_id() == table_id);
+    while let Some((table_id, cut, segment)) = jobs.next().await {
+        let mut tables = written.tables.iter_mut();
+        let table = tables.find(|table| table.table_id() == table_id);
         match (segment, table) {
-            (Ok(segment), Some(table)) => table.add(segment),
+            (Ok(segment), Some(table)) => {
+                let paths = segment.segments().iter();
+                let up_to = paths.map(|segment| (segment.path.clone(), cut));
+                written.up_to.extend(up_to);
+                table.add(segment);
+            }
             (Err(error), _) => failed = failed.or(Some(error)),
             (Ok(_), None) => return Err(EngineError::internal("a segment of no table")),
         }
@@ -132,9 +151,13 @@ async fn write_segments(
     if let Some(error) = failed {
         return Err(error);
     }
-    let records: u64 = written.iter().map(UnregisteredSegments::row_count).sum();
-    assert_eq!(records, given, "segments hold every row they were given");
-    written.retain(|table| !table.segments().is_empty());
+    let records = written.tables.iter().map(UnregisteredSegments::row_count);
+    assert_eq!(
+        records.sum::<u64>(),
+        given,
+        "segments hold every row they were given"
+    );
+    written.tables.retain(|table| !table.segments().is_empty());
     Ok(written)
 }
 
@@ -146,20 +169,29 @@ async fn register(
     tenant: &Tenant,
     memtables: &[Arc<Memtable>],
     cut: u64,
-    mut written: Vec<UnregisteredSegments>,
+    written: Written,
 ) -> Result<FlushOutcome> {
     let _committer = tenant.committer().lock().await;
     tenant.check_writable()?;
-    // Tables may have been dropped while the segments were written.
+    // Tables may have been dropped or truncated while the segments were written: rows of those are
+    // gone, and may not come back.
     let catalog = tenant.catalog_version();
-    written.retain(|table| catalog.table_by_id(table.table_id()).is_some());
+    let takes_rows = |table_id: &TableId| {
+        let table = catalog.table_by_id(*table_id);
+        table.is_some_and(|table| table.flushed_sequence < cut)
+    };
+    let Written {
+        tables: mut written,
+        up_to,
+    } = written;
+    written.retain(|table| takes_rows(&table.table_id()));
     let mut flushed: Vec<_> = memtables
         .iter()
         .map(|memtable| memtable.table_id())
         .collect();
     flushed.sort_unstable();
     flushed.dedup();
-    flushed.retain(|table_id| catalog.table_by_id(*table_id).is_some());
+    flushed.retain(takes_rows);
     let row_count = written.iter().map(UnregisteredSegments::row_count).sum();
     let counts = written.iter().map(|table| table.segments().len() as u64);
     let segment_count = counts.sum();
@@ -183,10 +215,11 @@ async fn register(
         .collect();
     let version = tenant.commit_catalog(commit).await;
     if version.is_err() && !tenant.is_in_doubt() {
-        offered.into_iter().for_each(OfferedSegments::withdraw);
+        offered.into_iter().for_each(OfferedFiles::withdraw);
     }
     let version = version?;
     let snapshot_id = version.snapshot_id;
+    tenant.views().note_flushed(up_to);
     tenant.publish_flush(version, memtables);
     tenant.keys().checkpointed(cut);
     tenant.producers().checkpointed(cut);

@@ -26,6 +26,7 @@ mod read_view;
 mod record;
 mod recovery;
 mod reservations;
+mod row_changes;
 mod scan;
 mod segment;
 mod settings;

@@ -195,7 +195,9 @@ impl PrunedTable {
             Arc::new(Segment {
                 id: SegmentId(at as i64),
                 begin_snapshot: SnapshotId(1),
-                row_id_start: 0,
+                row_id_start: Some(0),
+                partial_max: None,
+                deletes: None,
                 path: format!("{at}.parquet"),
                 record_count: 1000,
                 file_size_bytes: 8000,

@@ -2,8 +2,10 @@
 //!
 //! Order of locks: flushing, committer, commit gate, sequencing, published.
 
+mod history;
 #[cfg(test)]
 mod tests;
+mod view_pins;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -35,6 +37,10 @@ use crate::task::others_turn;
 use crate::transaction::Transaction;
 use crate::wal::Lsn;
 use crate::write_buffer::{Budget, CommittedBytes, Memtable, MemtableSet};
+
+use history::History;
+pub(crate) use view_pins::ViewPin;
+use view_pins::ViewPins;
 
 /// How often, and how long apart, a catalog is asked what became of a commit.
 const SETTLE_ATTEMPTS: usize = 30;
@@ -88,6 +94,9 @@ pub struct Tenant {
     committing: Mutex<BTreeMap<Uuid, watch::Receiver<()>>>,
     /// Lowest LSN that each open stream may have written at.
     pins: LogPins,
+    /// The views of open transactions.
+    views: Arc<ViewPins>,
+    history: History,
     reading: Reading,
 }
 
@@ -160,6 +169,8 @@ impl Tenant {
             committed: Mutex::default(),
             committing: Mutex::default(),
             pins: LogPins::default(),
+            views: Arc::default(),
+            history: History::default(),
             reading,
         })
     }
@@ -449,6 +460,26 @@ impl Tenant {
         )
     }
 
+    /// The same for a transaction: its rows stay apart from later ones when they are flushed.
+    pub(crate) fn pinned_view(&self) -> ReadView {
+        let published = self.published.read();
+        let pin = self.views.pin(published.sequence);
+        let view = ReadView::new(
+            Arc::clone(&published.catalog),
+            Arc::clone(&published.memtables),
+            published.sequence,
+        );
+        view.pinned(pin)
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(crate) fn views(&self) -> &ViewPins {
+        &self.views
+    }
+
     /// The catalog as of the last published commit.
     pub fn catalog_version(&self) -> Arc<CatalogVersion> {
         Arc::clone(&self.published.read().catalog)
@@ -464,11 +495,12 @@ impl Tenant {
     }
 
     /// Makes the rows of commit `sequence` visible, with the catalog version that belongs to it if
-    /// it changed the catalog. All at once: no read view sees a part.
+    /// it changed the catalog, and without the rows of tables that it truncated. All at once: no read
+    /// view sees a part.
     pub(crate) fn publish(
         &self,
         sequence: u64,
-        catalog: Option<Arc<CatalogVersion>>,
+        catalog: Option<(Arc<CatalogVersion>, Vec<TableId>)>,
         streams: Vec<StagedStream>,
         now_micros: i64,
     ) {
@@ -478,8 +510,11 @@ impl Tenant {
             sequence,
             "commits are published without a gap"
         );
-        if let Some(catalog) = catalog {
+        if let Some((catalog, truncated)) = catalog {
             self.replace_catalog(&mut published, catalog);
+            for table_id in truncated {
+                published.memtables = Arc::new(published.memtables.without_table(table_id));
+            }
         }
         for stream in streams {
             let table_id = stream.table_id();
@@ -548,11 +583,13 @@ impl Tenant {
         published.catalog = catalog;
     }
 
-    /// Freezes every active memtable at one cut in the sequence and returns all frozen ones.
-    pub(crate) fn freeze(&self) -> (Vec<Arc<Memtable>>, u64) {
+    /// Freezes every active memtable at one cut in the sequence and returns all frozen ones, with the
+    /// sequences after which their rows go to segments of their own. The last of these is the cut.
+    pub(crate) fn freeze(&self) -> (Vec<Arc<Memtable>>, Vec<u64>) {
         let mut published = self.published.write();
         published.memtables = Arc::new(published.memtables.frozen());
-        (published.memtables.all_frozen(), published.sequence)
+        let cuts = self.views.cuts(published.sequence);
+        (published.memtables.all_frozen(), cuts)
     }
 
     pub(crate) fn pins(&self) -> &LogPins {

@@ -7,23 +7,25 @@
 //! there is one: whoever gives the statement up before [`Transaction::commit`] knows that nothing
 //! of it takes effect, wherever its tasks have got to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use quiver_catalog::{IdempotencyRecord, ProducerRecord, Stamp, TableId, UserId};
+use quiver_catalog::{IdempotencyRecord, ProducerRecord, Segment, Stamp, TableId, UserId};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::commit::{CommitRequest, SettledStep, as_conflict, commit};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
+use crate::flush::flush;
 use crate::idempotency::KeyScope;
 use crate::ids::new_id;
 use crate::node::Node;
 use crate::producers::ProducerScope;
 use crate::read_view::ReadView;
-use crate::segment::UnregisteredSegments;
+use crate::row_changes::unite;
+use crate::segment::{SegmentSink, UnregisteredSegments};
 use crate::task;
 use crate::tenant::Tenant;
 
@@ -49,6 +51,8 @@ pub struct Transaction {
     uses: AtomicUsize,
     /// `None` once committed, rolled back or expired.
     staged: Mutex<Option<Staged>>,
+    /// One statement at a time brings rows to segments.
+    moving: Mutex<()>,
 }
 
 /// What a transaction spans.
@@ -111,6 +115,7 @@ impl Transaction {
             last_used_micros: AtomicI64::new(node.now_micros()),
             uses: AtomicUsize::new(0),
             staged: Mutex::new(Some(Staged::default())),
+            moving: Mutex::default(),
         })
     }
 
@@ -173,7 +178,7 @@ impl Transaction {
         let staged = self.staged.lock().await;
         staged
             .as_ref()
-            .is_some_and(|staged| staged.segments().next().is_some())
+            .is_some_and(|staged| staged.segments().next().is_some() || staged.deletes_rows())
     }
 
     async fn own_view(&self) -> Result<ReadView> {
@@ -181,7 +186,7 @@ impl Transaction {
         let staged = guard.as_mut().ok_or_else(Self::over)?;
         let base = staged
             .view
-            .get_or_insert_with(|| self.tenant.read_view())
+            .get_or_insert_with(|| self.tenant.pinned_view())
             .clone();
         if !staged.wrote() {
             return Ok(base);
@@ -197,16 +202,109 @@ impl Transaction {
                 .or_default()
                 .extend(stream.batches().iter().cloned());
         }
-        Ok(base.with_staged(Arc::new(catalog), rows))
+        let deleted = unite(&staged.row_changes())?;
+        let deleted = deleted.into_iter().map(|(id, rows)| (id, Arc::new(rows)));
+        let truncated = staged.truncated_tables();
+        Ok(base.with_staged(Arc::new(catalog), rows, deleted.collect(), &truncated))
+    }
+
+    /// What a statement sees that changes rows of a table: the same as any other, with all rows of
+    /// the table in segments, by which they can be told apart.
+    ///
+    /// # Errors
+    /// `Conflict` when the transaction is over, or rows of its view cannot be told from later ones
+    /// any more.
+    pub(crate) async fn change_view(self: &Arc<Self>, table_id: TableId) -> Result<ReadView> {
+        let reader = match &self.scope {
+            Scope::Statement(Some(outer)) => outer,
+            _ => self,
+        };
+        {
+            let _moving = reader.moving.lock().await;
+            reader.flush_view(table_id).await?;
+            reader.move_staged_rows(table_id).await?;
+        }
+        Ok(reader.own_view().await?.used_by(reader))
+    }
+
+    /// Brings the committed rows that the view has of a table to segments.
+    async fn flush_view(&self, table_id: TableId) -> Result<()> {
+        let view = {
+            let mut guard = self.staged.lock().await;
+            let staged = guard.as_mut().ok_or_else(Self::over)?;
+            let view = staged.view.get_or_insert_with(|| self.tenant.pinned_view());
+            view.clone()
+        };
+        let rows = view.committed(table_id);
+        let row_count: u64 = rows.iter().map(|batch| batch.num_rows() as u64).sum();
+        let Some(seen) = view
+            .catalog()
+            .table_by_id(table_id)
+            .filter(|_| row_count > 0)
+        else {
+            return Ok(());
+        };
+        let flushed = flush(&self.node, &self.tenant).await;
+        flushed.map_err(EngineError::not_stored)?;
+        let now = self.tenant.catalog_version();
+        let now = now.table_by_id(table_id).ok_or_else(Self::changed)?;
+        let known: HashSet<&str> = seen.segments.iter().map(|s| s.path.as_str()).collect();
+        let flushed = now.segments.iter().filter(|segment| {
+            let belongs = self.tenant.views().belongs(&segment.path, view.sequence());
+            belongs && !known.contains(segment.path.as_str())
+        });
+        // What others have deleted of them since is found out when this commits.
+        let flushed = flushed.map(|segment| Segment {
+            deletes: None,
+            ..segment.as_ref().clone()
+        });
+        let flushed: Vec<_> = flushed.map(Arc::new).collect();
+        let found: u64 = flushed.iter().map(|segment| segment.record_count).sum();
+        if found != row_count {
+            return Err(Self::changed());
+        }
+        let segments = seen.segments.iter().map(Arc::clone).chain(flushed);
+        let catalog = view.catalog().with_segments(table_id, segments.collect());
+        self.with_staged(|staged| {
+            staged.view = Some(view.with_segments(Arc::new(catalog), table_id));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Brings the rows that the transaction has staged for a table to segments of its own.
+    async fn move_staged_rows(&self, table_id: TableId) -> Result<()> {
+        let (streams, rows) = self
+            .with_staged(|staged| Ok(staged.stream_rows(table_id)))
+            .await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let view = self.own_view().await?;
+        let table = view.catalog().table_by_id(table_id);
+        let table = table.ok_or_else(Self::changed)?;
+        let mut sink = SegmentSink::new(&self.node, &self.tenant, table, false);
+        for batch in rows {
+            sink.push(batch).await?;
+        }
+        let segments = sink.finish().await?;
+        self.with_staged(|staged| {
+            staged.move_to_segments(streams, segments);
+            Ok(())
+        })
+        .await
+    }
+
+    fn changed() -> EngineError {
+        EngineError::Conflict {
+            message: "the rows that the transaction sees were moved by others: begin it again"
+                .to_owned(),
+        }
     }
 
     /// Adds what a statement wants to commit.
     pub(crate) async fn stage(&self, request: CommitRequest) -> Result<()> {
-        self.with_staged(|staged| {
-            staged.add(request);
-            Ok(())
-        })
-        .await
+        self.with_staged(|staged| staged.add(request)).await
     }
 
     /// Makes everything staged visible at once; of a statement inside a client's transaction, to

@@ -1,9 +1,10 @@
 """Runs everything `make test` runs and adds it up in one last line: `N passed, N failed, N skipped`.
 
 Steps: the Python environment (made when missing, brought to the pinned versions when they changed),
-`cargo test --workspace`, then pytest against the debug binary that the same build made. Every step
-runs even if an earlier one failed, so that one run shows all that is broken; only tests that need a
-binary that did not build are not started, and that counts as a failure.
+their S3 server (built when missing), `cargo test --workspace`, then pytest against the debug binary
+that the same build made. Every step runs even if an earlier one failed, so that one run shows all
+that is broken; only tests that need a binary that did not build are not started, and that counts as
+a failure.
 
 Exit code: 0 when nothing failed; with CI=true, when nothing was skipped either.
 """
@@ -19,6 +20,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+
+from s3_server import install_s3_server
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
@@ -44,6 +47,7 @@ class Count:
 def main() -> int:
     total = Count()
     python = prepare_environment()
+    s3_server = install_s3_server()
     binary = build_binary()
     logic_tests = fetch_logic_tests()
     total.add(timed("Rust tests", lambda: run_cargo_tests(logic_tests)))
@@ -51,7 +55,7 @@ def main() -> int:
         print("the binary did not build, so the black-box tests cannot run")
         total.failed += 1
     else:
-        total.add(timed("black-box tests", lambda: run_pytest(python, binary)))
+        total.add(timed("black-box tests", lambda: run_pytest(python, binary, s3_server)))
     refused = total.skipped > 0 and os.environ.get("CI", "").lower() == "true"
     if refused:
         print("CI=true allows no skipped test")
@@ -137,13 +141,13 @@ def run_cargo_tests(logic_tests: Path) -> Count:
     return count
 
 
-def run_pytest(python: Path, binary: Path) -> Count:
+def run_pytest(python: Path, binary: Path, s3_server: Path) -> Count:
     """pytest over tests/, counted from its JUnit file."""
     report = binary.parents[1] / "quiver-pytest.xml"
     report.unlink(missing_ok=True)
     command = [str(python), "-m", "pytest", "-c", str(TESTS / "pytest.ini"), str(TESTS)]
     command += [f"--junit-xml={report}", "--color=no", "-q"]
-    environment = dict(os.environ, QUIVER_BIN=str(binary))
+    environment = dict(os.environ, QUIVER_BIN=str(binary), QUIVER_S3_SERVER=str(s3_server))
     code = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL).returncode
     count = count_junit(report) if report.exists() else Count()
     if code != 0 and count.failed == 0:

@@ -53,7 +53,6 @@ pub(super) struct TableRow {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TableStatsRow {
-    pub(super) record_count: i64,
     pub(super) next_row_id: i64,
 }
 
@@ -145,20 +144,12 @@ pub(super) async fn tables(
 pub(super) async fn table_stats(
     connection: &mut SqliteConnection,
 ) -> Result<HashMap<TableId, TableStatsRow>> {
-    let rows: Vec<(i64, i64, i64)> =
-        sqlx::query_as("SELECT table_id, record_count, next_row_id FROM ducklake_table_stats")
+    let rows: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT table_id, next_row_id FROM ducklake_table_stats")
             .fetch_all(connection)
             .await
             .map_err(failed("read the table statistics"))?;
-    let entry = |(table_id, record_count, next_row_id)| {
-        (
-            TableId(table_id),
-            TableStatsRow {
-                record_count,
-                next_row_id,
-            },
-        )
-    };
+    let entry = |(table_id, next_row_id)| (TableId(table_id), TableStatsRow { next_row_id });
     Ok(rows.into_iter().map(entry).collect())
 }
 
@@ -166,12 +157,10 @@ pub(super) async fn table_stats(
 pub(super) async fn refuse_unknown_features(
     connection: &mut SqliteConnection,
     path: &Path,
-    at: SnapshotId,
 ) -> Result<()> {
     let features: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT 'deleted rows' AS name, count(*) AS uses FROM ducklake_delete_file \
-           WHERE begin_snapshot <= ?1 AND (end_snapshot IS NULL OR ?1 < end_snapshot) \
-         UNION ALL SELECT 'rows kept in the catalog', count(*) FROM ducklake_inlined_data_tables \
+        "SELECT 'rows kept in the catalog' AS name, count(*) AS uses \
+           FROM ducklake_inlined_data_tables \
          UNION ALL SELECT 'absolute schema paths', count(*) FROM ducklake_schema \
            WHERE path_is_relative IS NOT 1 \
          UNION ALL SELECT 'absolute table paths', count(*) FROM ducklake_table \
@@ -179,7 +168,6 @@ pub(super) async fn refuse_unknown_features(
          UNION ALL SELECT 'default values for old rows', count(*) FROM ducklake_column \
            WHERE initial_default IS NOT NULL",
     )
-    .bind(at.0)
     .fetch_all(connection)
     .await
     .map_err(failed("look for unknown features"))?;

@@ -10,12 +10,10 @@ use crate::change::Change;
 use crate::column::{Column, columns_to_schema};
 use crate::error::{CatalogError, Result};
 use crate::ids::{SchemaId, TableId};
-use crate::leaf_index::LeafIndex;
 use crate::names::{check_object_name, directory, fold};
-use crate::segment::{NewSegment, Segment};
-use crate::segment_check::check_segment;
-use crate::stats::merge_stats;
 use crate::table::{NewTable, SchemaVersion, TableVersion};
+
+mod segments;
 
 /// The schema that every catalog has from its first snapshot on.
 const MAIN_SCHEMA: SchemaId = SchemaId(0);
@@ -40,8 +38,13 @@ pub(super) fn apply(
             Change::CreateTable(table) => create_table(&mut version, table)?,
             Change::DropTable { table_id, .. } => drop_table(&mut version, *table_id)?,
             Change::AppendSegments { table_id, segments } => {
-                append_segments(&mut version, *table_id, segments)?;
+                segments::append(&mut version, *table_id, segments)?;
             }
+            Change::DeleteRows {
+                table_id,
+                deletions,
+            } => segments::delete_rows(&mut version, *table_id, deletions)?,
+            Change::Truncate { table_id } => segments::truncate(&mut version, *table_id)?,
         }
     }
     Ok(version)
@@ -139,53 +142,6 @@ fn drop_table(version: &mut CatalogVersion, id: TableId) -> Result<()> {
     with_schema(version, &table.schema_name, |schema| {
         schema.tables.remove(&fold(&table.name));
     });
-    Ok(())
-}
-
-fn append_segments(
-    version: &mut CatalogVersion,
-    id: TableId,
-    segments: &[NewSegment],
-) -> Result<()> {
-    let Some(table) = version.table_by_id(id) else {
-        return Err(CatalogError::not_found("table", &id));
-    };
-    let table = Arc::clone(table);
-    let leaves = LeafIndex::new(&table.columns);
-    let begin_snapshot = version.snapshot_id;
-    let mut all = table.segments.as_ref().clone();
-    let mut column_stats = table.column_stats.as_ref().clone();
-    let (mut record_count, mut file_size_bytes) = (table.record_count, table.file_size_bytes);
-    let mut next_row_id = table.next_row_id;
-    for segment in segments {
-        check_segment(&table, &leaves, segment)?;
-        merge_stats(&mut column_stats, &leaves, &segment.column_stats);
-        let mut stats = segment.column_stats.clone();
-        stats.sort_by_key(|stats| stats.column_id);
-        all.push(Arc::new(Segment {
-            id: version.next_segment_id(),
-            begin_snapshot,
-            row_id_start: next_row_id,
-            path: segment.path.clone(),
-            record_count: segment.record_count,
-            file_size_bytes: segment.file_size_bytes,
-            footer_size: segment.footer_size,
-            column_stats: stats,
-        }));
-        record_count += segment.record_count;
-        file_size_bytes += segment.file_size_bytes;
-        next_row_id = i64::try_from(segment.record_count)
-            .ok()
-            .and_then(|count| next_row_id.checked_add(count))
-            .ok_or_else(|| invalid_commit("row ids stay below 2^63", &table.qualified_name()))?;
-    }
-    if let Some(table) = version.table_mut(id) {
-        table.segments = Arc::new(all);
-        table.column_stats = Arc::new(column_stats);
-        table.record_count = record_count;
-        table.file_size_bytes = file_size_bytes;
-        table.next_row_id = next_row_id;
-    }
     Ok(())
 }
 

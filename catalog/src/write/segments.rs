@@ -1,33 +1,61 @@
 //! New segments, their statistics, and the totals of their tables.
 
-use std::sync::Arc;
-
 use sqlx::SqliteConnection;
 
+use super::end_rows;
+use crate::diff::ChangedSegments;
 use crate::error::{Result, storage};
-use crate::ids::TableId;
-use crate::segment::{ColumnStats, Segment};
+use crate::ids::{SnapshotId, TableId};
+use crate::segment::{ColumnStats, DeleteFile, Segment};
 use crate::sqlite::{insert_rows, sql_int};
 use crate::stats::TableColumnStats;
-use crate::table::TableVersion;
-
-type Appended<'a> = (&'a TableVersion, &'a [Arc<Segment>]);
 
 pub(super) async fn write(
     connection: &mut SqliteConnection,
-    appended: &[Appended<'_>],
+    changed: &[ChangedSegments<'_>],
+    at: SnapshotId,
 ) -> Result<()> {
-    write_files(connection, appended).await?;
-    write_file_stats(connection, appended).await?;
-    write_table_stats(connection, appended).await?;
-    write_table_column_stats(connection, appended).await
+    end(connection, changed, at).await?;
+    write_files(connection, changed).await?;
+    write_delete_files(connection, changed).await?;
+    write_file_stats(connection, changed).await?;
+    write_table_stats(connection, changed).await?;
+    write_table_column_stats(connection, changed).await
 }
 
-async fn write_files(connection: &mut SqliteConnection, appended: &[Appended<'_>]) -> Result<()> {
-    let rows: Vec<(TableId, &Segment)> = appended
-        .iter()
-        .flat_map(|(table, segments)| segments.iter().map(|segment| (table.id, segment.as_ref())))
-        .collect();
+/// What is removed or replaced stays visible to older snapshots.
+async fn end(
+    connection: &mut SqliteConnection,
+    changed: &[ChangedSegments<'_>],
+    at: SnapshotId,
+) -> Result<()> {
+    let ended = changed.iter().flat_map(|changed| &changed.ended);
+    let segments: Vec<i64> = ended.map(|segment| segment.id.0).collect();
+    let ended = changed.iter().flat_map(|changed| &changed.ended_deletes);
+    let deletes: Vec<i64> = ended.map(|deletes| deletes.id.0).collect();
+    end_rows(
+        connection,
+        "ducklake_data_file",
+        "data_file_id",
+        &segments,
+        at,
+    )
+    .await?;
+    end_rows(
+        connection,
+        "ducklake_delete_file",
+        "delete_file_id",
+        &deletes,
+        at,
+    )
+    .await
+}
+
+async fn write_files(
+    connection: &mut SqliteConnection,
+    changed: &[ChangedSegments<'_>],
+) -> Result<()> {
+    let rows = added(changed);
     insert_rows!(
         connection,
         "INSERT INTO ducklake_data_file (data_file_id, table_id, begin_snapshot, path, \
@@ -52,14 +80,12 @@ async fn write_files(connection: &mut SqliteConnection, appended: &[Appended<'_>
 
 async fn write_file_stats(
     connection: &mut SqliteConnection,
-    appended: &[Appended<'_>],
+    changed: &[ChangedSegments<'_>],
 ) -> Result<()> {
     let mut rows: Vec<(TableId, &Segment, &ColumnStats)> = vec![];
-    for (table, segments) in appended {
-        for segment in *segments {
-            let stats = segment.column_stats.iter();
-            rows.extend(stats.map(|stats| (table.id, segment.as_ref(), stats)));
-        }
+    for (table_id, segment) in added(changed) {
+        let stats = segment.column_stats.iter();
+        rows.extend(stats.map(|stats| (table_id, segment, stats)));
     }
     insert_rows!(
         connection,
@@ -82,12 +108,53 @@ async fn write_file_stats(
     )
 }
 
+async fn write_delete_files(
+    connection: &mut SqliteConnection,
+    changed: &[ChangedSegments<'_>],
+) -> Result<()> {
+    let mut rows: Vec<(TableId, &Segment, &DeleteFile)> = vec![];
+    for changed in changed {
+        let lists = changed.deleted_from.iter();
+        rows.extend(lists.map(|(segment, deletes)| (changed.table.id, *segment, *deletes)));
+    }
+    insert_rows!(
+        connection,
+        "INSERT INTO ducklake_delete_file (delete_file_id, table_id, begin_snapshot, data_file_id, \
+         path, path_is_relative, format, delete_count, file_size_bytes, footer_size) ",
+        rows,
+        |binder, row| {
+            let (table_id, segment, deletes) = row;
+            binder
+                .push_bind(deletes.id.0)
+                .push_bind(table_id.0)
+                .push_bind(deletes.begin_snapshot.0)
+                .push_bind(segment.id.0)
+                .push_bind(deletes.path.as_str())
+                .push_bind(1_i64)
+                .push_bind("parquet")
+                .push_bind(sql_int(deletes.delete_count))
+                .push_bind(sql_int(deletes.file_size_bytes))
+                .push_bind(sql_int(deletes.footer_size));
+        }
+    )
+}
+
+/// All new segments, with their tables.
+fn added<'a>(changed: &[ChangedSegments<'a>]) -> Vec<(TableId, &'a Segment)> {
+    let mut added = vec![];
+    for changed in changed {
+        let segments = changed.added.iter();
+        added.extend(segments.map(|segment| (changed.table.id, *segment)));
+    }
+    added
+}
+
 /// Totals are replaced, not added to: the version in memory has the right ones.
 async fn write_table_stats(
     connection: &mut SqliteConnection,
-    appended: &[Appended<'_>],
+    changed: &[ChangedSegments<'_>],
 ) -> Result<()> {
-    for (table, _) in appended {
+    for table in changed.iter().map(|changed| changed.table) {
         for statement in [
             "DELETE FROM ducklake_table_stats WHERE table_id = ?",
             "DELETE FROM ducklake_table_column_stats WHERE table_id = ?",
@@ -103,9 +170,9 @@ async fn write_table_stats(
         connection,
         "INSERT INTO ducklake_table_stats (table_id, record_count, next_row_id, \
          file_size_bytes) ",
-        appended,
+        changed,
         |binder, row| {
-            let (table, _) = row;
+            let table = row.table;
             binder
                 .push_bind(table.id.0)
                 .push_bind(sql_int(table.record_count))
@@ -117,11 +184,11 @@ async fn write_table_stats(
 
 async fn write_table_column_stats(
     connection: &mut SqliteConnection,
-    appended: &[Appended<'_>],
+    changed: &[ChangedSegments<'_>],
 ) -> Result<()> {
-    let rows: Vec<(TableId, &TableColumnStats)> = appended
-        .iter()
-        .flat_map(|(table, _)| table.column_stats.iter().map(|stats| (table.id, stats)))
+    let tables = changed.iter().map(|changed| changed.table);
+    let rows: Vec<(TableId, &TableColumnStats)> = tables
+        .flat_map(|table| table.column_stats.iter().map(|stats| (table.id, stats)))
         .collect();
     insert_rows!(
         connection,

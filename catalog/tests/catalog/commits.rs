@@ -38,12 +38,12 @@ async fn tables_and_segments_are_there_after_reopening() {
         (table.record_count, table.next_row_id, table.path.as_str()),
         (16, 16, "main/Events/")
     );
-    let starts: Vec<i64> = table
+    let starts: Vec<Option<i64>> = table
         .segments
         .iter()
         .map(|segment| segment.row_id_start)
         .collect();
-    assert_eq!(starts, [0, 10, 15]);
+    assert_eq!(starts, [Some(0), Some(10), Some(15)]);
     let bounds = &table.column_stats[0];
     assert_eq!(
         (bounds.min.known(), bounds.max.known()),

@@ -89,8 +89,9 @@ async fn formats_of_the_future_are_refused() {
             "quiver",
         ),
         (
-            "INSERT INTO ducklake_delete_file (delete_file_id, table_id, begin_snapshot) \
-             VALUES (1, 1, 0)",
+            "INSERT INTO ducklake_delete_file (delete_file_id, data_file_id, table_id, \
+             begin_snapshot, path, path_is_relative, format, delete_count, file_size_bytes, \
+             footer_size) VALUES (1, 0, 1, 0, 'd.puffin', 1, 'puffin', 1, 100, 10)",
             "ducklake",
         ),
     ] {
@@ -119,7 +120,6 @@ async fn contradictions_are_corruption() {
         "UPDATE ducklake_data_file SET record_count = record_count + 1",
         "UPDATE ducklake_data_file SET record_count = -1",
         "UPDATE ducklake_data_file SET row_id_start = 0",
-        "UPDATE ducklake_table_stats SET record_count = 0",
         "UPDATE ducklake_table_stats SET next_row_id = 0",
         "DELETE FROM ducklake_table_stats",
         "DELETE FROM ducklake_column",

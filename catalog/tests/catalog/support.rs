@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use quiver_catalog::{
-    CatalogOptions, CatalogVersion, Change, Clock, Column, ColumnStats, Commit, NewSegment,
-    NewTable, SchemaId, TableId, TenantCatalog, assign_columns,
+    CatalogOptions, CatalogVersion, Change, Clock, Column, ColumnStats, Commit, NewDeleteFile,
+    NewSegment, NewTable, RowIds, SchemaId, TableId, TableVersion, TenantCatalog, assign_columns,
 };
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
@@ -129,6 +129,7 @@ pub(crate) fn segment(name: &str, rows: u64, min: i64, max: i64) -> NewSegment {
         record_count: rows,
         file_size_bytes: 1000 + rows,
         footer_size: 200,
+        row_ids: RowIds::New,
         column_stats: column_stats.collect(),
     }
 }
@@ -144,17 +145,36 @@ pub(crate) fn changes(changes: Vec<Change>) -> Commit {
     }
 }
 
-/// Historic versions do not know how far tables were flushed, so that does not count.
+/// A list of deleted rows.
+pub(crate) fn delete_file(name: &str, delete_count: u64) -> NewDeleteFile {
+    NewDeleteFile {
+        path: format!("{name}-deletes.parquet"),
+        delete_count,
+        file_size_bytes: 500 + delete_count,
+        footer_size: 100,
+    }
+}
+
+/// A version without what a fresh start knows better: the statistics of tables cover segments that
+/// were removed since the last start.
+pub(crate) fn without_table_stats(version: &CatalogVersion) -> Vec<TableVersion> {
+    let tables = version.tables().map(|table| {
+        let mut table = table.as_ref().clone();
+        table.column_stats = Arc::default();
+        table
+    });
+    tables.collect()
+}
+
+/// Historic versions do not know how far tables were flushed and which row ids were given, so that
+/// does not count.
 pub(crate) fn assert_same_history(historic: &CatalogVersion, remembered: &CatalogVersion) {
     let show = |version: &CatalogVersion| {
-        let tables: Vec<_> = version
-            .tables()
-            .map(|table| {
-                let mut table = table.as_ref().clone();
-                table.flushed_sequence = 0;
-                table
-            })
-            .collect();
+        let mut tables = without_table_stats(version);
+        for table in &mut tables {
+            table.flushed_sequence = 0;
+            table.next_row_id = 0;
+        }
         (
             version.snapshot_id,
             version.snapshot_time_micros,

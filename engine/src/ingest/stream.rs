@@ -282,6 +282,10 @@ impl StreamWriter {
 }
 
 impl StagedStream {
+    pub(crate) fn id(&self) -> Uuid {
+        self.stream_id
+    }
+
     pub(crate) fn table_id(&self) -> TableId {
         self.table_id
     }

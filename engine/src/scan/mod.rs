@@ -6,24 +6,29 @@
 
 mod buffered;
 mod cache;
+mod deletes;
 mod footers;
 mod options;
 mod parts;
 mod pruning;
 mod row_filter;
+mod segment_file;
 mod segments;
 mod statistics;
 mod store;
 mod table;
+mod target;
 
 pub(crate) use buffered::BufferedRows;
+pub(crate) use deletes::DeletedRows;
 pub(crate) use options::ScanOptions;
 pub(crate) use parts::{SegmentPart, row_groups, share_out};
 #[cfg(feature = "micro")]
 pub(crate) use pruning::prune;
 pub(crate) use statistics::SegmentStatistics;
 pub(crate) use store::TenantRegistry;
-pub(crate) use table::{QuiverTable, filter_support};
+pub(crate) use table::{QuiverTable, TableRows, filter_support};
+pub(crate) use target::{ChangeTarget, POSITION_COLUMN, SEGMENT_COLUMN};
 
 #[cfg(test)]
 pub(crate) mod testing;

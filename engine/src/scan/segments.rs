@@ -1,24 +1,30 @@
 //! The part of a scan that reads segment files.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::UInt64Array;
+use arrow::datatypes::{FieldRef, Schema};
 use chrono::DateTime;
 use datafusion::catalog::Session;
-use datafusion::common::Statistics;
+use datafusion::common::{ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, ParquetRowSelection,
+};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::ExecutionPlan;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use quiver_catalog::{Segment, TableVersion};
+use roaring::RoaringTreemap;
 
+use super::deletes::left_rows;
 use super::footers::SegmentReaders;
 use super::parts::SegmentPart;
 use super::statistics::SegmentStatistics;
@@ -47,6 +53,23 @@ pub(crate) struct SegmentScan<'a> {
     pub(crate) row_filter: bool,
     /// What is to be read of the segments, if not all.
     pub(crate) parts: Option<&'a [SegmentPart]>,
+    /// Rows that are not to be read, by the place of their segment.
+    pub(crate) deleted: &'a HashMap<usize, Arc<RoaringTreemap>>,
+    /// Whether some of these are not in the statistics.
+    pub(crate) deletes_more: bool,
+    /// Columns beside those of the table; `projection` counts them after these.
+    pub(crate) extra: Option<&'a ExtraColumns>,
+}
+
+/// What a change of rows has to know of each row.
+#[derive(Debug)]
+pub(crate) struct ExtraColumns {
+    /// In the file, or NULL.
+    pub(crate) in_file: FieldRef,
+    /// The place of the segment.
+    pub(crate) segment: FieldRef,
+    /// The position in the segment.
+    pub(crate) position: FieldRef,
 }
 
 impl SegmentScan<'_> {
@@ -59,10 +82,10 @@ impl SegmentScan<'_> {
         let partitions = state.config_options().execution.target_partitions;
         let groups = self.groups(kept, partitions.max(1))?;
         let source = Arc::new(self.source(state)?);
-        let summary = self.summary(kept);
-        let statistics = match self.parts {
-            None => summary,
-            Some(_) => summary.to_inexact(),
+        let statistics = match self.extra {
+            Some(_) => Statistics::new_unknown(&self.schema().table_schema().clone()),
+            None if self.parts.is_some() || self.deletes_more => self.summary(kept).to_inexact(),
+            None => self.summary(kept),
         };
         let config = FileScanConfigBuilder::new(self.store_url.clone(), source)
             .with_file_groups(groups)
@@ -83,13 +106,26 @@ impl SegmentScan<'_> {
             ..TableParquetOptions::default()
         };
         let row_filter = self.row_filter || options.global.pushdown_filters;
-        Ok(ParquetSource::new(Arc::clone(&self.table.arrow_schema))
+        Ok(ParquetSource::new(self.schema())
             .with_table_parquet_options(options)
             .with_enable_page_index(true)
             .with_bloom_filter_on_read(true)
             .with_pushdown_filters(row_filter)
             .with_reorder_filters(true)
             .with_parquet_file_reader_factory(Arc::new(readers)))
+    }
+
+    fn schema(&self) -> TableSchema {
+        let own = &self.table.arrow_schema;
+        let Some(extra) = self.extra else {
+            return TableSchema::builder(Arc::clone(own)).build();
+        };
+        let mut fields: Vec<FieldRef> = own.fields().iter().map(Arc::clone).collect();
+        fields.push(Arc::clone(&extra.in_file));
+        TableSchema::builder(Arc::new(Schema::new(fields)))
+            .with_table_partition_cols(vec![Arc::clone(&extra.segment)])
+            .with_virtual_columns(vec![Arc::clone(&extra.position)])
+            .build()
     }
 
     /// The files, spread so that the partitions get about equally many bytes. Within a partition
@@ -104,7 +140,8 @@ impl SegmentScan<'_> {
                 parts.cloned().collect()
             }
         };
-        let with_statistics = parts.len() * self.table.columns.len() <= FILE_STATISTICS_MAX;
+        let few = parts.len() * self.table.columns.len() <= FILE_STATISTICS_MAX;
+        let with_statistics = few && self.extra.is_none();
         parts.sort_by_key(|part| std::cmp::Reverse(part.bytes(self.table)));
         let mut groups = vec![(0_u64, Vec::new()); partitions.min(parts.len())];
         for part in parts {
@@ -135,8 +172,22 @@ impl SegmentScan<'_> {
         };
         let tail = segment.footer_size + TRAILER_BYTES + PAGE_INDEX_BYTES;
         let tail = usize::try_from(tail.min(segment.file_size_bytes)).unwrap_or(usize::MAX);
-        let file = PartitionedFile::new_from_meta(meta).with_metadata_size_hint(tail);
-        let statistics = |at: usize| self.summary(&UInt64Array::from_value(at as u64, 1));
+        let mut file = PartitionedFile::new_from_meta(meta).with_metadata_size_hint(tail);
+        if self.extra.is_some() {
+            let place = i64::try_from(part.at).unwrap_or(i64::MAX);
+            file.partition_values = vec![ScalarValue::from(place)];
+        }
+        if let Some(deleted) = self.deleted.get(&part.at) {
+            let left = left_rows(deleted, segment.record_count);
+            file = file.with_extension(ParquetRowSelection::new(left));
+        }
+        let statistics = |at: usize| {
+            let statistics = self.summary(&UInt64Array::from_value(at as u64, 1));
+            match self.deletes_more {
+                true => statistics.to_inexact(),
+                false => statistics,
+            }
+        };
         Ok(match &part.begin_in {
             // Statistics of the whole say too little about a part.
             Some(range) => file.with_range(range.start, range.end),
@@ -160,7 +211,7 @@ pub(crate) fn first_rows(table: &TableVersion, kept: &UInt64Array, rows: usize) 
     let mut found = 0_u64;
     let enough = kept.values().iter().take_while(|at| {
         let more = found < rows as u64;
-        found += table.segments[**at as usize].record_count;
+        found += table.segments[**at as usize].live_count();
         more
     });
     UInt64Array::from_iter_values(enough.copied())

@@ -19,6 +19,7 @@ use crate::segment::{has_bounds, max_of, min_of, parse_bounds, without_nan};
 pub(crate) struct SegmentStatistics {
     segments: Vec<Arc<Segment>>,
     column_ids: Vec<ColumnId>,
+    /// Rows of the files, those that are deleted with them: what the bounds are about.
     row_counts: Arc<UInt64Array>,
     columns: Vec<OnceLock<Arc<ColumnBounds>>>,
 }
@@ -58,7 +59,10 @@ impl SegmentStatistics {
     /// Whether `earlier` describes the first of these segments in the same columns. Ids say too
     /// little: until its commit, a transaction's own segment has one that another may get.
     fn continues(&self, earlier: &Self) -> bool {
-        let same = |(own, earlier): (&Arc<Segment>, &Arc<Segment>)| Arc::ptr_eq(own, earlier);
+        let same = |(own, earlier): (&Arc<Segment>, &Arc<Segment>)| {
+            // The bounds of a segment stay as they are when rows of it are deleted.
+            Arc::ptr_eq(own, earlier) || (own.id == earlier.id && own.path == earlier.path)
+        };
         self.segments.len() >= earlier.segments.len()
             && self.segments.iter().zip(&earlier.segments).all(same)
             && self.column_ids == earlier.column_ids
@@ -80,7 +84,7 @@ impl SegmentStatistics {
         }
     }
 
-    /// Rows per segment.
+    /// Rows per segment, with those that are deleted.
     pub(crate) fn row_counts(&self) -> &Arc<UInt64Array> {
         &self.row_counts
     }
@@ -100,13 +104,17 @@ impl SegmentStatistics {
         kept: &UInt64Array,
         wanted: &dyn Fn(usize) -> bool,
     ) -> Statistics {
-        let rows = kept
-            .values()
-            .iter()
-            .map(|at| self.row_counts.value(place(*at)))
-            .sum();
+        let segments = || kept.values().iter().map(|at| &self.segments[place(*at)]);
+        let rows = segments().map(|segment| segment.live_count()).sum();
+        let has_deleted_rows = segments().any(|segment| segment.deletes.is_some());
         let columns = (0..table.columns.len()).map(|index| match self.column(table, index) {
-            Some(bounds) if wanted(index) => bounds.summary(kept, &self.row_counts),
+            Some(bounds) if wanted(index) => {
+                let summary = bounds.summary(kept, &self.row_counts);
+                match has_deleted_rows {
+                    true => summary.to_inexact(),
+                    false => summary,
+                }
+            }
             _ => ColumnStatistics::new_unknown(),
         });
         let mut statistics = Statistics {

@@ -16,21 +16,44 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
-use quiver_catalog::TableVersion;
+use quiver_catalog::{SnapshotId, TableVersion};
 
 use super::buffered::{BufferedRows, BufferedScan};
+use super::deletes::DeletedRows;
 use super::options::ScanOptions;
 use super::parts::SegmentPart;
 use super::pruning::prune;
 use super::row_filter;
-use super::segments::{SegmentScan, first_rows};
+use super::segments::{ExtraColumns, SegmentScan, first_rows};
 use super::statistics::SegmentStatistics;
+
+/// What a read view has of a table beside its segments.
+#[derive(Debug)]
+pub(crate) struct TableRows {
+    /// Rows that are in none of the segments. They have the table's schema.
+    pub(crate) buffered: BufferedRows,
+    /// Rows of the segments that the reader's own transaction has deleted.
+    pub(crate) deleted: Arc<DeletedRows>,
+    /// The snapshot of the segments, if it is not the newest.
+    pub(crate) at: Option<SnapshotId>,
+}
+
+impl TableRows {
+    /// Rows in memory, and all rows of the segments.
+    pub(crate) fn new(buffered: BufferedRows) -> Self {
+        Self {
+            buffered,
+            deleted: Arc::default(),
+            at: None,
+        }
+    }
+}
 
 /// One table as one read view sees it.
 #[derive(Debug)]
 pub(crate) struct QuiverTable {
     table: Arc<TableVersion>,
-    buffered: BufferedRows,
+    rows: TableRows,
     store_url: ObjectStoreUrl,
     options: ScanOptions,
     statistics: Arc<SegmentStatistics>,
@@ -39,18 +62,18 @@ pub(crate) struct QuiverTable {
 }
 
 impl QuiverTable {
-    /// A provider over the segments of `table` and the `buffered` rows, which have the table's
-    /// schema and are in none of these segments. Segment paths are resolved under `store_url`.
+    /// A provider over the segments of `table` and other `rows`. Segment paths are resolved under
+    /// `store_url`.
     pub(crate) fn new(
         table: Arc<TableVersion>,
-        buffered: BufferedRows,
+        rows: TableRows,
         store_url: ObjectStoreUrl,
         options: ScanOptions,
     ) -> Self {
         let statistics = options.cache.statistics(&table);
         Self {
             table,
-            buffered,
+            rows,
             store_url,
             options,
             statistics,
@@ -63,13 +86,13 @@ impl QuiverTable {
         table: Arc<TableVersion>,
         statistics: Arc<SegmentStatistics>,
         parts: Arc<[SegmentPart]>,
-        buffered: BufferedRows,
+        rows: TableRows,
         store_url: ObjectStoreUrl,
         options: ScanOptions,
     ) -> Self {
         Self {
             table,
-            buffered,
+            rows,
             store_url,
             options,
             statistics,
@@ -83,7 +106,7 @@ impl QuiverTable {
     }
 
     fn buffered_rows(&self) -> usize {
-        self.buffered.iter().map(RecordBatch::num_rows).sum()
+        self.rows.buffered.iter().map(RecordBatch::num_rows).sum()
     }
 
     /// Places of the segments that may hold rows for which all `filters` are true.
@@ -129,19 +152,30 @@ impl QuiverTable {
             partitions_max: state.config_options().execution.target_partitions,
             merge_below_rows: self.options.buffered_batch_rows_min,
         };
-        scan.plan(&self.buffered)
+        scan.plan(&self.rows.buffered)
     }
 
-    fn scan_segments(
+    /// A plan that reads the segments at the places `kept`, with columns beside those of the table if
+    /// there are some.
+    pub(super) async fn scan_segments(
         &self,
         state: &dyn Session,
-        projection: Option<&[usize]>,
+        (projection, extra): (Option<&[usize]>, Option<&ExtraColumns>),
         filters: &[Expr],
         limit: Option<usize>,
         kept: &UInt64Array,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let row_filter = self.options.row_filters
+            && extra.is_none()
             && row_filter::pays(&self.table, &self.statistics, projection, filters);
+        let store = state.runtime_env().object_store(&self.store_url)?;
+        let deleted = self.options.delete_files.of_table(
+            (&self.store_url, &store),
+            &self.table,
+            &self.rows.deleted,
+            kept.values(),
+            self.rows.at,
+        );
         let scan = SegmentScan {
             table: &self.table,
             statistics: &self.statistics,
@@ -151,8 +185,21 @@ impl QuiverTable {
             limit,
             row_filter,
             parts: self.parts.as_deref(),
+            deleted: &deleted.await?,
+            deletes_more: self.deletes_more(),
+            extra,
         };
         scan.plan(state, kept)
+    }
+
+    /// Whether it is the table as it was.
+    pub(crate) fn is_historic(&self) -> bool {
+        self.rows.at.is_some()
+    }
+
+    /// Whether fewer rows are there than the statistics say.
+    fn deletes_more(&self) -> bool {
+        !self.rows.deleted.is_empty() || self.rows.at.is_some()
     }
 
     fn projected_schema(&self, projection: Option<&[usize]>) -> Result<SchemaRef> {
@@ -183,7 +230,8 @@ impl TableProvider for QuiverTable {
         let projection = projection.map(Vec::as_slice);
         // With filters a limit counts rows that match, which only the plan above can do; and how
         // many rows a part has, nobody knows before it is read.
-        let limit = limit.filter(|_| filters.is_empty() && self.parts.is_none());
+        let counts = self.parts.is_none() && !self.deletes_more();
+        let limit = limit.filter(|_| filters.is_empty() && counts);
         let mut kept = self.kept_segments(state, filters)?;
         if let Some(limit) = limit {
             kept = first_rows(
@@ -205,7 +253,8 @@ impl TableProvider for QuiverTable {
             own.is_none_or(|own| own.iter().any(|part| part.at as u64 == *at))
         };
         if kept.values().iter().any(is_read) {
-            parts.push(self.scan_segments(state, projection, filters, limit, &kept)?);
+            let scan = self.scan_segments(state, (projection, None), filters, limit, &kept);
+            parts.push(scan.await?);
         }
         if self.buffered_rows() > 0 {
             parts.push(self.scan_buffered(state, projection, limit)?);
@@ -233,17 +282,20 @@ impl TableProvider for QuiverTable {
             return None;
         }
         let all = UInt64Array::from_iter_values(0..self.table.segments.len() as u64);
-        let stored = self.statistics.summary(&self.table, &all, &|_| true);
+        let mut stored = self.statistics.summary(&self.table, &all, &|_| true);
+        if self.deletes_more() {
+            stored = stored.to_inexact();
+        }
         if self.buffered_rows() == 0 {
             return Some(stored);
         }
-        let buffered = super::statistics::of_batches(&self.buffered, &self.table.arrow_schema);
+        let buffered = super::statistics::of_batches(&self.rows.buffered, &self.table.arrow_schema);
         if self.table.segments.is_empty() {
             return Some(buffered);
         }
         let schema = &self.table.arrow_schema;
         let merged = Statistics::try_merge_iter([&stored, &buffered], schema).ok()?;
-        debug_assert!(matches!(merged.num_rows, Precision::Exact(_)));
+        debug_assert!(self.deletes_more() || matches!(merged.num_rows, Precision::Exact(_)));
         Some(merged)
     }
 }

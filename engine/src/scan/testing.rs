@@ -15,7 +15,7 @@ use quiver_catalog::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{BufferedRows, QuiverTable, ScanOptions, TenantRegistry};
+use super::{BufferedRows, QuiverTable, ScanOptions, TableRows, TenantRegistry};
 use crate::segment::{SegmentOptions, write_segment};
 use crate::storage_fs::{Folders, LocalFs};
 
@@ -67,7 +67,9 @@ impl TestTable {
             Arc::new(Segment {
                 id: SegmentId(at as i64),
                 begin_snapshot: SnapshotId(at as i64 + 1),
-                row_id_start: 0,
+                row_id_start: Some(0),
+                partial_max: None,
+                deletes: None,
                 path: new.path.clone(),
                 record_count: new.record_count,
                 file_size_bytes: new.file_size_bytes,
@@ -109,7 +111,7 @@ impl TestTable {
         let buffered = BufferedRows::new(Box::new(move || buffered));
         Arc::new(QuiverTable::new(
             self.version(),
-            buffered,
+            TableRows::new(buffered),
             url,
             self.options.clone(),
         ))

@@ -6,9 +6,12 @@
 //! catalogs, commits or snapshots: a file no catalog names is garbage and is swept.
 
 mod bound_text;
+mod delete_file;
 mod leaf;
 mod options;
 mod properties;
+mod row_ids;
+mod sink;
 mod sort;
 mod split;
 mod stats;
@@ -18,11 +21,14 @@ mod value_sample;
 mod writer;
 
 pub(crate) use bound_text::{has_bounds, parse_bounds};
+pub(crate) use delete_file::{read_delete_file, write_delete_file};
 pub(crate) use options::SegmentOptions;
+pub(crate) use row_ids::row_id_column;
+pub(crate) use sink::SegmentSink;
 use split::split;
 pub(crate) use stats::{max_of, min_of, without_nan};
 pub(crate) use storage::{check_rows, check_storable};
-pub(crate) use unregistered::{OfferedSegments, Piece, UnregisteredSegments, remove_parts};
+pub(crate) use unregistered::{OfferedFiles, Piece, UnregisteredSegments, remove_parts};
 pub(crate) use writer::write_segment;
 
 #[cfg(test)]

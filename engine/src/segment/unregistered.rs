@@ -1,5 +1,6 @@
 //! Segments that are on disk and in no catalog.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use quiver_catalog::{CatalogVersion, Change, NewSegment, TableId, TableVersion};
 
-use super::{SegmentOptions, split, write_segment};
+use super::{SegmentOptions, row_id_column, split, write_segment};
 use crate::error::{EngineError, Result};
 use crate::ids::new_id;
 use crate::storage_fs::{Folders, StorageFs};
@@ -35,6 +36,8 @@ pub(crate) struct UnregisteredSegments {
 pub(crate) struct Piece {
     folders: Arc<Folders>,
     table: Arc<TableVersion>,
+    /// Whether the rows have their ids with them, in one more column.
+    with_row_ids: bool,
     directory: PathBuf,
     rows: Vec<RecordBatch>,
 }
@@ -51,11 +54,20 @@ impl Piece {
         let piece = |rows| Self {
             folders: Arc::clone(folders),
             table: Arc::clone(table),
+            with_row_ids: false,
             directory: directory.clone(),
             rows,
         };
         let pieces = split(batches, SEGMENT_BYTES_MAX);
         pieces.into_iter().map(piece).collect()
+    }
+
+    /// The same for rows that have their ids with them.
+    pub(crate) fn with_row_ids(self) -> Self {
+        Self {
+            with_row_ids: true,
+            ..self
+        }
     }
 
     /// Writes the segment under its name; it is durable when this returns, and gone when nobody
@@ -79,7 +91,11 @@ impl Piece {
     }
 
     fn write_as(self, name: &str) -> Result<UnregisteredSegments> {
-        let (columns, sort_key) = (&self.table.columns, &self.table.sort_key);
+        let mut columns = Cow::Borrowed(&self.table.columns);
+        if self.with_row_ids {
+            columns.to_mut().push(row_id_column());
+        }
+        let (columns, sort_key) = (&columns, &self.table.sort_key);
         let options = SegmentOptions::default();
         let (folders, directory) = (&self.folders, &self.directory);
         let rows = &self.rows;
@@ -136,10 +152,30 @@ impl UnregisteredSegments {
             .sum()
     }
 
+    /// Rows of one of them.
+    pub(crate) fn row_count_of(&self, path: &str) -> u64 {
+        let mut segments = self.segments.iter();
+        let segment = segments.find(|segment| segment.path == path);
+        segment.map_or(0, |segment| segment.record_count)
+    }
+
     /// Takes over what `other` has, of the same table.
     pub(crate) fn add(&mut self, mut other: Self) {
         self.segments.append(&mut other.segments);
         self.paths.append(&mut other.paths);
+    }
+
+    /// Forgets a segment and removes its file.
+    pub(crate) fn discard(&mut self, path: &str) {
+        let Some(at) = self
+            .segments
+            .iter()
+            .position(|segment| segment.path == path)
+        else {
+            return;
+        };
+        self.segments.remove(at);
+        remove(&*self.fs, &self.paths.remove(at));
     }
 
     /// Gives part files the names of segments, durably. Blocking.
@@ -195,8 +231,8 @@ impl UnregisteredSegments {
 
     /// From here on the catalog may know the files, whatever becomes of the task that asked it to:
     /// they stay, unless somebody knows better.
-    pub(crate) fn offer(mut self) -> OfferedSegments {
-        OfferedSegments {
+    pub(crate) fn offer(mut self) -> OfferedFiles {
+        OfferedFiles {
             fs: Arc::clone(&self.fs),
             paths: std::mem::take(&mut self.paths),
         }
@@ -205,12 +241,25 @@ impl UnregisteredSegments {
 
 /// Files that a catalog transaction registers.
 #[derive(Debug)]
-pub(crate) struct OfferedSegments {
+pub(crate) struct OfferedFiles {
     fs: Arc<dyn StorageFs>,
     paths: Vec<PathBuf>,
 }
 
-impl OfferedSegments {
+impl OfferedFiles {
+    /// Files of any kind.
+    pub(crate) fn new(fs: &Arc<dyn StorageFs>, paths: Vec<PathBuf>) -> Self {
+        Self {
+            fs: Arc::clone(fs),
+            paths,
+        }
+    }
+
+    /// More of them.
+    pub(crate) fn extend(&mut self, paths: Vec<PathBuf>) {
+        self.paths.extend(paths);
+    }
+
     /// Removes the files: the transaction certainly did not happen.
     pub(crate) fn withdraw(self) {
         for path in &self.paths {

@@ -9,7 +9,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::WriterProperties;
-use quiver_catalog::{Column, ColumnStats, NewSegment, SortColumn};
+use quiver_catalog::{Column, ColumnStats, NewSegment, ROW_ID_FIELD, RowIds, SortColumn};
 
 use super::options::SegmentOptions;
 use super::properties::writer_properties;
@@ -24,7 +24,8 @@ const TRAILER_BYTES: u64 = 8;
 
 /// Writes `batches`, which have the schema of `columns`, as a file `name` into `directory` (made if
 /// missing), ordered by `sort_key`. When it returns, the file and its directory entries
-/// are durable; when it fails, the file is gone.
+/// are durable; when it fails, the file is gone. Rows that keep their ids have them in one more column,
+/// [`row_id_column`](super::row_id_column).
 ///
 /// Besides the batches it holds one encoded row group, and with a sort key a copy of the key
 /// columns and four bytes per row. Blocking: call it from `spawn_blocking`.
@@ -70,25 +71,32 @@ pub(crate) fn write_segment(
     fs.sync_dir(directory)
         .map_err(|source| io_error("sync", directory, source))?;
     let record_count = checked_rows(&metadata, batches)?;
-    let column_stats = column_stats(columns, &metadata, &stats)?;
+    let mut column_stats = column_stats(columns, &metadata, &stats)?;
+    let of_table = |stats: &ColumnStats| stats.column_id.0 != ROW_ID_FIELD;
+    let row_ids = match column_stats.iter().all(of_table) {
+        true => RowIds::New,
+        false => RowIds::InFile,
+    };
+    column_stats.retain(of_table);
     unfinished.keep();
     Ok(NewSegment {
         path: name.to_owned(),
         record_count,
         file_size_bytes: sizes.file_bytes,
         footer_size: sizes.footer_bytes,
+        row_ids,
         column_stats,
     })
 }
 
 /// A file that is removed again unless it is kept.
-struct Unfinished<'a> {
-    fs: &'a dyn StorageFs,
-    path: &'a Path,
+pub(super) struct Unfinished<'a> {
+    pub(super) fs: &'a dyn StorageFs,
+    pub(super) path: &'a Path,
 }
 
 impl Unfinished<'_> {
-    fn keep(self) {
+    pub(super) fn keep(self) {
         std::mem::forget(self);
     }
 }
@@ -108,16 +116,22 @@ struct Rows<'a> {
 }
 
 /// Sizes in bytes.
-struct Sizes {
-    file_bytes: u64,
+pub(super) struct Sizes {
+    pub(super) file_bytes: u64,
     /// The footer without its length and the magic.
-    footer_bytes: u64,
+    pub(super) footer_bytes: u64,
 }
 
 /// Appends to a file from its beginning on.
-struct FileWriter<'a> {
+pub(super) struct FileWriter<'a> {
     file: &'a dyn StorageFile,
     at: u64,
+}
+
+impl<'a> FileWriter<'a> {
+    pub(super) fn new(file: &'a dyn StorageFile) -> Self {
+        Self { file, at: 0 }
+    }
 }
 
 impl io::Write for FileWriter<'_> {
@@ -141,7 +155,7 @@ fn write_rows(
     let options = ArrowWriterOptions::new()
         .with_properties(properties)
         .with_parquet_schema(schema.parquet.clone());
-    let file = FileWriter { file, at: 0 };
+    let file = FileWriter::new(file);
     let mut writer = ArrowWriter::try_new_with_options(file, Arc::clone(&schema.arrow), options)?;
     if let Some(sorted) = &rows.sorted {
         for chunk in sorted.chunks(rows.chunk_rows) {
@@ -155,7 +169,7 @@ fn write_rows(
     Ok(writer.close()?)
 }
 
-fn sync_file(file: &dyn StorageFile, path: &Path) -> Result<Sizes> {
+pub(super) fn sync_file(file: &dyn StorageFile, path: &Path) -> Result<Sizes> {
     file.sync_data()
         .map_err(|source| io_error("sync", path, source))?;
     sizes(file)
@@ -182,12 +196,12 @@ fn sizes(file: &dyn StorageFile) -> io::Result<Option<Sizes>> {
     }))
 }
 
-fn reached(fs: &dyn StorageFs, point: CrashPoint, path: &Path) -> Result<()> {
+pub(super) fn reached(fs: &dyn StorageFs, point: CrashPoint, path: &Path) -> Result<()> {
     fs.reached(point)
         .map_err(|source| io_error(point.name(), path, source))
 }
 
-fn io_error(action: &'static str, path: &Path, source: io::Error) -> EngineError {
+pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> EngineError {
     EngineError::Io {
         action,
         path: path.to_path_buf(),

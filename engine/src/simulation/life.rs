@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,6 +19,7 @@ use super::rows::{UNIT_IDS, rows, schema};
 use crate::error::Result;
 use crate::ingest::{Ingest, IngestMode, IngestOutcome, IngestRequest};
 use crate::producers::ProducerStep;
+use crate::sql::parse;
 use crate::storage_fs::simulated::{Faults, SimulatedFs, Stop};
 use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::turns::{TurnsDrawn, alone, drawn, taking_turns};
@@ -67,8 +69,8 @@ struct OpenTransaction {
     unit: UnitId,
     /// What was visible at its first statement.
     view: Option<Contents>,
-    /// With the rows of the unit at each of them.
-    savepoints: Vec<(u64, UnitRows)>,
+    /// With the rows of the unit, and those it removes, at each of them.
+    savepoints: Vec<(u64, (UnitRows, UnitRows))>,
     used_micros: i64,
 }
 
@@ -281,7 +283,7 @@ impl Life {
             faults.disk_bytes = full.then(|| self.rng.random_range(100_000..1_500_000));
             self.fs.set_faults(faults);
         }
-        match self.rng.random_range(0..29) {
+        match self.rng.random_range(0..34) {
             0..6 => self.append(run).await,
             6..8 => self.repeat(run).await,
             8..9 => self.crowd(run).await,
@@ -296,6 +298,7 @@ impl Life {
             21..22 => self.drop_table(run).await,
             22..24 => self.read(run).await,
             24..28 => self.produce(run).await,
+            28..33 => self.change(run).await,
             _ => self.pass_time(run).await,
         }
     }
@@ -522,7 +525,8 @@ impl Life {
         let at = self.rng.random_range(0..run.transactions.len());
         let unit = run.transactions[at].unit;
         match self.rng.random_range(0..12) {
-            0..4 => self.stage(run, at).await,
+            0..3 => self.stage(run, at).await,
+            3..4 => self.change_inside(run, at).await,
             4..6 => self.read_inside(run, at).await,
             6..9 => self.savepoint(run, at).await,
             9..11 => {
@@ -564,7 +568,8 @@ impl Life {
         let transaction = Arc::clone(&open.transaction);
         if open.savepoints.is_empty() || self.rng.random_ratio(1, 3) {
             if let Ok(number) = transaction.set_savepoint("here").await {
-                let rows = self.model.unit(open.unit).ids.clone();
+                let unit = self.model.unit(open.unit);
+                let rows = (unit.ids.clone(), unit.removes.clone());
                 open.savepoints.push((number, rows));
             }
             return;
@@ -594,15 +599,87 @@ impl Life {
         open.used_micros = self.clock.now_micros();
         let view = open.view.get_or_insert_with(|| self.model.contents());
         let mut expected = view.clone();
-        for (table, ids) in &self.model.unit(open.unit).ids {
-            expected.entry(table).or_default().extend(ids);
-        }
+        self.model.show(open.unit, &mut expected);
         match run.node.contents(Some(Arc::clone(&open.transaction))).await {
             Ok(found) => compare(&found, &expected),
             Err(error) => {
                 let over = error.kind() == ErrorKind::Conflict;
                 assert!(over || self.fs.is_stopped(), "{error}");
             }
+        }
+    }
+
+    /// Removes rows or moves them, in a commit of their own.
+    async fn change(&mut self, run: &mut Run) {
+        let change = self.draw_change();
+        let unit = self.model.add(None);
+        let found = self.model.contents();
+        let ids = change.ids(&found);
+        if change.removes {
+            self.model.remove_rows(unit, change.table, &ids);
+        }
+        let result = run.node.update(&change.sql).await;
+        if let (Ok(count), false) = (&result, change.is_truncate) {
+            assert_eq!(*count, ids.len() as u64, "{}", change.sql);
+        }
+        self.conclude(run, &change.sql, unit, &result);
+    }
+
+    /// The same in an open transaction.
+    async fn change_inside(&mut self, run: &mut Run, at: usize) {
+        let change = self.draw_change();
+        let open = &mut run.transactions[at];
+        open.used_micros = self.clock.now_micros();
+        let mut seen = open
+            .view
+            .get_or_insert_with(|| self.model.contents())
+            .clone();
+        self.model.show(open.unit, &mut seen);
+        let ids = change.ids(&seen);
+        let (unit, transaction) = (open.unit, Arc::clone(&open.transaction));
+        let statement = parse(&change.sql).expect("a statement").statement;
+        let context = run.node.context(Some(transaction));
+        let changed = context.update(&statement, None).await;
+        let outcome = changed.as_ref().map_err(|error| error.kind());
+        self.note(format!("{unit}: {}: {outcome:?}", change.sql));
+        let Ok(count) = changed else {
+            let open = run.transactions.remove(at);
+            open.transaction.rollback().await;
+            self.model.set(open.unit, State::Gone);
+            return;
+        };
+        if !change.is_truncate {
+            assert_eq!(count, ids.len() as u64, "{}", change.sql);
+        }
+        if change.removes {
+            self.model.remove_rows(unit, change.table, &ids);
+        }
+    }
+
+    fn draw_change(&mut self) -> DrawnChange {
+        let table = self.table();
+        let end = self.model.next_id() as i64 * UNIT_IDS;
+        let from = self.rng.random_range(0..=end);
+        let to = match self.rng.random_range(0..3) {
+            0 => from + 5,
+            1 => from + UNIT_IDS,
+            _ => end,
+        };
+        let condition = format!("WHERE id >= {from} AND id < {to}");
+        let (sql, range, removes) = match self.rng.random_range(0..8) {
+            0..4 => (format!("DELETE FROM {table} {condition}"), from..to, true),
+            4..7 => {
+                let sql = format!("UPDATE {table} SET flag = flag {condition}");
+                (sql, from..to, false)
+            }
+            _ => (format!("TRUNCATE {table}"), 0..i64::MAX, true),
+        };
+        DrawnChange {
+            is_truncate: sql.starts_with("TRUNCATE"),
+            sql,
+            table,
+            range,
+            removes,
         }
     }
 
@@ -654,7 +731,7 @@ impl Life {
             .flat_map(|ids| ids.range(from..to).copied())
             .collect();
         match run.node.select(None, table, &condition).await {
-            Ok(found) => assert_eq!(found, expected, "{table} {condition}"),
+            Ok(found) => assert_eq!(found.unwrap_or_default(), expected, "{table} {condition}"),
             // Rows of an open stream are written whenever the log comes to it.
             Err(error) => assert!(self.fs.is_stopped(), "{error}"),
         }
@@ -675,6 +752,23 @@ impl Life {
         run.node.engine.expire_transactions().await;
         run.node.engine.prune_keys().await;
         run.node.engine.give_up_old_streams();
+    }
+}
+
+/// A statement that removes rows, or moves them to where they are the same.
+struct DrawnChange {
+    sql: String,
+    table: &'static str,
+    range: Range<i64>,
+    removes: bool,
+    is_truncate: bool,
+}
+
+impl DrawnChange {
+    fn ids(&self, found: &Contents) -> Vec<i64> {
+        let rows = found.get(self.table).into_iter();
+        rows.flat_map(|ids| ids.range(self.range.clone()).copied())
+            .collect()
     }
 }
 

@@ -93,6 +93,8 @@ impl StatementContext {
         }
         match statement {
             Statement::Insert(insert) => self.insert(insert, parameters).await,
+            Statement::Change(change) => self.change_rows(change, parameters).await,
+            Statement::Truncate { names, if_exists } => self.truncate(names, *if_exists).await,
             Statement::CreateTable(create) => self.create_table(create, parameters).await,
             Statement::DropTable { names, if_exists } => self.drop_tables(names, *if_exists).await,
             Statement::CreateSchema {

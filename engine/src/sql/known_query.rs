@@ -196,7 +196,9 @@ fn of_tenant(scan: &TableScan) -> Option<&Arc<TableVersion>> {
 /// What a scan reads, if it is one of the tenant's own tables.
 pub(super) fn own_table(scan: &TableScan) -> Option<&QuiverTable> {
     let source = scan.source.downcast_ref::<DefaultTableSource>()?;
-    source.table_provider.downcast_ref::<QuiverTable>()
+    let table = source.table_provider.downcast_ref::<QuiverTable>()?;
+    // A name stands for a table as it is now.
+    (!table.is_historic()).then_some(table)
 }
 
 /// Whether an expression has another value in every statement, as `now()` has.

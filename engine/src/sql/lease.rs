@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::read_view::ReadView;
 use crate::scan::{
-    BufferedRows, QuiverTable, SegmentPart, SegmentStatistics, row_groups, share_out,
+    BufferedRows, QuiverTable, SegmentPart, SegmentStatistics, TableRows, row_groups, share_out,
 };
 use crate::segment::SegmentOptions;
 use crate::tenant::Tenant;
@@ -139,7 +139,7 @@ impl QueryLease {
             // Made for each fetch: they take far more than all the rest.
             Arc::new(SegmentStatistics::new(&self.table, None)),
             Arc::clone(&share.parts),
-            BufferedRows::new(Box::new(move || buffered)),
+            TableRows::new(BufferedRows::new(Box::new(move || buffered))),
             reading.store_url.clone(),
             reading.scan_options.clone(),
         );

@@ -6,6 +6,7 @@
 //! holds one read view of one tenant and nothing else.
 
 mod call;
+mod change;
 mod cheap_first;
 mod constant_rows;
 mod context;
@@ -37,6 +38,7 @@ mod statement_cache;
 mod statement_time;
 mod substrait;
 mod system_tables;
+mod table_versions;
 mod time_patterns;
 mod types;
 

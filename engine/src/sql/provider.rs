@@ -10,9 +10,14 @@ use quiver_catalog::TableVersion;
 
 use super::information_schema::InformationSchema;
 use super::system_tables::SystemSchema;
+use super::table_versions::AsOf;
+use crate::error::EngineError;
 use crate::read_view::ReadView;
-use crate::scan::{BufferedRows, QuiverTable};
+use crate::scan::{BufferedRows, ChangeTarget, QuiverTable, TableRows};
 use crate::tenant::Tenant;
+
+/// Ends the name by which a change calls its target. No table has such a name.
+pub(crate) const TARGET_MARK: char = '\u{1}';
 
 /// The catalogs of a session: its tenant's alone.
 #[derive(Debug)]
@@ -45,10 +50,14 @@ pub(crate) fn table_provider(
 ) -> QuiverTable {
     let reading = tenant.reading();
     let (view, table_id) = (view.clone(), table.id);
+    let deleted = view.deleted(table_id);
     let buffered = BufferedRows::new(Box::new(move || view.buffered(table_id)));
     QuiverTable::new(
         Arc::clone(table),
-        buffered,
+        TableRows {
+            deleted,
+            ..TableRows::new(buffered)
+        },
         reading.store_url.clone(),
         reading.scan_options.clone(),
     )
@@ -131,11 +140,24 @@ impl SchemaProvider for TenantSchemaProvider {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let Some(table) = self.view.catalog().table(&self.name, name) else {
+        if let Some((name, as_of)) = AsOf::split(name) {
+            let provider = self.historic(name, as_of).await;
+            return provider.map_err(|error| DataFusionError::External(Box::new(error)));
+        }
+        let target = name.strip_suffix(TARGET_MARK);
+        let table = self
+            .view
+            .catalog()
+            .table(&self.name, target.unwrap_or(name));
+        let Some(table) = table else {
             return Ok(None);
         };
         let provider = table_provider(&self.tenant, &self.view, table);
-        Ok(Some(Arc::new(provider)))
+        Ok(match target {
+            None => Some(Arc::new(provider)),
+            Some(_) if self.view.is_target(table.id) => Some(Arc::new(ChangeTarget::new(provider))),
+            Some(_) => None,
+        })
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
@@ -144,5 +166,39 @@ impl SchemaProvider for TenantSchemaProvider {
 
     fn table_exist(&self, name: &str) -> bool {
         self.view.catalog().table(&self.name, name).is_some()
+    }
+}
+
+impl TenantSchemaProvider {
+    /// The table as it was; its rows in segments.
+    async fn historic(
+        &self,
+        name: &str,
+        as_of: AsOf,
+    ) -> crate::error::Result<Option<Arc<dyn TableProvider>>> {
+        let catalog = match as_of {
+            AsOf::Snapshot(id) => self.tenant.history().at(&self.tenant, id).await?,
+            AsOf::Time(micros) => self.tenant.history().at_time(&self.tenant, micros).await?,
+        };
+        let Some(table) = catalog.table(&self.name, name) else {
+            return Err(EngineError::NotFound {
+                what: format!(
+                    "table {}.{name} at snapshot {}",
+                    self.name, catalog.snapshot_id
+                ),
+            });
+        };
+        let reading = self.tenant.reading();
+        let none = BufferedRows::new(Box::new(Vec::new));
+        let rows = TableRows {
+            at: Some(catalog.snapshot_id),
+            ..TableRows::new(none)
+        };
+        Ok(Some(Arc::new(QuiverTable::new(
+            Arc::clone(table),
+            rows,
+            reading.store_url.clone(),
+            reading.scan_options.clone(),
+        ))))
     }
 }

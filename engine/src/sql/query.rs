@@ -223,6 +223,11 @@ impl StatementContext {
                 };
                 self.engine.query_runtime().run(plan).await
             }
+            super::Statement::Change(change) => {
+                let (context, change) = (self.clone(), change.clone());
+                let plan = async move { context.change_parameters(&change, placeholders).await };
+                self.engine.query_runtime().run(plan).await
+            }
             _ => Ok(Arc::new(Schema::new(open_parameters(placeholders)))),
         }
     }
@@ -450,7 +455,7 @@ pub(crate) fn promised_schema(plan: &LogicalPlan) -> SchemaRef {
     ))
 }
 
-fn parameter_schema(plan: &LogicalPlan, placeholders: usize) -> Result<SchemaRef> {
+pub(super) fn parameter_schema(plan: &LogicalPlan, placeholders: usize) -> Result<SchemaRef> {
     let mut fields = open_parameters(placeholders);
     let mut types: BTreeMap<String, Option<DataType>> = BTreeMap::new();
     plan.apply_with_subqueries(|node| {

@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::like_escape::without_escape;
 use super::names::normalise;
 use super::show::show;
+use super::table_versions::AsOf;
 use super::time_patterns::chrono_pattern;
 use crate::canonical::short;
 use crate::error::{EngineError, Result};
@@ -45,6 +46,7 @@ pub(crate) fn rewrite(session: &SessionState, statement: &mut DfStatement) -> Re
             }
             let catalog = &session.config_options().catalog;
             let mut spelling = Spelling {
+                session,
                 tenant: &catalog.default_catalog,
                 schema: &catalog.default_schema,
             };
@@ -58,6 +60,7 @@ pub(crate) fn rewrite(session: &SessionState, statement: &mut DfStatement) -> Re
 }
 
 struct Spelling<'s> {
+    session: &'s SessionState,
     tenant: &'s str,
     schema: &'s str,
 }
@@ -98,6 +101,18 @@ impl VisitorMut for Spelling<'_> {
             && ["generate_series", "range"].contains(&name.to_string().to_lowercase().as_str())
         {
             arguments.args.iter_mut().for_each(count_nanoseconds);
+        }
+        if let TableFactor::Table {
+            name,
+            version: version @ Some(_),
+            ..
+        } = factor
+            && let Some(version) = version.take()
+        {
+            match AsOf::parse(self.session, &version) {
+                Ok(as_of) => as_of.mark(name),
+                Err(error) => return ControlFlow::Break(error),
+            }
         }
         ControlFlow::Continue(())
     }

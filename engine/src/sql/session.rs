@@ -11,11 +11,12 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{
-    RelationPlanner, RelationPlannerContext, RelationPlanning,
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
-use datafusion::sql::sqlparser::ast::TableFactor;
+use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, TableFactor};
 use parking_lot::Mutex;
 use quiver_catalog::TenantId;
 
@@ -29,8 +30,9 @@ use super::information_schema::InformationSchema;
 use super::interval_order::IntervalOrder;
 use super::join_filters::JoinFilters;
 use super::mixed_numbers::MixedNumbers;
-use super::provider::TenantCatalogList;
+use super::provider::{TARGET_MARK, TenantCatalogList};
 use super::system_tables::SystemSchema;
+use super::table_versions::AsOf;
 use super::types::SqlTypes;
 use crate::error::{EngineError, Result};
 use crate::read_view::ReadView;
@@ -149,9 +151,30 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     own.into_iter().chain(known).chain([settled]).collect()
 }
 
-/// Refuses `t AT (VERSION => n)`, which DataFusion's planner would drop without a word to answer
-/// with current rows, and names of other tenants, whose `information_schema` it would take for
-/// ours.
+/// The name of a table that carries a mark.
+fn plain_name(name: &str) -> Option<&str> {
+    let of_version = AsOf::split(name).map(|(name, _)| name);
+    of_version.or_else(|| name.strip_suffix(TARGET_MARK))
+}
+
+/// The target of a change, or a version of a table, under its own name, as if it were any table.
+fn plan_marked(
+    name: &ObjectName,
+    plain: &str,
+    context: &dyn RelationPlannerContext,
+) -> DataFusionResult<LogicalPlan> {
+    let marked = context.object_name_to_table_reference(name.clone())?;
+    let source = context.context_provider().get_table_source(marked)?;
+    let mut name = name.clone();
+    if let Some(ObjectNamePart::Identifier(ident)) = name.0.last_mut() {
+        ident.value = plain.to_owned();
+    }
+    let name = context.object_name_to_table_reference(name)?;
+    LogicalPlanBuilder::scan(name, source, None)?.build()
+}
+
+/// Refuses names of other tenants, whose `information_schema` DataFusion's planner would take for
+/// ours, and plans tables whose names carry marks.
 #[derive(Debug)]
 struct OwnTables;
 
@@ -171,13 +194,14 @@ impl RelationPlanner for OwnTables {
             };
             return Err(DataFusionError::External(Box::new(error)));
         }
-        match &relation {
-            TableFactor::Table {
-                version: Some(_), ..
-            } => {
-                datafusion::common::not_impl_err!("AT (VERSION | TIMESTAMP) on a table")
-            }
-            _ => Ok(RelationPlanning::Original(Box::new(relation))),
+        if let TableFactor::Table { name, alias, .. } = &relation
+            && let Some(ObjectNamePart::Identifier(last)) = name.0.last()
+            && let Some(plain) = plain_name(&last.value)
+        {
+            let plan = plan_marked(name, plain, context)?;
+            let planned = PlannedRelation::new(plan, alias.clone());
+            return Ok(RelationPlanning::Planned(Box::new(planned)));
         }
+        Ok(RelationPlanning::Original(Box::new(relation)))
     }
 }

@@ -32,6 +32,10 @@ pub(crate) enum CrashPoint {
     SegmentWritten,
     /// A segment's content is durable, its name is not.
     SegmentSynced,
+    /// A list of deleted rows is written and not synced.
+    DeleteFileWritten,
+    /// All lists of deleted rows of a commit are durable, and the catalog knows none of them.
+    DeleteFilesDurable,
     /// All segments of a flush are durable, and the catalog knows none of them.
     SegmentsDurable,
     /// A flush is registered and published; the log still has its rows.
@@ -58,6 +62,8 @@ impl CrashPoint {
             Self::FlushFrozen => "flush frozen",
             Self::SegmentWritten => "segment written",
             Self::SegmentSynced => "segment synced",
+            Self::DeleteFileWritten => "delete file written",
+            Self::DeleteFilesDurable => "delete files durable",
             Self::SegmentsDurable => "segments durable",
             Self::FlushPublished => "flush published",
             Self::LogReleased => "log released",
@@ -66,7 +72,7 @@ impl CrashPoint {
 
     /// All of them, in no order.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::LogOpened,
         Self::LogApplied,
         Self::RowsQueued,
@@ -81,6 +87,8 @@ impl CrashPoint {
         Self::FlushFrozen,
         Self::SegmentWritten,
         Self::SegmentSynced,
+        Self::DeleteFileWritten,
+        Self::DeleteFilesDurable,
         Self::SegmentsDurable,
         Self::FlushPublished,
         Self::LogReleased,

@@ -3,8 +3,9 @@
 //! Nothing is taken away before the end but by going back to a savepoint: rows of a table that was
 //! dropped later are left out when somebody asks. So a savepoint is a mark in each of the lists.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use arrow::record_batch::RecordBatch;
 use quiver_catalog::{Change, TableId};
 use uuid::Uuid;
 
@@ -12,6 +13,7 @@ use crate::commit::{CommitRequest, SettledKey, SettledStep};
 use crate::error::{EngineError, Result};
 use crate::ingest::StagedStream;
 use crate::read_view::ReadView;
+use crate::row_changes::{RowChange, unite};
 use crate::segment::UnregisteredSegments;
 
 /// Savepoints that a transaction may have at a time.
@@ -35,11 +37,24 @@ pub(super) struct Staged {
     replaces_table: bool,
     streams: Vec<StagedStream>,
     segments: Vec<UnregisteredSegments>,
+    row_changes: Vec<RowChange>,
+    /// What of these lists does not count any more.
+    superseded: Vec<Superseded>,
     pub(super) keys: Vec<SettledKey>,
     pub(super) steps: Vec<SettledStep>,
     savepoints: Vec<Mark>,
     /// Savepoints so far.
     savepoint_count: u64,
+}
+
+/// Rows of a table that do not count any more: they are in segments now, or truncated.
+#[derive(Debug)]
+struct Superseded {
+    table_id: TableId,
+    /// Those of so many streams, segments and lists of deleted rows, of this table.
+    streams: usize,
+    segments: usize,
+    row_changes: usize,
 }
 
 /// How much was staged at a savepoint.
@@ -50,6 +65,8 @@ struct Mark {
     changes: usize,
     streams: usize,
     segments: usize,
+    row_changes: usize,
+    superseded: usize,
     keys: usize,
     steps: usize,
 }
@@ -59,10 +76,26 @@ impl Staged {
     pub(super) fn wrote(&self) -> bool {
         let settles = !self.keys.is_empty() || !self.steps.is_empty();
         let adds_rows = !self.streams.is_empty() || !self.segments.is_empty();
-        settles || adds_rows || !self.changes.is_empty()
+        settles || adds_rows || !self.changes.is_empty() || !self.row_changes.is_empty()
     }
 
-    pub(super) fn add(&mut self, request: CommitRequest) {
+    /// # Errors
+    /// `Conflict` when another statement of the transaction has deleted one of its rows meanwhile.
+    pub(super) fn add(&mut self, request: CommitRequest) -> Result<()> {
+        let mut row_changes = self.row_changes.clone();
+        row_changes.extend(request.row_changes);
+        unite(&row_changes)?;
+        self.row_changes = row_changes;
+        for change in &request.changes {
+            if let Change::Truncate { table_id } = change {
+                self.superseded.push(Superseded {
+                    table_id: *table_id,
+                    streams: self.streams.len(),
+                    segments: self.segments.len(),
+                    row_changes: self.row_changes.len(),
+                });
+            }
+        }
         self.changes.extend(request.changes);
         self.replaces_table |= request.replaces_table;
         let streams = request.streams.into_iter();
@@ -71,6 +104,58 @@ impl Staged {
         self.segments.extend(request.segments);
         self.keys.extend(request.keys);
         self.steps.extend(request.steps);
+        Ok(())
+    }
+
+    /// How many streams there are, and the rows of those into a table.
+    pub(super) fn stream_rows(&self, table_id: TableId) -> (usize, Vec<RecordBatch>) {
+        let own = self
+            .streams()
+            .filter(|stream| stream.table_id() == table_id);
+        let rows = own.flat_map(|stream| stream.batches().iter().cloned());
+        (self.streams.len(), rows.collect())
+    }
+
+    /// The rows of the first streams, those into one table, are in `segments` from now on.
+    pub(super) fn move_to_segments(&mut self, streams: usize, segments: UnregisteredSegments) {
+        self.superseded.push(Superseded {
+            table_id: segments.table_id(),
+            streams,
+            segments: 0,
+            row_changes: 0,
+        });
+        self.segments.push(segments);
+    }
+
+    /// Whether what is staged at a place of a list still counts.
+    fn counts(&self, table_id: TableId, at: usize, gone: impl Fn(&Superseded) -> usize) -> bool {
+        let own = self.superseded.iter().filter(|s| s.table_id == table_id);
+        own.map(gone).all(|gone| at >= gone)
+    }
+
+    /// Tables whose earlier rows are gone.
+    pub(super) fn truncated_tables(&self) -> BTreeSet<TableId> {
+        let truncated = |change: &Change| match change {
+            Change::Truncate { table_id } => Some(*table_id),
+            _ => None,
+        };
+        self.changes.iter().filter_map(truncated).collect()
+    }
+
+    /// Whether there are rows in segments that its views do not show.
+    pub(super) fn deletes_rows(&self) -> bool {
+        !self.row_changes.is_empty()
+    }
+
+    /// Deleted rows of tables that are there.
+    pub(super) fn row_changes(&self) -> Vec<RowChange> {
+        let dropped = self.dropped_tables();
+        let changes = self.row_changes.iter().enumerate();
+        let counting = changes.filter(|(at, change)| {
+            let counts = self.counts(change.table_id, *at, |gone| gone.row_changes);
+            counts && !dropped.contains(&change.table_id)
+        });
+        counting.map(|(_, change)| change.clone()).collect()
     }
 
     /// All changes, in order; an object that was made and dropped again leaves nothing.
@@ -108,28 +193,47 @@ impl Staged {
     /// Streams into tables that are there.
     pub(super) fn streams(&self) -> impl Iterator<Item = &StagedStream> {
         let dropped = self.dropped_tables();
-        let streams = self.streams.iter();
-        streams.filter(move |stream| !dropped.contains(&stream.table_id()))
+        let streams = self.streams.iter().enumerate();
+        let counting = streams.filter(move |(at, stream)| {
+            let table_id = stream.table_id();
+            let counts = self.counts(table_id, *at, |gone| gone.streams);
+            counts && !dropped.contains(&table_id)
+        });
+        counting.map(|(_, stream)| stream)
     }
 
     /// Segments of tables that are there.
     pub(super) fn segments(&self) -> impl Iterator<Item = &UnregisteredSegments> {
         let dropped = self.dropped_tables();
-        let segments = self.segments.iter();
-        segments.filter(move |segments| !dropped.contains(&segments.table_id()))
+        let segments = self.segments.iter().enumerate();
+        let counting = segments.filter(move |(at, segments)| {
+            let table_id = segments.table_id();
+            let counts = self.counts(table_id, *at, |gone| gone.segments);
+            counts && !dropped.contains(&table_id)
+        });
+        counting.map(|(_, segments)| segments)
     }
 
     /// What its commit makes visible.
     pub(super) fn into_request(self, commit_id: Uuid) -> CommitRequest {
-        let (changes, dropped) = (self.changes(), self.dropped_tables());
-        let (mut streams, mut segments) = (self.streams, self.segments);
-        streams.retain(|stream| !dropped.contains(&stream.table_id()));
-        segments.retain(|segments| !dropped.contains(&segments.table_id()));
+        let (changes, row_changes) = (self.changes(), self.row_changes());
+        let is_there: HashSet<Uuid> = self.streams().map(StagedStream::id).collect();
+        let counting: Vec<bool> = self
+            .segments
+            .iter()
+            .map(|own| self.segments().any(|other| std::ptr::eq(own, other)))
+            .collect();
+        let (mut streams, segments) = (self.streams, self.segments);
+        streams.retain(|stream| is_there.contains(&stream.id()));
+        let segments = segments.into_iter().zip(counting);
+        let segments = segments.filter_map(|(own, counts)| counts.then_some(own));
+        let segments = segments.collect();
         CommitRequest {
             commit_id,
             changes,
             streams,
             segments,
+            row_changes,
             adopts_table: false,
             replaces_table: self.replaces_table,
             keys: self.keys,
@@ -161,6 +265,8 @@ impl Staged {
             changes: self.changes.len(),
             streams: self.streams.len(),
             segments: self.segments.len(),
+            row_changes: self.row_changes.len(),
+            superseded: self.superseded.len(),
             keys: self.keys.len(),
             steps: self.steps.len(),
         });
@@ -178,6 +284,8 @@ impl Staged {
         self.changes.truncate(mark.changes);
         self.streams.truncate(mark.streams);
         self.segments.truncate(mark.segments);
+        self.row_changes.truncate(mark.row_changes);
+        self.superseded.truncate(mark.superseded);
         self.keys.truncate(mark.keys);
         self.steps.truncate(mark.steps);
         Ok(())

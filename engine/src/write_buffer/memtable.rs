@@ -91,11 +91,14 @@ impl Memtable {
 
     /// The batches of all commits up to and including `sequence`.
     pub(crate) fn batches(&self, sequence: u64) -> Vec<RecordBatch> {
+        self.batches_between(0, sequence)
+    }
+
+    /// The batches of all commits after one sequence, up to and including another.
+    pub(crate) fn batches_between(&self, after: u64, up_to: u64) -> Vec<RecordBatch> {
         let rows = self.rows.read();
-        let visible = rows
-            .entries
-            .partition_point(|entry| entry.sequence <= sequence);
-        rows.entries[..visible]
+        let place = |sequence| rows.entries.partition_point(|e| e.sequence <= sequence);
+        rows.entries[place(after)..place(up_to)]
             .iter()
             .map(|entry| entry.batch.clone())
             .collect()

@@ -16,7 +16,9 @@ fn table(segments: &[(u64, u64)]) -> TableVersion {
         Arc::new(Segment {
             id: SegmentId(at as i64),
             begin_snapshot: SnapshotId(1),
-            row_id_start: 0,
+            row_id_start: Some(0),
+            partial_max: None,
+            deletes: None,
             path: format!("{at}.parquet"),
             record_count: *rows,
             file_size_bytes: *bytes,

@@ -7,7 +7,7 @@ use super::cursor::{Cursor, is_word, unquoted};
 use super::error::ParseError;
 use super::query::{leading_words, starts_query};
 use super::statement::Statement;
-use super::{admin, copy, create_table, query, session};
+use super::{admin, change, copy, create_table, query, session};
 
 /// Words that may stand between a verb and its object; none of them is taken.
 const MODIFIERS: [&str; 22] = [
@@ -81,11 +81,7 @@ const OBJECTS: [&str; 41] = [
 ];
 
 /// Statements of other databases and of standard SQL that have no second word worth naming.
-const UNSUPPORTED: [&str; 57] = [
-    "UPDATE",
-    "DELETE",
-    "MERGE",
-    "TRUNCATE",
+const UNSUPPORTED: [&str; 53] = [
     "REPLACE",
     "UPSERT",
     "GRANT",
@@ -147,6 +143,9 @@ pub(super) fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError>
     if starts_query(first) {
         return query::parse_query(tokens);
     }
+    if change::starts_change(first) {
+        return change::parse(tokens);
+    }
     let verb = unquoted(first)
         .map(|word| word.value.to_uppercase())
         .unwrap_or_default();
@@ -154,6 +153,7 @@ pub(super) fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError>
         "SHOW" | "DESCRIBE" | "DESC" => query::parse_query(tokens),
         "EXPLAIN" => query::parse_explain(tokens),
         "INSERT" => query::parse_insert(tokens),
+        "TRUNCATE" => change::parse_truncate(tokens),
         "CREATE" | "ALTER" | "DROP" => parse_definition(tokens, &verb),
         "COPY" => copy::parse(tokens),
         "CALL" => session::parse_call(tokens),

@@ -8,6 +8,7 @@
 //! Knows nothing of names, rights or types: whether a table exists is decided later.
 
 mod admin;
+mod change;
 mod copy;
 mod create_table;
 mod cursor;
@@ -32,7 +33,7 @@ pub(crate) use statement::PartitionTransform;
 pub(crate) use statement::QueryForm;
 pub use statement::{AdminStatement, ParsedStatement, Statement};
 pub(crate) use statement::{
-    CallArgument, CopyFormat, CopyOptions, CopySource, CreateTable, SortBy,
+    CallArgument, Change, CopyFormat, CopyOptions, CopySource, CreateTable, SortBy,
 };
 
 /// Parses exactly one statement; a trailing semicolon and comments are fine.

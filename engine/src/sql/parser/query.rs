@@ -116,7 +116,7 @@ pub(super) fn leading_words(tokens: &[TokenWithSpan], count: usize) -> String {
     shorten(&words.join(" "))
 }
 
-fn parse_df(mut tokens: Vec<TokenWithSpan>) -> Result<DfStatement, ParseError> {
+pub(super) fn parse_df(mut tokens: Vec<TokenWithSpan>) -> Result<DfStatement, ParseError> {
     drop_materialized(&mut tokens);
     let mut cursor = Cursor::new(tokens);
     let parsed = cursor.parser.parse_statement();

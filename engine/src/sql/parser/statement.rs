@@ -7,7 +7,9 @@
 use std::fmt;
 
 use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::sqlparser::ast::{ColumnDef, Expr, Ident, Insert, ObjectName, Query, Value};
+use datafusion::sql::sqlparser::ast::{
+    ColumnDef, Delete, Expr, Ident, Insert, Merge, ObjectName, Query, Update, Value,
+};
 
 use super::super::substrait::SubstraitPlan;
 use super::sql_text::StatementText;
@@ -36,6 +38,15 @@ pub enum Statement {
     /// `INSERT INTO t [(columns)] VALUES …` or a query: the table is a name, there is a source,
     /// and no other clause of `ast::Insert` is set.
     Insert(Box<Insert>),
+    /// `DELETE`, `UPDATE`, `MERGE`.
+    Change(Box<Change>),
+    /// `TRUNCATE`.
+    Truncate {
+        /// At least one.
+        names: Vec<ObjectName>,
+        /// Whether a missing table is no error.
+        if_exists: bool,
+    },
     /// `CREATE TABLE`.
     CreateTable(Box<CreateTable>),
     /// `DROP TABLE`.
@@ -114,6 +125,18 @@ pub enum Statement {
     },
     /// Users and tenants.
     Admin(AdminStatement),
+}
+
+/// A change of rows that are there. The target is a plain table, possibly with an alias, and no clause
+/// is set that nothing here executes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// `DELETE FROM t [AS a] [USING …] [WHERE …]`.
+    Delete(Delete),
+    /// `UPDATE t [AS a] SET … [FROM …] [WHERE …]`.
+    Update(Update),
+    /// `MERGE INTO t [AS a] USING … ON … WHEN …`; each INSERT has one row of values.
+    Merge(Merge),
 }
 
 /// How a query is written.

@@ -16,6 +16,14 @@ fn brief(sql: &str) -> String {
         Statement::Query(QueryForm::Sql(query)) => format!("query {query}"),
         Statement::Query(QueryForm::Plan(plan)) => format!("{plan:?}"),
         Statement::Insert(insert) => format!("insert {insert}"),
+        Statement::Change(change) => match *change {
+            super::Change::Delete(delete) => format!("change {delete}"),
+            super::Change::Update(update) => format!("change {update}"),
+            super::Change::Merge(merge) => format!("change {merge}"),
+        },
+        Statement::Truncate { names, if_exists } => {
+            format!("truncate {}{}", list(&names), flag(if_exists, " if exists"))
+        }
         Statement::CreateTable(create) => brief_create_table(&create),
         Statement::DropTable { names, if_exists } => {
             format!(

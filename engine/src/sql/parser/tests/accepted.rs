@@ -423,3 +423,26 @@ fn a_password_can_be_read_on_purpose() {
     };
     assert_eq!(password.expose(), "it's");
 }
+
+#[test]
+fn changes_keep_their_clauses() {
+    for sql in [
+        "DELETE FROM t",
+        "DELETE FROM main.t AS q USING u WHERE q.a = u.a",
+        "UPDATE t SET a = 1, b = DEFAULT",
+        "UPDATE t AS q SET a = u.b FROM u WHERE q.a = u.a",
+        "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED AND u.b > 1 THEN DELETE \
+         WHEN MATCHED THEN UPDATE SET b = u.b \
+         WHEN NOT MATCHED THEN INSERT (a, b) VALUES (u.a, u.b) \
+         WHEN NOT MATCHED BY SOURCE THEN DELETE",
+    ] {
+        assert_eq!(brief(sql), format!("change {sql}"));
+    }
+    check(&[
+        ("truncate t", "truncate t"),
+        (
+            "truncate table if exists a.t, u restart identity cascade",
+            "truncate a.t, u if exists",
+        ),
+    ]);
+}

@@ -14,14 +14,20 @@ fn error(sql: &str) -> ParseError {
 #[test]
 fn statements_that_do_not_exist_are_named() {
     for (sql, what) in [
-        ("update t set a = 1", "UPDATE"),
-        ("update this is not even sql", "UPDATE"),
-        ("delete from t", "DELETE"),
+        ("update t set a = 1 returning a", "UPDATE … RETURNING"),
+        ("update t set a = 1 limit 3", "UPDATE … LIMIT"),
+        ("update or ignore t set a = 1", "UPDATE OR …"),
+        ("delete from t returning *", "DELETE … RETURNING"),
+        ("delete from t order by a limit 1", "DELETE … ORDER BY"),
+        ("delete from t limit 1", "DELETE … LIMIT"),
         (
-            "merge into t using u on a = b when matched then delete",
-            "MERGE",
+            "delete from t at (version => 3)",
+            "a change of anything but a table as it is now",
         ),
-        ("truncate t", "TRUNCATE"),
+        (
+            "merge into t using u on a = b when matched then update set a = 1 where b = 2",
+            "WHERE in UPDATE of MERGE",
+        ),
         ("replace into t values (1)", "REPLACE"),
         ("alter table t add column a int", "ALTER TABLE"),
         ("alter tenant acme set (x = 1)", "ALTER TENANT"),

@@ -1,0 +1,182 @@
+//! Deleted rows on their way to the catalog.
+//!
+//! A statement finds rows by segment and position in the view it reads. When it commits, these are
+//! united with what others have deleted since: the same row twice is a lost race, anything else is
+//! not. Nothing else moves rows between: the committer's lock is held from the union to the commit.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use quiver_catalog::{CatalogVersion, Change, Deletion, Segment, TableId, TableVersion};
+use roaring::RoaringTreemap;
+
+use crate::error::{EngineError, Result};
+use crate::node::Node;
+use crate::scan::DeletedRows;
+use crate::segment::{OfferedFiles, UnregisteredSegments, write_delete_file};
+use crate::storage_fs::CrashPoint;
+use crate::task::blocking;
+use crate::tenant::Tenant;
+
+/// Rows of one table that one statement has deleted.
+#[derive(Debug, Clone)]
+pub(crate) struct RowChange {
+    pub(crate) table_id: TableId,
+    pub(crate) deleted: DeletedRows,
+}
+
+/// The rows of each table, and whether a row was named twice.
+pub(crate) fn unite(
+    changes: &[RowChange],
+) -> std::result::Result<BTreeMap<TableId, DeletedRows>, EngineError> {
+    let mut united: BTreeMap<TableId, DeletedRows> = BTreeMap::new();
+    for change in changes {
+        let table = united.entry(change.table_id).or_default();
+        for (path, deleted) in &change.deleted {
+            let known = table.entry(path.clone()).or_default();
+            if !known.is_disjoint(deleted) {
+                return Err(lost());
+            }
+            *known |= deleted;
+        }
+    }
+    Ok(united)
+}
+
+/// What a commit registers of deleted rows.
+#[derive(Debug)]
+pub(crate) struct PreparedDeletions {
+    pub(crate) changes: Vec<Change>,
+    /// The files that the changes name.
+    pub(crate) files: OfferedFiles,
+}
+
+/// Unites the deleted rows with what `catalog` knows, and writes the delete files, which are durable
+/// when this returns. Segments of `own` that no row is left of are forgotten. Under the committer's
+/// lock.
+///
+/// # Errors
+/// `Conflict` when a row was deleted, or moved, or its table dropped, by somebody else.
+pub(crate) async fn prepare(
+    node: &Node,
+    tenant: &Tenant,
+    catalog: &CatalogVersion,
+    changes: &[RowChange],
+    own: &mut [UnregisteredSegments],
+) -> Result<PreparedDeletions> {
+    let mut prepared = PreparedDeletions {
+        changes: vec![],
+        files: OfferedFiles::new(&node.fs, vec![]),
+    };
+    for (table_id, deleted) in unite(changes)? {
+        let Some(table) = catalog.table_by_id(table_id) else {
+            return Err(lost());
+        };
+        let mut deletions = vec![];
+        for (path, deleted) in deleted {
+            if let Some(own) = own_segments(own, table_id, &path) {
+                let rows = own.row_count_of(&path);
+                if deleted.len() == rows {
+                    own.discard(&path);
+                    continue;
+                }
+                deletions.push(write(node, tenant, table, path, deleted, rows).await?);
+                continue;
+            }
+            let segment = table.segment(&path).ok_or_else(lost)?;
+            let deleted = with_known(tenant, table, segment, deleted).await?;
+            deletions.push(write(node, tenant, table, path, deleted, segment.record_count).await?);
+        }
+        let names = deletions
+            .iter()
+            .filter_map(|deletion| deletion.file.as_ref());
+        let directory = directory(tenant, table);
+        let paths = names.map(|file| directory.join(&file.path));
+        prepared.files.extend(paths.collect());
+        if !deletions.is_empty() {
+            prepared.changes.push(Change::DeleteRows {
+                table_id,
+                deletions,
+            });
+        }
+    }
+    node.reached(CrashPoint::DeleteFilesDurable).await?;
+    Ok(prepared)
+}
+
+fn own_segments<'a>(
+    own: &'a mut [UnregisteredSegments],
+    table_id: TableId,
+    path: &str,
+) -> Option<&'a mut UnregisteredSegments> {
+    own.iter_mut()
+        .filter(|segments| segments.table_id() == table_id)
+        .find(|segments| {
+            segments
+                .segments()
+                .iter()
+                .any(|segment| segment.path == path)
+        })
+}
+
+/// The rows with those that were deleted before.
+async fn with_known(
+    tenant: &Tenant,
+    table: &TableVersion,
+    segment: &Segment,
+    deleted: RoaringTreemap,
+) -> Result<RoaringTreemap> {
+    let reading = tenant.reading();
+    let store = reading.runtime.object_store(&reading.store_url)?;
+    let known = reading.scan_options.delete_files.of_segment(
+        (&reading.store_url, &store),
+        table,
+        segment,
+        None,
+    );
+    match known.await? {
+        None => Ok(deleted),
+        Some(known) if known.is_disjoint(&deleted) => Ok(deleted | known.as_ref()),
+        Some(_) => Err(lost()),
+    }
+}
+
+async fn write(
+    node: &Node,
+    tenant: &Tenant,
+    table: &Arc<TableVersion>,
+    segment: String,
+    deleted: RoaringTreemap,
+    row_count: u64,
+) -> Result<Deletion> {
+    if deleted.len() == row_count {
+        return Ok(Deletion {
+            segment,
+            file: None,
+        });
+    }
+    if deleted.max().is_some_and(|last| last >= row_count) {
+        return Err(EngineError::internal(
+            "a row behind the last one was deleted",
+        ));
+    }
+    let folders = Arc::clone(&node.folders);
+    let (directory, path) = (directory(tenant, table), format!("{}{segment}", table.path));
+    let file = blocking(move || write_delete_file(&folders, &directory, &path, &deleted)).await;
+    let file = file.map_err(EngineError::not_stored)?;
+    Ok(Deletion {
+        segment,
+        file: Some(file),
+    })
+}
+
+fn directory(tenant: &Tenant, table: &TableVersion) -> PathBuf {
+    tenant.data_directory().join(&table.path)
+}
+
+fn lost() -> EngineError {
+    EngineError::Conflict {
+        message: "a row was changed by a concurrent statement: try again".to_owned(),
+    }
+}

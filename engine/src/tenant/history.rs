@@ -1,0 +1,75 @@
+//! Earlier versions of a tenant's catalog, for those who look back.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use quick_cache::sync::Cache;
+use quiver_catalog::{CatalogVersion, SnapshotId};
+
+use super::Tenant;
+use crate::error::{EngineError, Result};
+
+/// Versions that are kept in memory.
+const VERSIONS_MAX: usize = 16;
+
+/// Versions that were looked at lately. They never change.
+#[derive(Debug)]
+pub(crate) struct History {
+    versions: Cache<SnapshotId, Arc<CatalogVersion>>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            versions: Cache::new(VERSIONS_MAX),
+        }
+    }
+}
+
+impl History {
+    /// The catalog at a snapshot. Boxed: the compiler cannot prove a future of sqlx to be `Send`
+    /// from inside a spawned one.
+    ///
+    /// # Errors
+    /// `NotFound` if there was none, or it has expired.
+    pub(crate) fn at<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: SnapshotId,
+    ) -> BoxFuture<'a, Result<Arc<CatalogVersion>>> {
+        async move {
+            if let Some(known) = self.versions.get(&id) {
+                return Ok(known);
+            }
+            let version = Arc::new(tenant.catalog().at_snapshot(id).await?);
+            self.versions.insert(id, Arc::clone(&version));
+            Ok(version)
+        }
+        .boxed()
+    }
+
+    /// The catalog at the last snapshot up to a time, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// `NotFound` if the first one that is left is later.
+    pub(crate) fn at_time<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        micros: i64,
+    ) -> BoxFuture<'a, Result<Arc<CatalogVersion>>> {
+        async move {
+            let snapshots = tenant.catalog().snapshots().await?;
+            let last = snapshots
+                .iter()
+                .rfind(|snapshot| snapshot.time_micros <= micros);
+            let Some(last) = last else {
+                return Err(EngineError::NotFound {
+                    what: "a snapshot at or before this time".to_owned(),
+                });
+            };
+            self.at(tenant, last.id).await
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,324 @@
+"""A server and its model, step by step: whatever happens to one happens to the other, and they agree.
+
+The model is DuckDB, running the same statements over tables of its own in memory. A second DuckDB
+reads the catalog after each flush and remembers each snapshot, to ask for it again at the end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+
+import pyarrow as pa
+
+from . import exact, random_tables
+from .duck import Duck
+from .errors import CLIENT_ERRORS, assert_refused
+from .exact import Rows
+from .flight import Flight
+from .random_tables import Table
+from .server import Server
+
+State = dict[str, Rows]
+
+
+class Model:
+    """DuckDB with savepoints: what a transaction did is written down, to be done again up to one."""
+
+    def __init__(self, duck: Duck):
+        self.duck = duck
+        self.journal: list[tuple] | None = None
+
+    def execute(self, sql: str) -> int | None:
+        return self._do("execute", sql)
+
+    def insert(self, table: str, rows: pa.Table) -> int:
+        return self._do("insert", table, rows)
+
+    def _do(self, *call):
+        if self.journal is not None:
+            self.journal.append(call)
+        return getattr(self.duck, call[0])(*call[1:])
+
+    def begin(self) -> None:
+        self.duck.execute("BEGIN")
+        self.journal = []
+
+    def end(self, *, commit: bool) -> None:
+        self.duck.execute("COMMIT" if commit else "ROLLBACK")
+        self.journal = None
+
+    def savepoint(self) -> int:
+        """Now, as a place in the journal."""
+        return len(self.journal)
+
+    def back_to(self, savepoint: int) -> None:
+        journal = self.journal[:savepoint]
+        self.end(commit=False)
+        self.begin()
+        for call in journal:
+            self._do(*call)
+
+
+class World:
+    """One seed: a server, its model, and what the machine knows of both."""
+
+    def __init__(self, server: Server, seed: int):
+        self.server = server
+        self.seed = seed
+        self.rng = Random(seed)
+        self.duck = Duck()
+        self.lake = Duck()
+        self.model = Model(self.duck)
+        self.tables: dict[str, Table] = {}
+        self.next_id = 0
+        self.next_table = 0
+        self.snapshots: dict[int, State] = {}
+        self.held: tuple[Flight, State] | None = None
+        self.log: list[str] = []
+        self.connect()
+
+    def connect(self) -> None:
+        """One client acts, and one looks on from outside of its transactions."""
+        self.client = Flight(self.server.uri)
+        self.outside = Flight(self.server.uri)
+
+    def disconnect(self) -> None:
+        """Closes all clients; what they had open is over."""
+        for client in (self.client, self.outside, *([self.held[0]] if self.held else [])):
+            client.close()
+        self.held = None
+
+    def close(self) -> None:
+        self.disconnect()
+        self.duck.close()
+        self.lake.close()
+
+    def say(self, event: str) -> None:
+        self.log.append(event)
+
+    # What random steps are made of.
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.model.journal is not None
+
+    def new_ids(self, count: int) -> list[int]:
+        self.next_id += count
+        return list(range(self.next_id - count, self.next_id))
+
+    def any_table(self) -> Table:
+        if not self.tables:
+            self.create(self.new_table())
+        return self.tables[self.rng.choice(sorted(self.tables))]
+
+    def new_table(self) -> Table:
+        self.next_table += 1
+        return random_tables.table(self.rng, f"t{self.next_table}")
+
+    def predicate(self, table: Table) -> str:
+        return random_tables.predicate(self.rng, table, self.next_id)
+
+    # What happens to both.
+
+    def statement(self, sql: str, *, duck_sql: str | None = None, counted: bool = True) -> None:
+        """Both run it and, if it counts rows, count the same."""
+        self.say(sql)
+        ours = self.client.execute(sql)
+        theirs = self.model.execute(duck_sql or sql)
+        assert theirs is None or not counted or ours == theirs, f"{ours} rows changed, expected {theirs}"
+
+    def refused(self, sql: str, *codes: str) -> None:
+        """Quiver refuses it; the model does not hear of it."""
+        self.say(f"refused: {sql}")
+        try:
+            self.client.execute(sql)
+        except CLIENT_ERRORS as error:
+            assert_refused(error, *codes)
+        else:
+            raise AssertionError(f"not refused: {sql}")
+
+    def ingest(self, table: Table, rows: pa.Table, **options) -> None:
+        self.say(f"ingest of {rows.num_rows} rows into {table.name}")
+        assert self.client.put(table.name, rows, **options) == rows.num_rows
+        self.model.insert(table.name, rows)
+
+    def create(self, table: Table) -> None:
+        self.statement(table.create(), duck_sql=table.create(duck=True))
+        self.tables[table.name] = table
+
+    def drop(self, table: Table) -> None:
+        self.statement(f"DROP TABLE {table.name}")
+        del self.tables[table.name]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """BEGIN on both; whoever is inside says how it ends."""
+        self.say("BEGIN")
+        before = dict(self.tables)
+        self.client.execute("BEGIN")
+        self.model.begin()
+        yield
+        if self.in_transaction:
+            self.end_transaction(before, commit=self.rng.random() < 0.6)
+
+    def end_transaction(self, before: dict[str, Table], *, commit: bool) -> None:
+        word = "COMMIT" if commit else "ROLLBACK"
+        self.say(word)
+        self.client.execute(word)
+        self.model.end(commit=commit)
+        if not commit:
+            self.tables = before
+
+    def end_lost_transaction(self, before: dict[str, Table]) -> None:
+        """The server has ended the transaction with itself."""
+        self.model.end(commit=False)
+        self.tables = before
+
+    def savepoint(self) -> int:
+        place = self.model.savepoint()
+        self.say(f"SAVEPOINT s{place}")
+        self.client.execute(f"SAVEPOINT s{place}")
+        return place
+
+    def end_savepoint(self, place: int, before: dict[str, Table], *, keep: bool) -> None:
+        word = f"{'RELEASE' if keep else 'ROLLBACK TO'} SAVEPOINT s{place}"
+        self.say(word)
+        self.client.execute(word)
+        if not keep:
+            self.model.back_to(place)
+            self.tables = before
+
+    def flush(self) -> int:
+        """Everything so far is in the catalog, where DuckDB finds it; the snapshot that holds it."""
+        ((snapshot, *_),) = self.client.rows("CALL system.flush()")
+        self.say(f"flushed as snapshot {snapshot}")
+        state = self.expected()
+        with self.attached():
+            newest = self.lake.query("SELECT max(snapshot_id) FROM lake.snapshots()")
+            assert newest.column(0)[0].as_py() == snapshot, f"not the newest: {newest}"
+            for name, expected in state.items():
+                theirs = exact.rows_of(self.lake.query(f"SELECT * FROM {name}"))
+                assert theirs == expected, f"DuckDB, {name}: {exact.difference(theirs, expected)}"
+        known = self.snapshots.setdefault(snapshot, state)
+        assert known == state, f"snapshot {snapshot} was another state before"
+        return snapshot
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """The catalog, read-only in the second DuckDB."""
+        self.lake.attach(self.server.catalog_path)
+        try:
+            yield
+        finally:
+            self.lake.detach()
+
+    def restart(self, *, kill: bool) -> None:
+        self.say("SIGKILL and start" if kill else "SIGTERM and start")
+        self.disconnect()
+        if kill:
+            self.server.kill9()
+        else:
+            assert self.server.stop() == 0, self.server.log()[-4000:]
+        self.server.start()
+        self.connect()
+
+    def die_within(self, sql: str, name: str, seconds: float) -> None:
+        """SIGKILL while a statement runs: afterwards it has happened or not, and it has if it was acknowledged."""
+        self.say(f"SIGKILL {seconds * 1e3:.0f} ms into: {sql}")
+        answered: list[int] = []
+        thread = threading.Thread(target=self._try, args=(sql, answered))
+        thread.start()
+        thread.join(seconds)
+        self.server.kill9()
+        thread.join()
+        self.disconnect()
+        self.server.start()
+        self.connect()
+        self.model.begin()
+        before = self.rows(self.duck.query, name)
+        self.model.execute(sql)
+        happened = self.rows(self.client.query, name) != before
+        assert happened or not answered or self.rows(self.duck.query, name) == before, "an acknowledged one is lost"
+        self.model.end(commit=happened)
+
+    def _try(self, sql: str, answered: list[int]) -> None:
+        try:
+            answered.append(self.client.execute(sql))
+        except CLIENT_ERRORS:
+            pass  # the server is gone: what became of the statement shows after its start
+
+    def hold(self) -> None:
+        """Another client opens a transaction and looks at everything."""
+        if self.held is None and not self.in_transaction:
+            self.say("a reader begins")
+            reader = Flight(self.server.uri)
+            reader.execute("BEGIN")
+            self.held = (reader, {name: self.rows(reader.query, name) for name in self.tables})
+
+    def let_go(self) -> None:
+        """The other client still sees what it saw."""
+        if self.held:
+            self.say("the reader ends")
+            reader, state = self.held
+            for name, expected in state.items():
+                self.assert_rows("the reader's ", name, self.rows(reader.query, name), expected)
+            reader.execute("ROLLBACK")
+            reader.close()
+            self.held = None
+
+    # What must hold.
+
+    @staticmethod
+    def rows(query: Callable[[str], pa.Table], name: str) -> Rows:
+        return exact.rows_of(query(f"SELECT * FROM {name}"))
+
+    def expected(self) -> State:
+        return {name: self.rows(self.duck.query, name) for name in self.tables}
+
+    def check(self) -> None:
+        """Quiver shows what the model shows: all of it, and one question about a part of it."""
+        for name in self.tables:
+            expected = self.rows(self.duck.query, name)
+            self.assert_rows("", name, self.rows(self.client.query, name), expected)
+        if self.tables:
+            self.assert_answer(self.question())
+        if self.in_transaction:
+            self.check_outside()
+
+    def check_outside(self) -> None:
+        """Nobody else sees what a transaction did."""
+        names = self.duck.observe("SHOW TABLES").column(0).to_pylist()
+        for name in names:
+            seen = self.rows(self.outside.query, name)
+            self.assert_rows("from outside, ", name, seen, self.rows(self.duck.observe, name))
+
+    def question(self) -> str:
+        """Rows by a predicate, or what statistics might answer."""
+        table = self.any_table()
+        if self.rng.random() < 0.5:
+            return f"SELECT * FROM {table.name} WHERE {self.predicate(table)}"
+        column = self.rng.choice(table.columns)
+        parts = ["count(*)", "min(id)", "max(id)", f"count({column.name})"]
+        if column.kind.aggregates and column.kind.name != "flag":
+            parts += [f"min({column.name})", f"max({column.name})"]
+        condition = f" WHERE {self.predicate(table)}" if self.rng.random() < 0.3 else ""
+        return f"SELECT {', '.join(f'{part} AS a{n}' for n, part in enumerate(parts))} FROM {table.name}{condition}"
+
+    def assert_answer(self, sql: str) -> None:
+        ours, expected = exact.rows_of(self.client.query(sql)), exact.rows_of(self.duck.query(sql))
+        assert ours == expected, f"{sql}: {exact.difference(ours, expected)}"
+
+    @staticmethod
+    def assert_rows(what: str, name: str, ours: Rows, expected: Rows) -> None:
+        assert ours == expected, f"{what}{name}: {exact.difference(ours, expected)}"
+
+    def check_history(self) -> None:
+        """DuckDB still reads every snapshot as it was when it was the newest."""
+        with self.attached():
+            for snapshot, state in self.snapshots.items():
+                for name, expected in state.items():
+                    sql = f"SELECT * FROM {name} AT (VERSION => {snapshot})"
+                    self.assert_rows(f"at {snapshot}, ", name, exact.rows_of(self.lake.query(sql)), expected)

@@ -1,0 +1,212 @@
+"""The steps of the machine, one function each. A new operation is a function here and a line in a table of
+`test_lakehouse_machine.py`; what it does to Quiver it also does to the model, through the world's methods."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pyarrow as pa
+
+from . import random_tables
+from .machine import World
+from .random_tables import Table
+
+ROWS_MAX = 4000
+TABLES_MAX = 3
+
+
+def ingest(world: World) -> None:
+    """A DoPut: a few rows or many, in one batch or several, some columns left out, their order any."""
+    table = world.any_table()
+    count = world.rng.choice([1, 3, 10, 10, 40, 40, 300])
+    rows = table.rows(world.rng, world.new_ids(count))
+    columns = ["id", *(c.name for c in table.columns if world.rng.random() < 0.9)]
+    world.rng.shuffle(columns)
+    per_batch = world.rng.choice([None, 1 + count // 3])
+    world.ingest(table, disguised(world.rng, rows.select(columns)), rows_per_batch=per_batch)
+
+
+def disguised(rng: Random, rows: pa.Table) -> pa.Table:
+    """The same values in other Arrow types, which become the table's."""
+    for position, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type) and rng.random() < 0.5:
+            column = rows.column(position)
+            other = rng.choice([column.dictionary_encode(), column.cast(pa.large_string())])
+            rows = rows.set_column(position, field.name, other)
+    return rows
+
+
+def ingest_new_table(world: World) -> None:
+    """An ingest that creates its table."""
+    if len(world.tables) < TABLES_MAX:
+        table = world.new_table()
+        rows = table.rows(world.rng, world.new_ids(world.rng.randint(1, 30)))
+        table = Table(table.name, table.columns)
+        world.model.execute(table.create(duck=True))
+        world.tables[table.name] = table
+        world.ingest(table, rows, headers=[("x-create", "true")])
+
+
+def insert_values(world: World) -> None:
+    table = world.any_table()
+    ids = world.new_ids(world.rng.randint(1, 6))
+    columns = ", ".join(["id", *(column.name for column in table.writable())])
+    rows = random_tables.values(world.rng, table, ids)
+    world.statement(f"INSERT INTO {table.name} ({columns}) VALUES {rows}")
+
+
+def insert_select(world: World) -> None:
+    """Rows of a table once more, with new ids."""
+    table = world.any_table()
+    if world.duck.query(f"SELECT count(*) FROM {table.name}").column(0)[0].as_py() < ROWS_MAX // 2:
+        first = world.next_id
+        world.new_ids(first)
+        columns = ", ".join(column.name for column in table.columns)
+        condition = world.predicate(table)
+        world.statement(
+            f"INSERT INTO {table.name} (id, {columns}) SELECT id + {first}, {columns} FROM {table.name} WHERE {condition}"
+        )
+
+
+def delete(world: World) -> None:
+    table = world.any_table()
+    condition = world.rng.choice(["", *[f" WHERE {world.predicate(table)}"] * 15])
+    world.statement(f"DELETE FROM {table.name}{condition}")
+
+
+def delete_using(world: World) -> None:
+    """Rows that another table, or the same one, chooses."""
+    table, other = world.any_table(), world.any_table()
+    condition = world.predicate(other)
+    if world.rng.random() < 0.5:
+        chosen = f"id IN (SELECT id % 100 FROM {other.name} WHERE {condition})"
+        world.statement(f"DELETE FROM {table.name} WHERE {chosen}")
+    else:
+        source = f"(SELECT id % 50 AS k FROM {other.name} WHERE {condition})"
+        world.statement(f"DELETE FROM {table.name} USING {source} AS s WHERE {table.name}.id % 50 = s.k")
+
+
+def update(world: World) -> None:
+    table = world.any_table()
+    if changes := random_tables.assignments(world.rng, table):
+        condition = world.rng.choice(["", *[f" WHERE {world.predicate(table)}"] * 10])
+        world.statement(f"UPDATE {table.name} SET {changes}{condition}")
+
+
+def update_ids(world: World) -> None:
+    """Rows that move: what orders a table changes as well."""
+    table = world.any_table()
+    condition = world.predicate(table)
+    world.statement(f"UPDATE {table.name} SET id = id + {world.next_id} WHERE {condition}")
+    world.new_ids(world.next_id)
+
+
+def update_from(world: World) -> None:
+    """Each row takes what the source says about its id."""
+    table = world.any_table()
+    if changes := random_tables.assignments(world.rng, table, prefix=f"{table.name}."):
+        rows = ", ".join(f"({n})" for n in some_ids(world))
+        world.statement(
+            f"UPDATE {table.name} SET {changes} FROM (VALUES {rows}) AS s(k) WHERE {table.name}.id = s.k"
+        )
+
+
+def some_ids(world: World) -> list[int]:
+    """Different ids, many of them in use."""
+    last = world.next_id + 3
+    return sorted({world.rng.randrange(last) for _ in range(world.rng.randint(1, 12))})
+
+
+def merge(world: World) -> None:
+    """A MERGE with any of its clauses, over constants or over another table's rows."""
+    table = world.any_table()
+    if world.rng.random() < 0.6:
+        source = f"(VALUES {', '.join(f'({n}, {n % 3})' for n in some_ids(world))}) AS s(k, v)"
+    else:
+        other = world.any_table()
+        condition = world.predicate(other)
+        source = f"(SELECT id AS k, min(id % 3) AS v FROM {other.name} WHERE {condition} GROUP BY id) AS s(k, v)"
+    clauses = [clause for clause in merge_clauses(world, table) if world.rng.random() < 0.6]
+    if clauses:
+        world.statement(f"MERGE INTO {table.name} USING {source} ON {table.name}.id = s.k {' '.join(clauses)}")
+        world.new_ids(2000)
+
+
+def merge_clauses(world: World, table: Table) -> list[str]:
+    """One of each kind, in an order in which each can apply."""
+    prefix = f"{table.name}."
+    changes = random_tables.assignments(world.rng, table, prefix)
+    more_changes = random_tables.assignments(world.rng, table, prefix)
+    inserted = ", ".join(column.literal(column.draw(world.rng)) for column in table.writable())
+    names = ", ".join(["id", *(column.name for column in table.writable())])
+    new_row = f"INSERT ({names}) VALUES ({', '.join(['s.k + 1000', *([inserted] if inserted else [])])})"
+    remainder = f"{prefix}id % {world.rng.randint(2, 5)} = 0"
+    clauses = [
+        "WHEN MATCHED AND s.v = 0 THEN DELETE",
+        f"WHEN MATCHED AND {remainder} THEN UPDATE SET {changes}" if changes else "",
+        world.rng.choice([f"WHEN MATCHED THEN UPDATE SET {more_changes}" if changes else "", "WHEN MATCHED THEN DELETE"]),
+        "WHEN NOT MATCHED AND s.v = 1 THEN " + new_row,
+        "WHEN NOT MATCHED THEN " + new_row,
+        f"WHEN NOT MATCHED BY SOURCE AND {remainder} THEN DELETE",
+        f"WHEN NOT MATCHED BY SOURCE AND {prefix}id % 7 = 1 THEN UPDATE SET {changes}" if changes else "",
+    ]
+    return [clause for clause in clauses if clause]
+
+
+def truncate(world: World) -> None:
+    """As in PostgreSQL, it does not say how many rows there were."""
+    world.statement(f"TRUNCATE TABLE {world.any_table().name}", counted=False)
+
+
+def create_table(world: World) -> None:
+    if len(world.tables) < TABLES_MAX:
+        world.create(world.new_table())
+
+
+def drop_table(world: World) -> None:
+    """Drops a table; its name may come back with other columns."""
+    table = world.any_table()
+    world.drop(table)
+    if world.rng.random() < 0.5:
+        columns = random_tables.table(world.rng, table.name).columns
+        world.create(Table(table.name, columns))
+
+
+def flush(world: World) -> None:
+    world.flush()
+
+
+def restart(world: World) -> None:
+    world.restart(kill=False)
+
+
+def kill(world: World) -> None:
+    world.restart(kill=True)
+
+
+def kill_inside(world: World) -> None:
+    """SIGKILL at any moment of a statement that touches many rows."""
+    table = world.any_table()
+    condition = world.predicate(table)
+    changes = random_tables.assignments(world.rng, table)
+    sql = f"UPDATE {table.name} SET {changes} WHERE {condition}" if changes else f"DELETE FROM {table.name} WHERE {condition}"
+    world.die_within(sql, table.name, world.rng.random() * 0.02)
+
+
+def refused(world: World) -> None:
+    """Statements that cannot be: they change nothing."""
+    table = world.any_table()
+    column = world.rng.choice(table.columns).name
+    world.refused(f"UPDATE {table.name} SET no_such_column = 1", "INVALID_ARGUMENT", "NOT_FOUND")
+    world.refused(f"UPDATE {table.name} SET {column} = NULL, {column} = NULL", "INVALID_ARGUMENT")
+    world.refused("DELETE FROM no_such_table", "NOT_FOUND")
+    if table.id_required and world.duck.query(f"SELECT * FROM {table.name} LIMIT 1").num_rows:
+        world.refused(f"UPDATE {table.name} SET id = NULL", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
+
+
+def hold(world: World) -> None:
+    world.hold()
+
+
+def let_go(world: World) -> None:
+    world.let_go()
