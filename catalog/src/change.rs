@@ -118,6 +118,8 @@ pub struct ProducerRecord {
 pub struct Commit {
     /// Changes, in order. Without any, no snapshot is made.
     pub changes: Vec<Change>,
+    /// Whether the rows that it adds are those that it removes, in other segments.
+    pub rewrites: bool,
     /// Tables whose rows up to a sequence are now in segments.
     pub flushed: Vec<(TableId, u64)>,
     /// The highest sequence of the tenant that is covered by this commit.

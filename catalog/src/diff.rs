@@ -83,13 +83,20 @@ impl<'a> ChangedSegments<'a> {
     }
 
     /// In DuckLake's words.
-    fn words(&self) -> impl Iterator<Item = String> {
+    fn words(&self, rewrites: bool) -> Vec<String> {
         let id = self.table.id;
-        let inserted = !self.added.is_empty();
-        let deleted = !self.ended.is_empty() || !self.deleted_from.is_empty();
-        let inserted = inserted.then(|| format!("inserted_into_table:{id}"));
-        let deleted = deleted.then(|| format!("deleted_from_table:{id}"));
-        inserted.into_iter().chain(deleted)
+        if rewrites {
+            return vec![format!("rewrite_delete:{id}")];
+        }
+        let deletes = !self.ended.is_empty() || !self.deleted_from.is_empty();
+        let mut words = vec![];
+        if !self.added.is_empty() {
+            words.push(format!("inserted_into_table:{id}"));
+        }
+        if deletes {
+            words.push(format!("deleted_from_table:{id}"));
+        }
+        words
     }
 }
 
@@ -158,7 +165,7 @@ impl<'a> Diff<'a> {
 
     /// The list of changes in DuckLake's words. DuckDB refuses a catalog in which it does not
     /// understand one of them.
-    pub(crate) fn changes_made(&self) -> String {
+    pub(crate) fn changes_made(&self, rewrites: bool) -> String {
         let dropped_schemas = self
             .dropped_schemas
             .iter()
@@ -178,7 +185,7 @@ impl<'a> Diff<'a> {
                 quoted(&table.name)
             )
         });
-        let changed = self.changed.iter().flat_map(ChangedSegments::words);
+        let changed = self.changed.iter().flat_map(|table| table.words(rewrites));
         let all = dropped_schemas
             .chain(dropped_tables)
             .chain(created_schemas)

@@ -85,7 +85,7 @@ async fn write_snapshot(
          VALUES (?, ?, ?, ?, NULL)",
     )
     .bind(after.snapshot_id.0)
-    .bind(diff.changes_made())
+    .bind(diff.changes_made(plan.commit.rewrites))
     .bind(plan.commit.author.as_deref())
     .bind(plan.commit.message.as_deref())
     .execute(connection)

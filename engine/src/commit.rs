@@ -54,6 +54,8 @@ pub(crate) struct CommitRequest {
     pub(crate) segments: Vec<UnregisteredSegments>,
     /// Rows that are deleted, of registered segments and of those above.
     pub(crate) row_changes: Vec<RowChange>,
+    /// Whether its rows are those that it deletes, in other segments.
+    pub(crate) rewrites: bool,
     /// Whether segments for a table that the commit makes may go to one that somebody else has made.
     pub(crate) adopts_table: bool,
     /// Whether the table that the commit makes takes the place of any other of its name.
@@ -72,6 +74,7 @@ impl CommitRequest {
             streams: vec![],
             segments: vec![],
             row_changes: vec![],
+            rewrites: false,
             adopts_table: false,
             replaces_table: false,
             keys: vec![],
@@ -348,8 +351,10 @@ async fn commit_prepared(
         .into_iter()
         .map(UnregisteredSegments::offer)
         .collect();
+    let rewrites = request.rewrites;
     let version = tenant
         .commit_catalog(Commit {
+            rewrites,
             changes: request.changes,
             flushed: flushed.collect(),
             last_sequence: Some(sequence),

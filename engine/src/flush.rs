@@ -198,6 +198,7 @@ async fn register(
     let changes = written.iter().map(UnregisteredSegments::change).collect();
     let commit = Commit {
         changes,
+        rewrites: false,
         flushed: flushed
             .into_iter()
             .map(|table_id| (table_id, cut))

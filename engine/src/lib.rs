@@ -7,6 +7,7 @@
 mod batch_bytes;
 mod canonical;
 mod commit;
+mod compaction;
 mod copy;
 mod engine;
 mod error;

@@ -71,6 +71,8 @@ pub struct Tenant {
     /// One catalog transaction at a time; held until its outcome is published. Taken before the
     /// gate, so that rows are not kept waiting for another transaction.
     committer: AsyncMutex<()>,
+    /// One compaction at a time.
+    compacting: AsyncMutex<()>,
     /// Row commits hold it shared from sequencing to publishing; commits that touch the catalog
     /// hold it alone, so that their rows are published in sequence order as well.
     gate: Arc<AsyncRwLock<()>>,
@@ -157,6 +159,7 @@ impl Tenant {
             }),
             flushing: AsyncMutex::default(),
             committer: AsyncMutex::default(),
+            compacting: AsyncMutex::default(),
             gate: Arc::default(),
             is_dropped: AtomicBool::new(false),
             is_in_doubt: AtomicBool::new(false),
@@ -356,6 +359,10 @@ impl Tenant {
 
     pub(crate) fn flushing(&self) -> &AsyncMutex<()> {
         &self.flushing
+    }
+
+    pub(crate) fn compacting(&self) -> &AsyncMutex<()> {
+        &self.compacting
     }
 
     pub(crate) fn gate(&self) -> &Arc<AsyncRwLock<()>> {

@@ -49,8 +49,6 @@ EXPLAINED = {
     "QuiverStatementTest.TestSqlIngestStreamZeroArrays": (
         "the upload has no message", "the driver sends nothing, not even a schema, when there is no batch",
     ),
-    "QuiverStatementTest.SqlQueryRowsAffectedDelete": ("DELETE is not supported yet", "there is no DELETE yet"),
-    "QuiverStatementTest.SqlQueryRowsAffectedDeleteStream": ("DELETE is not supported yet", "there is no DELETE yet"),
 }
 SKIPPED = {
     "QuiverConnectionTest.MetadataGetObjectsPrimaryKey": "there are no keys (RefusalTest.Keys)",

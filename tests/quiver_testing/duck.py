@@ -1,8 +1,8 @@
 """A DuckDB that stays, in a process of its own: a model that runs the same statements, and another
 engine over a tenant's catalog.
 
-In a process of its own because two SQLite libraries in one process drop each other's locks; one that
-stays because a machine of random steps asks it several times per step.
+In a process of its own because two SQLite libraries in one process drop each other's locks; one
+that stays because a machine of random steps asks it several times per step.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ WORKER = Path(__file__).with_name("duck_worker.py")
 class DuckError(Exception):
     """What DuckDB said to a statement."""
 
+    @property
+    def unknown_table(self) -> bool:
+        return str(self).startswith("CatalogException") and "does not exist" in str(self)
+
 
 class Duck:
     """One DuckDB in memory; each call is a message to its process, answered before it returns."""
@@ -29,7 +33,7 @@ class Duck:
             [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def __enter__(self) -> "Duck":
+    def __enter__(self) -> Duck:
         return self
 
     def __exit__(self, *_) -> None:

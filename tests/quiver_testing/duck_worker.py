@@ -1,4 +1,4 @@
-"""The process behind `duck.Duck`: reads calls from stdin and writes answers to stdout, both pickled."""
+"""The process behind `duck.Duck`: calls come by stdin, answers go to stdout, both pickled."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Rows as text that is equal exactly when the values are: -0.0 is not 0.0, NaN is NaN, an instant is
-one whatever its zone. Their order does not count."""
+"""Rows as text that is equal exactly when the values are: -0.0 is not 0.0, NaN is NaN, an instant
+is one whatever its zone. Their order does not count."""
 
 from __future__ import annotations
 

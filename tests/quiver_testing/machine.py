@@ -1,4 +1,4 @@
-"""A server and its model, step by step: whatever happens to one happens to the other, and they agree.
+"""A server and its model, step by step: what happens to one happens to the other, and they agree.
 
 The model is DuckDB, running the same statements over tables of its own in memory. A second DuckDB
 reads the catalog after each flush and remembers each snapshot, to ask for it again at the end.
@@ -6,6 +6,7 @@ reads the catalog after each flush and remembers each snapshot, to ask for it ag
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from random import Random
 import pyarrow as pa
 
 from . import exact, random_tables
-from .duck import Duck
+from .duck import Duck, DuckError
 from .errors import CLIENT_ERRORS, assert_refused
 from .exact import Rows
 from .flight import Flight
@@ -22,14 +23,18 @@ from .random_tables import Table
 from .server import Server
 
 State = dict[str, Rows]
+SNAPSHOTS_CHECKED = 12
+IDS = 400  # few enough that statements meet rows of other statements
 
 
 class Model:
-    """DuckDB with savepoints: what a transaction did is written down, to be done again up to one."""
+    """DuckDB with savepoints: it writes down what a transaction did, to do it again up to one."""
 
     def __init__(self, duck: Duck):
         self.duck = duck
         self.journal: list[tuple] | None = None
+        # What was committed, one after the other, by table; None: there was no such table.
+        self.past: dict[str, list[Rows | None]] = {}
 
     def execute(self, sql: str) -> int | None:
         return self._do("execute", sql)
@@ -40,7 +45,20 @@ class Model:
     def _do(self, *call):
         if self.journal is not None:
             self.journal.append(call)
-        return getattr(self.duck, call[0])(*call[1:])
+        answer = getattr(self.duck, call[0])(*call[1:])
+        if self.journal is None:
+            self._remember()
+        return answer
+
+    def _remember(self) -> None:
+        names = self.duck.query("SHOW TABLES").column(0).to_pylist()
+        for name in {*names, *self.past}:
+            rows = (
+                exact.rows_of(self.duck.query(f"SELECT * FROM {name}")) if name in names else None
+            )
+            states = self.past.setdefault(name, [None])
+            if states[-1] != rows:
+                states.append(rows)
 
     def begin(self) -> None:
         self.duck.execute("BEGIN")
@@ -49,6 +67,8 @@ class Model:
     def end(self, *, commit: bool) -> None:
         self.duck.execute("COMMIT" if commit else "ROLLBACK")
         self.journal = None
+        if commit:
+            self._remember()
 
     def savepoint(self) -> int:
         """Now, as a place in the journal."""
@@ -73,9 +93,9 @@ class World:
         self.lake = Duck()
         self.model = Model(self.duck)
         self.tables: dict[str, Table] = {}
-        self.next_id = 0
         self.next_table = 0
         self.snapshots: dict[int, State] = {}
+        self.moments: dict[int, datetime.datetime] = {}
         self.held: tuple[Flight, State] | None = None
         self.log: list[str] = []
         self.connect()
@@ -105,9 +125,10 @@ class World:
     def in_transaction(self) -> bool:
         return self.model.journal is not None
 
-    def new_ids(self, count: int) -> list[int]:
-        self.next_id += count
-        return list(range(self.next_id - count, self.next_id))
+    def ids(self, count: int) -> list[int]:
+        """Neighbours, so that files have ranges; often some that are in use."""
+        first = self.rng.randrange(IDS)
+        return list(range(first, first + count))
 
     def any_table(self) -> Table:
         if not self.tables:
@@ -119,7 +140,7 @@ class World:
         return random_tables.table(self.rng, f"t{self.next_table}")
 
     def predicate(self, table: Table) -> str:
-        return random_tables.predicate(self.rng, table, self.next_id)
+        return random_tables.predicate(self.rng, table, IDS)
 
     # What happens to both.
 
@@ -128,7 +149,9 @@ class World:
         self.say(sql)
         ours = self.client.execute(sql)
         theirs = self.model.execute(duck_sql or sql)
-        assert theirs is None or not counted or ours == theirs, f"{ours} rows changed, expected {theirs}"
+        assert theirs is None or not counted or ours == theirs, (
+            f"{ours} rows changed, expected {theirs}"
+        )
 
     def refused(self, sql: str, *codes: str) -> None:
         """Quiver refuses it; the model does not hear of it."""
@@ -192,7 +215,7 @@ class World:
             self.tables = before
 
     def flush(self) -> int:
-        """Everything so far is in the catalog, where DuckDB finds it; the snapshot that holds it."""
+        """Everything so far goes to the catalog, where DuckDB finds it; the snapshot's number."""
         ((snapshot, *_),) = self.client.rows("CALL system.flush()")
         self.say(f"flushed as snapshot {snapshot}")
         state = self.expected()
@@ -204,6 +227,7 @@ class World:
                 assert theirs == expected, f"DuckDB, {name}: {exact.difference(theirs, expected)}"
         known = self.snapshots.setdefault(snapshot, state)
         assert known == state, f"snapshot {snapshot} was another state before"
+        self.moments[snapshot] = datetime.datetime.now(datetime.timezone.utc)
         return snapshot
 
     @contextmanager
@@ -214,6 +238,26 @@ class World:
             yield
         finally:
             self.lake.detach()
+
+    @contextmanager
+    def elsewhere(self, options: str) -> Iterator[Callable[[str], None]]:
+        """While the server is stopped DuckDB writes to the catalog; yields what runs a statement
+        there and in the model."""
+        self.flush()
+        self.disconnect()
+        assert self.server.stop() == 0, self.server.log()[-4000:]
+        self.lake.attach(self.server.catalog_path, options)
+
+        def run(sql: str) -> None:
+            self.say(f"DuckDB: {sql}")
+            self.lake.execute(sql)
+            if not sql.startswith("CALL"):
+                self.model.execute(sql)
+
+        yield run
+        self.lake.detach()
+        self.server.start()
+        self.connect()
 
     def restart(self, *, kill: bool) -> None:
         self.say("SIGKILL and start" if kill else "SIGTERM and start")
@@ -226,7 +270,7 @@ class World:
         self.connect()
 
     def die_within(self, sql: str, name: str, seconds: float) -> None:
-        """SIGKILL while a statement runs: afterwards it has happened or not, and it has if it was acknowledged."""
+        """SIGKILL while a statement runs: it has happened or not, and it has if acknowledged."""
         self.say(f"SIGKILL {seconds * 1e3:.0f} ms into: {sql}")
         answered: list[int] = []
         thread = threading.Thread(target=self._try, args=(sql, answered))
@@ -241,7 +285,9 @@ class World:
         before = self.rows(self.duck.query, name)
         self.model.execute(sql)
         happened = self.rows(self.client.query, name) != before
-        assert happened or not answered or self.rows(self.duck.query, name) == before, "an acknowledged one is lost"
+        assert happened or not answered or self.rows(self.duck.query, name) == before, (
+            "an acknowledged one is lost"
+        )
         self.model.end(commit=happened)
 
     def _try(self, sql: str, answered: list[int]) -> None:
@@ -305,7 +351,8 @@ class World:
         if column.kind.aggregates and column.kind.name != "flag":
             parts += [f"min({column.name})", f"max({column.name})"]
         condition = f" WHERE {self.predicate(table)}" if self.rng.random() < 0.3 else ""
-        return f"SELECT {', '.join(f'{part} AS a{n}' for n, part in enumerate(parts))} FROM {table.name}{condition}"
+        named = ", ".join(f"{part} AS a{n}" for n, part in enumerate(parts))
+        return f"SELECT {named} FROM {table.name}{condition}"
 
     def assert_answer(self, sql: str) -> None:
         ours, expected = exact.rows_of(self.client.query(sql)), exact.rows_of(self.duck.query(sql))
@@ -316,9 +363,40 @@ class World:
         assert ours == expected, f"{what}{name}: {exact.difference(ours, expected)}"
 
     def check_history(self) -> None:
-        """DuckDB still reads every snapshot as it was when it was the newest."""
+        """Both still read every snapshot as it was when it was the newest."""
+        for snapshot in self.snapshots:
+            self.check_snapshot(snapshot)
         with self.attached():
             for snapshot, state in self.snapshots.items():
                 for name, expected in state.items():
-                    sql = f"SELECT * FROM {name} AT (VERSION => {snapshot})"
-                    self.assert_rows(f"at {snapshot}, ", name, exact.rows_of(self.lake.query(sql)), expected)
+                    theirs = self.rows(self.lake.query, f"{name} AT (VERSION => {snapshot})")
+                    self.assert_rows(f"DuckDB at {snapshot}, ", name, theirs, expected)
+            self.check_states()
+
+    def check_states(self) -> None:
+        """Snapshots between flushes show each table as it was once: never a part of a statement or a
+        transaction, and never what was before what an earlier one shows."""
+        found = self.lake.query("SELECT snapshot_id FROM lake.snapshots()").column(0).to_pylist()
+        places = dict.fromkeys(self.model.past, 0)
+        for snapshot in sorted(self.rng.sample(found, min(len(found), SNAPSHOTS_CHECKED))):
+            for name, states in self.model.past.items():
+                shown = self.shown(f"{name} AT (VERSION => {snapshot})")
+                left = states[places[name] :]
+                assert shown in left, f"{name} was never as snapshot {snapshot} has it: {shown}"
+                places[name] += left.index(shown)
+
+    def shown(self, table: str) -> Rows | None:
+        try:
+            return self.rows(self.lake.query, table)
+        except DuckError as error:
+            if error.unknown_table:
+                return None
+            raise
+
+    def check_snapshot(self, snapshot: int) -> None:
+        """Quiver, by the snapshot's number and by its time."""
+        state, moment = self.snapshots[snapshot], self.moments[snapshot]
+        for at in (f"VERSION => {snapshot}", f"TIMESTAMP => '{moment.isoformat()}'"):
+            for name, expected in state.items():
+                ours = self.rows(self.outside.query, f"{name} AT ({at})")
+                self.assert_rows(f"at {at}, ", name, ours, expected)

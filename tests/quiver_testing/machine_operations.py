@@ -1,5 +1,8 @@
-"""The steps of the machine, one function each. A new operation is a function here and a line in a table of
-`test_lakehouse_machine.py`; what it does to Quiver it also does to the model, through the world's methods."""
+"""The steps of the machine, one function each.
+
+A new operation is a function here and a line in a table of `test_lakehouse_machine.py`; what it
+does to Quiver it also does to the model, through the world's methods.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,18 @@ from random import Random
 import pyarrow as pa
 
 from . import random_tables
-from .machine import World
+from .machine import IDS, World
 from .random_tables import Table
 
-ROWS_MAX = 4000
+ROWS_MAX = 1500
 TABLES_MAX = 3
 
 
 def ingest(world: World) -> None:
-    """A DoPut: a few rows or many, in one batch or several, some columns left out, their order any."""
+    """A DoPut: few rows or many, in one batch or several, some columns left out, in any order."""
     table = world.any_table()
     count = world.rng.choice([1, 3, 10, 10, 40, 40, 300])
-    rows = table.rows(world.rng, world.new_ids(count))
+    rows = table.rows(world.rng, world.ids(count))
     columns = ["id", *(c.name for c in table.columns if world.rng.random() < 0.9)]
     world.rng.shuffle(columns)
     per_batch = world.rng.choice([None, 1 + count // 3])
@@ -40,7 +43,7 @@ def ingest_new_table(world: World) -> None:
     """An ingest that creates its table."""
     if len(world.tables) < TABLES_MAX:
         table = world.new_table()
-        rows = table.rows(world.rng, world.new_ids(world.rng.randint(1, 30)))
+        rows = table.rows(world.rng, world.ids(world.rng.randint(1, 30)))
         table = Table(table.name, table.columns)
         world.model.execute(table.create(duck=True))
         world.tables[table.name] = table
@@ -49,23 +52,20 @@ def ingest_new_table(world: World) -> None:
 
 def insert_values(world: World) -> None:
     table = world.any_table()
-    ids = world.new_ids(world.rng.randint(1, 6))
+    ids = world.ids(world.rng.randint(1, 6))
     columns = ", ".join(["id", *(column.name for column in table.writable())])
     rows = random_tables.values(world.rng, table, ids)
     world.statement(f"INSERT INTO {table.name} ({columns}) VALUES {rows}")
 
 
 def insert_select(world: World) -> None:
-    """Rows of a table once more, with new ids."""
+    """Rows of a table once more, with other ids."""
     table = world.any_table()
     if world.duck.query(f"SELECT count(*) FROM {table.name}").column(0)[0].as_py() < ROWS_MAX // 2:
-        first = world.next_id
-        world.new_ids(first)
         columns = ", ".join(column.name for column in table.columns)
+        rows = f"SELECT id + {world.rng.randrange(9)}, {columns} FROM {table.name}"
         condition = world.predicate(table)
-        world.statement(
-            f"INSERT INTO {table.name} (id, {columns}) SELECT id + {first}, {columns} FROM {table.name} WHERE {condition}"
-        )
+        world.statement(f"INSERT INTO {table.name} (id, {columns}) {rows} WHERE {condition}")
 
 
 def delete(world: World) -> None:
@@ -83,7 +83,9 @@ def delete_using(world: World) -> None:
         world.statement(f"DELETE FROM {table.name} WHERE {chosen}")
     else:
         source = f"(SELECT id % 50 AS k FROM {other.name} WHERE {condition})"
-        world.statement(f"DELETE FROM {table.name} USING {source} AS s WHERE {table.name}.id % 50 = s.k")
+        world.statement(
+            f"DELETE FROM {table.name} USING {source} AS s WHERE {table.name}.id % 50 = s.k"
+        )
 
 
 def update(world: World) -> None:
@@ -94,11 +96,12 @@ def update(world: World) -> None:
 
 
 def update_ids(world: World) -> None:
-    """Rows that move: what orders a table changes as well."""
+    """Rows that move to other places of the table's range."""
     table = world.any_table()
-    condition = world.predicate(table)
-    world.statement(f"UPDATE {table.name} SET id = id + {world.next_id} WHERE {condition}")
-    world.new_ids(world.next_id)
+    moved = world.rng.choice(
+        ["id + 1", f"id * 7 % {IDS}", f"{IDS} - id", str(world.rng.randrange(IDS))]
+    )
+    world.statement(f"UPDATE {table.name} SET id = {moved} WHERE {world.predicate(table)}")
 
 
 def update_from(world: World) -> None:
@@ -106,15 +109,14 @@ def update_from(world: World) -> None:
     table = world.any_table()
     if changes := random_tables.assignments(world.rng, table, prefix=f"{table.name}."):
         rows = ", ".join(f"({n})" for n in some_ids(world))
-        world.statement(
-            f"UPDATE {table.name} SET {changes} FROM (VALUES {rows}) AS s(k) WHERE {table.name}.id = s.k"
-        )
+        source = f"(VALUES {rows}) AS s(k)"
+        condition = f"{table.name}.id = s.k"
+        world.statement(f"UPDATE {table.name} SET {changes} FROM {source} WHERE {condition}")
 
 
 def some_ids(world: World) -> list[int]:
     """Different ids, many of them in use."""
-    last = world.next_id + 3
-    return sorted({world.rng.randrange(last) for _ in range(world.rng.randint(1, 12))})
+    return sorted({world.rng.randrange(IDS) for _ in range(world.rng.randint(1, 40))})
 
 
 def merge(world: World) -> None:
@@ -125,11 +127,13 @@ def merge(world: World) -> None:
     else:
         other = world.any_table()
         condition = world.predicate(other)
-        source = f"(SELECT id AS k, min(id % 3) AS v FROM {other.name} WHERE {condition} GROUP BY id) AS s(k, v)"
+        chosen = f"SELECT id, min(id % 3) FROM {other.name} WHERE {condition} GROUP BY id"
+        source = f"({chosen}) AS s(k, v)"
     clauses = [clause for clause in merge_clauses(world, table) if world.rng.random() < 0.6]
     if clauses:
-        world.statement(f"MERGE INTO {table.name} USING {source} ON {table.name}.id = s.k {' '.join(clauses)}")
-        world.new_ids(2000)
+        world.statement(
+            f"MERGE INTO {table.name} USING {source} ON {table.name}.id = s.k {' '.join(clauses)}"
+        )
 
 
 def merge_clauses(world: World, table: Table) -> list[str]:
@@ -139,16 +143,25 @@ def merge_clauses(world: World, table: Table) -> list[str]:
     more_changes = random_tables.assignments(world.rng, table, prefix)
     inserted = ", ".join(column.literal(column.draw(world.rng)) for column in table.writable())
     names = ", ".join(["id", *(column.name for column in table.writable())])
-    new_row = f"INSERT ({names}) VALUES ({', '.join(['s.k + 1000', *([inserted] if inserted else [])])})"
+    new_row = (
+        f"INSERT ({names}) VALUES ({', '.join(['s.k + 1', *([inserted] if inserted else [])])})"
+    )
     remainder = f"{prefix}id % {world.rng.randint(2, 5)} = 0"
     clauses = [
         "WHEN MATCHED AND s.v = 0 THEN DELETE",
         f"WHEN MATCHED AND {remainder} THEN UPDATE SET {changes}" if changes else "",
-        world.rng.choice([f"WHEN MATCHED THEN UPDATE SET {more_changes}" if changes else "", "WHEN MATCHED THEN DELETE"]),
+        world.rng.choice(
+            [
+                f"WHEN MATCHED THEN UPDATE SET {more_changes}" if changes else "",
+                "WHEN MATCHED THEN DELETE",
+            ]
+        ),
         "WHEN NOT MATCHED AND s.v = 1 THEN " + new_row,
         "WHEN NOT MATCHED THEN " + new_row,
         f"WHEN NOT MATCHED BY SOURCE AND {remainder} THEN DELETE",
-        f"WHEN NOT MATCHED BY SOURCE AND {prefix}id % 7 = 1 THEN UPDATE SET {changes}" if changes else "",
+        f"WHEN NOT MATCHED BY SOURCE AND {prefix}id % 7 = 1 THEN UPDATE SET {changes}"
+        if changes
+        else "",
     ]
     return [clause for clause in clauses if clause]
 
@@ -176,6 +189,12 @@ def flush(world: World) -> None:
     world.flush()
 
 
+def flush_by_another(world: World) -> None:
+    """Rows that a transaction has seen go from memory to files under its feet."""
+    world.say("another client flushes")
+    world.outside.query("CALL system.flush()")
+
+
 def restart(world: World) -> None:
     world.restart(kill=False)
 
@@ -189,7 +208,11 @@ def kill_inside(world: World) -> None:
     table = world.any_table()
     condition = world.predicate(table)
     changes = random_tables.assignments(world.rng, table)
-    sql = f"UPDATE {table.name} SET {changes} WHERE {condition}" if changes else f"DELETE FROM {table.name} WHERE {condition}"
+    sql = (
+        f"UPDATE {table.name} SET {changes} WHERE {condition}"
+        if changes
+        else f"DELETE FROM {table.name} WHERE {condition}"
+    )
     world.die_within(sql, table.name, world.rng.random() * 0.02)
 
 
@@ -201,7 +224,9 @@ def refused(world: World) -> None:
     world.refused(f"UPDATE {table.name} SET {column} = NULL, {column} = NULL", "INVALID_ARGUMENT")
     world.refused("DELETE FROM no_such_table", "NOT_FOUND")
     if table.id_required and world.duck.query(f"SELECT * FROM {table.name} LIMIT 1").num_rows:
-        world.refused(f"UPDATE {table.name} SET id = NULL", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
+        world.refused(
+            f"UPDATE {table.name} SET id = NULL", "INVALID_ARGUMENT", "FAILED_PRECONDITION"
+        )
 
 
 def hold(world: World) -> None:
@@ -210,3 +235,40 @@ def hold(world: World) -> None:
 
 def let_go(world: World) -> None:
     world.let_go()
+
+
+def travel(world: World) -> None:
+    """A look at an earlier snapshot."""
+    if world.snapshots:
+        world.check_snapshot(world.rng.choice(sorted(world.snapshots)))
+
+
+def duckdb_writes(world: World) -> None:
+    """Another engine writes while the server is stopped: rows, and what keeps files in order.
+
+    Not to tables of floats: DuckDB's Parquet files have one zero, of either sign.
+    """
+    names = [name for name, table in sorted(world.tables.items()) if not table.has_floats()]
+    if names:
+        table = world.tables[world.rng.choice(names)]
+        with world.elsewhere("DATA_INLINING_ROW_LIMIT 0") as run:
+            for _ in range(world.rng.randint(1, 4)):
+                run(duckdb_statement(world, table))
+
+
+def duckdb_statement(world: World, table: Table) -> str:
+    condition = world.predicate(table)
+    changes = random_tables.assignments(world.rng, table)
+    columns = ", ".join(["id", *(column.name for column in table.writable())])
+    rows = random_tables.values(world.rng, table, world.ids(world.rng.randint(1, 20)))
+    return world.rng.choice(
+        [
+            f"INSERT INTO {table.name} ({columns}) VALUES {rows}",
+            f"DELETE FROM {table.name} WHERE {condition}",
+            f"UPDATE {table.name} SET {changes or 'id = id + 1'} WHERE {condition}",
+            f"MERGE INTO {table.name} USING (VALUES (7), (8)) AS s(k) ON {table.name}.id = s.k "
+            "WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (id) VALUES (s.k)",
+            f"CALL ducklake_merge_adjacent_files('lake', '{table.name}')",
+            f"CALL ducklake_rewrite_data_files('lake', '{table.name}', delete_threshold => 0.1)",
+        ]
+    )

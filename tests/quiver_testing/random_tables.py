@@ -1,8 +1,8 @@
-"""Random tables: columns of many types, values that are hard to keep, and SQL over them that two engines
-must answer alike.
+"""Random tables: columns of many types, values that are hard to keep, and SQL over them that two
+engines must answer alike.
 
-Every expression here means the same in Quiver and in DuckDB; what the two define differently (integer
-division, upper case of ß, …) is left out on purpose.
+Every expression here means the same in Quiver and in DuckDB; what the two define differently
+(integer division, upper case of ß, …) is left out on purpose.
 """
 
 from __future__ import annotations
@@ -19,11 +19,42 @@ UTC = datetime.timezone.utc
 NULL_SHARE = 0.15
 EPOCH = datetime.datetime(1970, 1, 1)
 TEXTS = (
-    "", "a", "ab", "it's", '"quoted"', "back\\slash", "wörd", "日本語", "🦆 duck", "NULL", "null", "%_", "a\nb\tc",
-    " padded ", "x" * 300, "\U0010ffff" * 40, "é" * 33, "-- no comment", "; DROP", "0", "nan",
+    "",
+    "a",
+    "ab",
+    "it's",
+    '"quoted"',
+    "back\\slash",
+    "wörd",
+    "日本語",
+    "🦆 duck",
+    "NULL",
+    "null",
+    "%_",
+    "a\nb\tc",
+    " padded ",
+    "x" * 300,
+    "\U0010ffff" * 40,
+    "é" * 33,
+    "-- no comment",
+    "; DROP",
+    "0",
+    "nan",
 )
 DOUBLES = (
-    0.0, -0.0, 1.5, -1.5, 0.1, float("nan"), float("inf"), float("-inf"), 1e300, -1e300, 5e-324, 2.0**53, 42.0,
+    0.0,
+    -0.0,
+    1.5,
+    -1.5,
+    0.1,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    1e300,
+    -1e300,
+    5e-324,
+    2.0**53,
+    42.0,
 )
 
 
@@ -68,11 +99,16 @@ class Table:
     def create(self, *, duck: bool = False) -> str:
         kinds = ((c.name, c.kind.duck_sql if duck else c.kind.sql) for c in self.columns)
         id_column = "id BIGINT NOT NULL" if self.id_required else "id BIGINT"
-        return f"CREATE TABLE {self.name} ({', '.join([id_column, *(f'{n} {k}' for n, k in kinds)])})"
+        return (
+            f"CREATE TABLE {self.name} ({', '.join([id_column, *(f'{n} {k}' for n, k in kinds)])})"
+        )
 
     def writable(self) -> list[Column]:
         """The columns that SQL can give values to."""
         return [column for column in self.columns if column.kind.literal]
+
+    def has_floats(self) -> bool:
+        return any(pa.types.is_floating(column.kind.arrow) for column in self.columns)
 
     def rows(self, rng: Random, ids: list[int]) -> pa.Table:
         arrays = {"id": pa.array(ids, pa.int64())}
@@ -85,7 +121,11 @@ def integers(bits: int, signed: bool = True) -> Callable[[Random], int]:
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
     def draw(rng: Random) -> int:
-        return rng.choice([low, high, max(low, -1), 0]) if rng.random() < 0.1 else rng.randint(max(low, -9), 20)
+        return (
+            rng.choice([low, high, max(low, -1), 0])
+            if rng.random() < 0.1
+            else rng.randint(max(low, -9), 20)
+        )
 
     return draw
 
@@ -96,8 +136,12 @@ def text(rng: Random) -> str:
 
 def moment(rng: Random) -> datetime.datetime:
     if rng.random() < 0.1:
-        return rng.choice([datetime.datetime(1, 1, 2), datetime.datetime(9998, 12, 31, 23, 59, 59, 999999), EPOCH])
-    return EPOCH + datetime.timedelta(days=rng.randint(-30, 20_000), microseconds=rng.randrange(5) * 250_001)
+        return rng.choice(
+            [datetime.datetime(1, 1, 2), datetime.datetime(9998, 12, 31, 23, 59, 59, 999999), EPOCH]
+        )
+    return EPOCH + datetime.timedelta(
+        days=rng.randint(-30, 20_000), microseconds=rng.randrange(5) * 250_001
+    )
 
 
 def decimals(digits: int, scale: int) -> Callable[[Random], Decimal]:
@@ -121,7 +165,9 @@ def typed(kind: str, suffix: str = "") -> Callable[[object], str]:
 
     def literal(value: object) -> str:
         plain = value.replace(tzinfo=None) if isinstance(value, datetime.datetime) else value
-        text_of = plain.isoformat(sep=" ") if isinstance(plain, datetime.datetime) else plain.isoformat()
+        text_of = (
+            plain.isoformat(sep=" ") if isinstance(plain, datetime.datetime) else plain.isoformat()
+        )
         return f"{kind} '{text_of}{suffix}'"
 
     return literal
@@ -140,27 +186,98 @@ KINDS = (
     integer_kind("normal", "INTEGER", pa.int32(), 32),
     integer_kind("big", "BIGINT", pa.int64(), 62),
     integer_kind("unsigned", "INTEGER UNSIGNED", pa.uint32(), 32, duck="UINTEGER"),
-    Kind("double", "DOUBLE", pa.float64(), lambda r: r.choice(DOUBLES), cast_to("DOUBLE"),
-         ("{c} / 2", "{c} + 0.5", "-{c}"), aggregates=False),
-    Kind("real", "REAL", pa.float32(), lambda r: r.choice([0.0, -0.0, 1.5, float("nan"), -0.25, 1e30]),
-         cast_to("REAL"), ("{c} / 2", "-{c}"), aggregates=False),
-    Kind("price", "DECIMAL(18,4)", pa.decimal128(18, 4), decimals(18, 4), cast_to("DECIMAL(18,4)"),
-         ("{c} + 1.5", "-{c}")),
-    Kind("wide", "DECIMAL(38,10)", pa.decimal128(38, 10), decimals(38, 10), cast_to("DECIMAL(38,10)"), ("-{c}",)),
-    Kind("text", "VARCHAR", pa.string(), text, quoted, ("{c} || '+'", "substr({c}, 1, 3)", "replace({c}, 'a', 'ä')")),
+    Kind(
+        "double",
+        "DOUBLE",
+        pa.float64(),
+        lambda r: r.choice(DOUBLES),
+        cast_to("DOUBLE"),
+        ("{c} / 2", "{c} + 0.5"),
+        aggregates=False,
+    ),
+    Kind(
+        "real",
+        "REAL",
+        pa.float32(),
+        lambda r: r.choice([0.0, -0.0, 1.5, float("nan"), -0.25, 1e30]),
+        cast_to("REAL"),
+        ("{c} / 2",),
+        aggregates=False,
+    ),
+    Kind(
+        "price",
+        "DECIMAL(18,4)",
+        pa.decimal128(18, 4),
+        decimals(18, 4),
+        cast_to("DECIMAL(18,4)"),
+        ("{c} + 1.5", "-{c}"),
+    ),
+    Kind(
+        "wide",
+        "DECIMAL(38,10)",
+        pa.decimal128(38, 10),
+        decimals(38, 10),
+        cast_to("DECIMAL(38,10)"),
+        ("-{c}",),
+    ),
+    Kind(
+        "text",
+        "VARCHAR",
+        pa.string(),
+        text,
+        quoted,
+        ("{c} || '+'", "substr({c}, 1, 3)", "replace({c}, 'a', 'ä')"),
+    ),
     Kind("flag", "BOOLEAN", pa.bool_(), lambda r: r.random() < 0.5, str, ("NOT {c}",)),
-    Kind("day", "DATE", pa.date32(), lambda r: moment(r).date(), typed("DATE"),
-         ("CAST({c} + INTERVAL '1 day' AS DATE)",)),
+    Kind(
+        "day",
+        "DATE",
+        pa.date32(),
+        lambda r: moment(r).date(),
+        typed("DATE"),
+        ("CAST({c} + INTERVAL '1 day' AS DATE)",),
+    ),
     Kind("hour", "TIME", pa.time64("us"), lambda r: moment(r).time(), typed("TIME")),
-    Kind("local", "TIMESTAMP", pa.timestamp("us"), moment, typed("TIMESTAMP"), ("{c} + INTERVAL '1 hour'",)),
-    Kind("instant", "TIMESTAMPTZ", pa.timestamp("us", "UTC"), lambda r: moment(r).replace(tzinfo=UTC),
-         typed("TIMESTAMPTZ", "+00"), ("{c} + INTERVAL '1 hour'",)),
-    Kind("blob", "BYTEA", pa.binary(), lambda r: bytes(r.randrange(256) for _ in range(r.randrange(4))),
-         aggregates=False),
-    Kind("list", "BIGINT[]", pa.list_(pa.int64()), lambda r: r.choice([[], [1], [None, 2], [3, 4, 5]]),
-         aggregates=False),
-    Kind("point", "STRUCT<x BIGINT, y VARCHAR>", POINT, duck="STRUCT(x BIGINT, y VARCHAR)", aggregates=False,
-         draw=lambda r: r.choice([{"x": 1, "y": "a"}, {"x": None, "y": None}, {"x": 2, "y": "it's"}])),
+    Kind(
+        "local",
+        "TIMESTAMP",
+        pa.timestamp("us"),
+        moment,
+        typed("TIMESTAMP"),
+        ("{c} + INTERVAL '1 hour'",),
+    ),
+    Kind(
+        "instant",
+        "TIMESTAMPTZ",
+        pa.timestamp("us", "UTC"),
+        lambda r: moment(r).replace(tzinfo=UTC),
+        typed("TIMESTAMPTZ", "+00"),
+        ("{c} + INTERVAL '1 hour'",),
+    ),
+    Kind(
+        "blob",
+        "BYTEA",
+        pa.binary(),
+        lambda r: bytes(r.randrange(256) for _ in range(r.randrange(4))),
+        aggregates=False,
+    ),
+    Kind(
+        "list",
+        "BIGINT[]",
+        pa.list_(pa.int64()),
+        lambda r: r.choice([[], [1], [None, 2], [3, 4, 5]]),
+        aggregates=False,
+    ),
+    Kind(
+        "point",
+        "STRUCT<x BIGINT, y VARCHAR>",
+        POINT,
+        duck="STRUCT(x BIGINT, y VARCHAR)",
+        aggregates=False,
+        draw=lambda r: r.choice(
+            [{"x": 1, "y": "a"}, {"x": None, "y": None}, {"x": 2, "y": "it's"}]
+        ),
+    ),
 )
 
 
@@ -181,7 +298,7 @@ def predicate(rng: Random, of: Table, ids: int) -> str:
         return f"NOT ({condition(rng, of, ids)})"
     if shape < 0.4:
         word = rng.choice(["AND", "OR"])
-        return f"({condition(rng, of, ids)}) {word} ({condition(rng, of, ids)})"
+        return f"({condition(rng, of, ids)}) {word} ({id_condition(rng, ids)})"
     return condition(rng, of, ids)
 
 
@@ -194,28 +311,32 @@ def condition(rng: Random, of: Table, ids: int) -> str:
     values = [column.literal(column.kind.draw(rng)) for _ in range(3)]
     if column.kind.name == "flag":
         return rng.choice([column.name, f"NOT {column.name}", f"{column.name} = {values[0]}"])
-    return rng.choice([
-        f"{column.name} {rng.choice(['=', '<>', '<', '<=', '>', '>='])} {values[0]}",
-        f"{column.name} BETWEEN {values[0]} AND {values[1]}",
-        f"{column.name} IN ({', '.join(values)})",
-        f"{column.name} NOT IN ({', '.join(values[:2])})",
-        f"{column.name} IN ({values[0]}, NULL)",
-    ])
+    return rng.choice(
+        [
+            f"{column.name} {rng.choice(['=', '<>', '<', '<=', '>', '>='])} {values[0]}",
+            f"{column.name} BETWEEN {values[0]} AND {values[1]}",
+            f"{column.name} IN ({', '.join(values)})",
+            f"{column.name} NOT IN ({', '.join(values[:2])})",
+            f"{column.name} IN ({values[0]}, NULL)",
+        ]
+    )
 
 
 def id_condition(rng: Random, ids: int) -> str:
     first = rng.randrange(ids + 1)
-    return rng.choice([
-        f"id % {rng.randint(2, 9)} = {rng.randrange(3)}",
-        f"id BETWEEN {first} AND {first + rng.randrange(40)}",
-        f"id IN ({', '.join(str(rng.randrange(ids + 1)) for _ in range(rng.randint(1, 8)))})",
-        f"id > {first}",
-        f"id = {first}",
-    ])
+    return rng.choice(
+        [
+            f"id % {rng.randint(2, 9)} = {rng.randrange(3)}",
+            f"id BETWEEN {first} AND {first + rng.randrange(40)}",
+            f"id IN ({', '.join(str(rng.randrange(ids + 1)) for _ in range(rng.randint(1, 8)))})",
+            f"id > {first}",
+            f"id = {first}",
+        ]
+    )
 
 
 def assignments(rng: Random, of: Table, prefix: str = "") -> str:
-    """`SET` of some columns to constants and expressions; "" when the table has none that SQL can set."""
+    """`SET` of some columns to constants and expressions; "" where SQL can set none."""
     columns = of.writable()
     chosen = rng.sample(columns, min(len(columns), rng.randint(1, 3)))
     return ", ".join(f"{column.name} = {new_value(rng, column, prefix)}" for column in chosen)
@@ -224,7 +345,9 @@ def assignments(rng: Random, of: Table, prefix: str = "") -> str:
 def new_value(rng: Random, column: Column, prefix: str = "") -> str:
     if column.kind.changes and rng.random() < 0.6:
         return rng.choice(column.kind.changes).format(c=prefix + column.name)
-    return column.literal(column.draw(rng))
+    value = column.draw(rng)
+    # DuckDB's UPDATE keeps a value that equals the new one: a zero would keep its sign.
+    return column.literal(value or None if isinstance(value, float) else value)
 
 
 def values(rng: Random, of: Table, ids: list[int]) -> str:

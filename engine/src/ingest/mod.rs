@@ -267,6 +267,7 @@ impl Ingest {
             streams: vec![rows.stream],
             segments: rows.spilled.into_iter().collect(),
             row_changes: vec![],
+            rewrites: false,
             adopts_table: self.request.mode == IngestMode::CREATE_APPEND,
             // A statement may have read the table, and begins anew when somebody was faster.
             replaces_table: self.request.mode.exists == TableExists::Replace

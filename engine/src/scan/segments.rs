@@ -83,7 +83,7 @@ impl SegmentScan<'_> {
         let groups = self.groups(kept, partitions.max(1))?;
         let source = Arc::new(self.source(state)?);
         let statistics = match self.extra {
-            Some(_) => Statistics::new_unknown(&self.schema().table_schema().clone()),
+            Some(_) => Statistics::new_unknown(self.schema().table_schema()),
             None if self.parts.is_some() || self.deletes_more => self.summary(kept).to_inexact(),
             None => self.summary(kept),
         };

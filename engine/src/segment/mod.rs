@@ -23,7 +23,7 @@ mod writer;
 pub(crate) use bound_text::{has_bounds, parse_bounds};
 pub(crate) use delete_file::{read_delete_file, write_delete_file};
 pub(crate) use options::SegmentOptions;
-pub(crate) use row_ids::row_id_column;
+pub(crate) use row_ids::{RowPlaces, row_id_column, with_row_ids};
 pub(crate) use sink::SegmentSink;
 use split::split;
 pub(crate) use stats::{max_of, min_of, without_nan};

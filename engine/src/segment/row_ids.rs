@@ -1,7 +1,52 @@
 //! Rows that keep their ids when they are moved to another segment.
 
-use arrow::datatypes::DataType;
-use quiver_catalog::{Column, ColumnId, ROW_ID_COLUMN, ROW_ID_FIELD};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef, Schema};
+use quiver_catalog::{Column, ColumnId, ROW_ID_COLUMN, ROW_ID_FIELD, TableVersion};
+
+use crate::error::{EngineError, Result};
+
+/// Where rows lie: the place of the segment in its table's list, the position in it, and the row's id
+/// if it is in the file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowPlaces<'a> {
+    pub(crate) segments: &'a Int64Array,
+    pub(crate) positions: &'a Int64Array,
+    pub(crate) in_file: &'a Int64Array,
+}
+
+impl RowPlaces<'_> {
+    /// The place of the segment of a row, and its position there.
+    ///
+    /// # Errors
+    /// `Internal` when there is no such place.
+    pub(crate) fn of(&self, row: usize) -> Result<(usize, u64)> {
+        let segment = usize::try_from(self.segments.value(row)).ok();
+        let position = u64::try_from(self.positions.value(row)).ok();
+        segment
+            .zip(position)
+            .ok_or_else(|| EngineError::internal("the place of a row is not negative"))
+    }
+
+    /// The ids of the rows of `table`: in the file, or following from their places.
+    ///
+    /// # Errors
+    /// `Internal` for rows that have none.
+    pub(crate) fn row_ids(&self, table: &TableVersion) -> Result<Int64Array> {
+        let ids = (0..self.segments.len()).map(|row| {
+            if self.in_file.is_valid(row) {
+                return Ok(self.in_file.value(row));
+            }
+            let (segment, _) = self.of(row)?;
+            let first = table.segments[segment].row_id_start;
+            let first = first.ok_or_else(|| EngineError::internal("a row without an id"))?;
+            Ok(first + self.positions.value(row))
+        });
+        Ok(ids.collect::<Result<Vec<i64>>>()?.into())
+    }
+}
 
 /// The column of a segment that holds the ids of its rows.
 pub(crate) fn row_id_column() -> Column {
@@ -12,4 +57,19 @@ pub(crate) fn row_id_column() -> Column {
         nullable: false,
         children: vec![],
     }
+}
+
+/// Rows with their ids in one more column.
+///
+/// # Errors
+/// `Arrow` when there are not as many of both.
+pub(crate) fn with_row_ids(rows: &RecordBatch, ids: Int64Array) -> Result<RecordBatch> {
+    let mut fields: Vec<FieldRef> = rows.schema_ref().fields().iter().map(Arc::clone).collect();
+    fields.push(Arc::new(row_id_column().to_field()));
+    let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+    columns.push(Arc::new(ids));
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns,
+    )?)
 }

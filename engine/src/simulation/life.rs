@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,12 +18,12 @@ use super::rows::{UNIT_IDS, rows, schema};
 use crate::error::Result;
 use crate::ingest::{Ingest, IngestMode, IngestOutcome, IngestRequest};
 use crate::producers::ProducerStep;
-use crate::sql::parse;
 use crate::storage_fs::simulated::{Faults, SimulatedFs, Stop};
 use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::turns::{TurnsDrawn, alone, drawn, taking_turns};
 use crate::transaction::{IDLE_VIEW_MICROS, Savepoint, Transaction};
 
+mod changes;
 mod crowd;
 
 const STEPS: usize = 60;
@@ -283,7 +282,7 @@ impl Life {
             faults.disk_bytes = full.then(|| self.rng.random_range(100_000..1_500_000));
             self.fs.set_faults(faults);
         }
-        match self.rng.random_range(0..34) {
+        match self.rng.random_range(0..36) {
             0..6 => self.append(run).await,
             6..8 => self.repeat(run).await,
             8..9 => self.crowd(run).await,
@@ -299,6 +298,7 @@ impl Life {
             22..24 => self.read(run).await,
             24..28 => self.produce(run).await,
             28..33 => self.change(run).await,
+            33..35 => self.compact(run).await,
             _ => self.pass_time(run).await,
         }
     }
@@ -609,80 +609,6 @@ impl Life {
         }
     }
 
-    /// Removes rows or moves them, in a commit of their own.
-    async fn change(&mut self, run: &mut Run) {
-        let change = self.draw_change();
-        let unit = self.model.add(None);
-        let found = self.model.contents();
-        let ids = change.ids(&found);
-        if change.removes {
-            self.model.remove_rows(unit, change.table, &ids);
-        }
-        let result = run.node.update(&change.sql).await;
-        if let (Ok(count), false) = (&result, change.is_truncate) {
-            assert_eq!(*count, ids.len() as u64, "{}", change.sql);
-        }
-        self.conclude(run, &change.sql, unit, &result);
-    }
-
-    /// The same in an open transaction.
-    async fn change_inside(&mut self, run: &mut Run, at: usize) {
-        let change = self.draw_change();
-        let open = &mut run.transactions[at];
-        open.used_micros = self.clock.now_micros();
-        let mut seen = open
-            .view
-            .get_or_insert_with(|| self.model.contents())
-            .clone();
-        self.model.show(open.unit, &mut seen);
-        let ids = change.ids(&seen);
-        let (unit, transaction) = (open.unit, Arc::clone(&open.transaction));
-        let statement = parse(&change.sql).expect("a statement").statement;
-        let context = run.node.context(Some(transaction));
-        let changed = context.update(&statement, None).await;
-        let outcome = changed.as_ref().map_err(|error| error.kind());
-        self.note(format!("{unit}: {}: {outcome:?}", change.sql));
-        let Ok(count) = changed else {
-            let open = run.transactions.remove(at);
-            open.transaction.rollback().await;
-            self.model.set(open.unit, State::Gone);
-            return;
-        };
-        if !change.is_truncate {
-            assert_eq!(count, ids.len() as u64, "{}", change.sql);
-        }
-        if change.removes {
-            self.model.remove_rows(unit, change.table, &ids);
-        }
-    }
-
-    fn draw_change(&mut self) -> DrawnChange {
-        let table = self.table();
-        let end = self.model.next_id() as i64 * UNIT_IDS;
-        let from = self.rng.random_range(0..=end);
-        let to = match self.rng.random_range(0..3) {
-            0 => from + 5,
-            1 => from + UNIT_IDS,
-            _ => end,
-        };
-        let condition = format!("WHERE id >= {from} AND id < {to}");
-        let (sql, range, removes) = match self.rng.random_range(0..8) {
-            0..4 => (format!("DELETE FROM {table} {condition}"), from..to, true),
-            4..7 => {
-                let sql = format!("UPDATE {table} SET flag = flag {condition}");
-                (sql, from..to, false)
-            }
-            _ => (format!("TRUNCATE {table}"), 0..i64::MAX, true),
-        };
-        DrawnChange {
-            is_truncate: sql.starts_with("TRUNCATE"),
-            sql,
-            table,
-            range,
-            removes,
-        }
-    }
-
     async fn flush(&mut self, run: &mut Run) {
         let flushed = run.node.engine.flush(&run.node.tenant).await;
         self.note(format!(
@@ -752,23 +678,6 @@ impl Life {
         run.node.engine.expire_transactions().await;
         run.node.engine.prune_keys().await;
         run.node.engine.give_up_old_streams();
-    }
-}
-
-/// A statement that removes rows, or moves them to where they are the same.
-struct DrawnChange {
-    sql: String,
-    table: &'static str,
-    range: Range<i64>,
-    removes: bool,
-    is_truncate: bool,
-}
-
-impl DrawnChange {
-    fn ids(&self, found: &Contents) -> Vec<i64> {
-        let rows = found.get(self.table).into_iter();
-        rows.flat_map(|ids| ids.range(self.range.clone()).copied())
-            .collect()
     }
 }
 

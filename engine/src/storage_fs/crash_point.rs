@@ -36,6 +36,8 @@ pub(crate) enum CrashPoint {
     DeleteFileWritten,
     /// All lists of deleted rows of a commit are durable, and the catalog knows none of them.
     DeleteFilesDurable,
+    /// A compaction has written all rows anew, and the catalog does not know.
+    CompactionWritten,
     /// All segments of a flush are durable, and the catalog knows none of them.
     SegmentsDurable,
     /// A flush is registered and published; the log still has its rows.
@@ -64,6 +66,7 @@ impl CrashPoint {
             Self::SegmentSynced => "segment synced",
             Self::DeleteFileWritten => "delete file written",
             Self::DeleteFilesDurable => "delete files durable",
+            Self::CompactionWritten => "compaction written",
             Self::SegmentsDurable => "segments durable",
             Self::FlushPublished => "flush published",
             Self::LogReleased => "log released",
@@ -72,7 +75,7 @@ impl CrashPoint {
 
     /// All of them, in no order.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::LogOpened,
         Self::LogApplied,
         Self::RowsQueued,
@@ -89,6 +92,7 @@ impl CrashPoint {
         Self::SegmentSynced,
         Self::DeleteFileWritten,
         Self::DeleteFilesDurable,
+        Self::CompactionWritten,
         Self::SegmentsDurable,
         Self::FlushPublished,
         Self::LogReleased,

@@ -234,6 +234,7 @@ impl Staged {
             streams,
             segments,
             row_changes,
+            rewrites: false,
             adopts_table: false,
             replaces_table: self.replaces_table,
             keys: self.keys,

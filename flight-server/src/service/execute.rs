@@ -259,8 +259,8 @@ impl Call {
         Ok(row_count)
     }
 
-    /// Changes rows or tables; what others have made or dropped at the same time is there or not,
-    /// when the statement says that either is fine.
+    /// Changes rows or tables. A change of rows that somebody else has changed meanwhile begins anew; so
+    /// does a statement that says that an object may be there or not.
     async fn update(
         &self,
         statement: &Statement,
@@ -268,12 +268,12 @@ impl Call {
         parameters: Option<&RecordBatch>,
     ) -> Result<u64, Failure> {
         let mut races = match context.transaction {
-            None if takes_either(statement) => RACES_MAX,
-            _ => 0,
+            None => RACES_MAX,
+            Some(_) => 0,
         };
         loop {
             let lost = match self.update_once(statement, context, parameters).await {
-                Err(lost) if is_race(&lost) && races > 0 => lost,
+                Err(lost) if is_race(statement, &lost) && races > 0 => lost,
                 outcome => return outcome,
             };
             tracing::debug!(message = lost.message, "begins anew");
@@ -349,9 +349,16 @@ fn takes_either(statement: &Statement) -> bool {
     }
 }
 
-fn is_race(failure: &Failure) -> bool {
+/// Whether a statement failed because of others, and means the same after them.
+fn is_race(statement: &Statement, failure: &Failure) -> bool {
     use ErrorKind::{AlreadyExists, Conflict, NotFound};
-    matches!(failure.kind, AlreadyExists | Conflict | NotFound)
+    match statement {
+        Statement::Change(_) => failure.kind == Conflict,
+        statement if takes_either(statement) => {
+            matches!(failure.kind, AlreadyExists | Conflict | NotFound)
+        }
+        _ => false,
+    }
 }
 
 /// A statement with parameters needs a row of values for them.

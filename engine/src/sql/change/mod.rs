@@ -7,9 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, new_null_array,
-};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, new_null_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use datafusion::execution::session_state::SessionState;
@@ -30,7 +28,7 @@ use crate::commit::CommitRequest;
 use crate::error::{EngineError, Result};
 use crate::row_changes::RowChange;
 use crate::scan::DeletedRows;
-use crate::segment::{SegmentSink, UnregisteredSegments, check_rows, row_id_column};
+use crate::segment::{RowPlaces, SegmentSink, UnregisteredSegments, check_rows, with_row_ids};
 use crate::transaction::Transaction;
 
 mod merge;
@@ -216,16 +214,15 @@ impl ChangedRows {
         if action == Action::Insert {
             return self.inserted.push(values).await;
         }
-        let values = with_row_ids(&values, self.row_ids(&rows)?)?;
+        let values = with_row_ids(&values, places(&rows)?.row_ids(&self.table)?)?;
         self.updated.push(values).await
     }
 
     /// Marks the rows as deleted; returns those that were not before.
     fn delete(&mut self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let (segments, positions) = (numbers(rows, SEGMENT)?, numbers(rows, POSITION)?);
-        let places = segments.values().iter().zip(positions.values());
-        let is_new = places.map(|(segment, position)| {
-            let (segment, position) = place(*segment, *position)?;
+        let places = places(rows)?;
+        let is_new = (0..rows.num_rows()).map(|row| {
+            let (segment, position) = places.of(row)?;
             Ok(self.deleted.entry(segment).or_default().insert(position))
         });
         let is_new = is_new.collect::<Result<Vec<bool>>>()?;
@@ -253,22 +250,6 @@ impl ChangedRows {
         Ok(values)
     }
 
-    /// A row's id is in its file, or follows from its place.
-    fn row_ids(&self, rows: &RecordBatch) -> Result<Int64Array> {
-        let (segments, positions) = (numbers(rows, SEGMENT)?, numbers(rows, POSITION)?);
-        let in_file = numbers(rows, ROW_ID)?;
-        let ids = (0..rows.num_rows()).map(|row| {
-            if in_file.is_valid(row) {
-                return Ok(in_file.value(row));
-            }
-            let (segment, _) = place(segments.value(row), positions.value(row))?;
-            let first = self.table.segments[segment].row_id_start;
-            let first = first.ok_or_else(|| EngineError::internal("a row without an id"))?;
-            Ok(first + positions.value(row))
-        });
-        Ok(ids.collect::<Result<Vec<i64>>>()?.into())
-    }
-
     /// How many rows are changed, and what changes them.
     async fn finish(self) -> Result<(u64, CommitRequest)> {
         let segments = [self.updated.finish().await?, self.inserted.finish().await?];
@@ -291,32 +272,17 @@ impl ChangedRows {
     }
 }
 
-fn with_row_ids(values: &RecordBatch, ids: Int64Array) -> Result<RecordBatch> {
-    let mut fields: Vec<FieldRef> = values
-        .schema_ref()
-        .fields()
-        .iter()
-        .map(Arc::clone)
-        .collect();
-    fields.push(Arc::new(row_id_column().to_field()));
-    let mut columns: Vec<ArrayRef> = values.columns().to_vec();
-    columns.push(Arc::new(ids));
-    Ok(RecordBatch::try_new(
-        Arc::new(Schema::new(fields)),
-        columns,
-    )?)
-}
-
 fn numbers(rows: &RecordBatch, column: usize) -> Result<&Int64Array> {
     let column = rows.column(column).as_primitive_opt::<Int64Type>();
     column.ok_or_else(|| EngineError::internal("the place of a row is a number"))
 }
 
-fn place(segment: i64, position: i64) -> Result<(usize, u64)> {
-    let (segment, position) = (usize::try_from(segment).ok(), u64::try_from(position).ok());
-    segment
-        .zip(position)
-        .ok_or_else(|| EngineError::internal("the place of a row is not negative"))
+fn places(rows: &RecordBatch) -> Result<RowPlaces<'_>> {
+    Ok(RowPlaces {
+        segments: numbers(rows, SEGMENT)?,
+        positions: numbers(rows, POSITION)?,
+        in_file: numbers(rows, ROW_ID)?,
+    })
 }
 
 /// Types of the columns that come before the values.

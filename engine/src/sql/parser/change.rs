@@ -19,21 +19,21 @@ pub(super) fn parse(tokens: Vec<TokenWithSpan>) -> Result<Statement, ParseError>
         datafusion::sql::parser::Statement::Statement(statement) => match *statement {
             ast::Statement::Delete(delete) => {
                 check_delete(&delete)?;
-                Change::Delete(delete)
+                Change::Delete(Box::new(delete))
             }
             ast::Statement::Update(update) => {
                 check_update(&update)?;
-                Change::Update(update)
+                Change::Update(Box::new(update))
             }
             ast::Statement::Merge(merge) => {
                 check_merge(&merge)?;
-                Change::Merge(merge)
+                Change::Merge(Box::new(merge))
             }
             _ => return Err(ParseError::unsupported("this form of a change")),
         },
         _ => return Err(ParseError::unsupported("this form of a change")),
     };
-    Ok(Statement::Change(Box::new(change)))
+    Ok(Statement::Change(change))
 }
 
 /// `TRUNCATE [TABLE] t, … [RESTART | CONTINUE IDENTITY] [CASCADE | RESTRICT]`: nothing depends on a
@@ -104,11 +104,8 @@ fn check_update(update: &Update) -> Result<(), ParseError> {
             ));
         }
     }
-    let values = update
-        .assignments
-        .iter()
-        .map(|assignment| &assignment.value);
-    values.map(check).collect::<Result<(), _>>()?;
+    let mut values = update.assignments.iter().map(|set| &set.value);
+    values.try_for_each(check)?;
     update.selection.as_ref().map_or(Ok(()), check)
 }
 
@@ -152,7 +149,7 @@ fn check_action(action: &MergeAction) -> Result<(), ParseError> {
             row.content.iter().collect()
         }
     };
-    values.into_iter().map(check).collect()
+    values.into_iter().try_for_each(check)
 }
 
 fn check_target(from: &[TableWithJoins]) -> Result<(), ParseError> {

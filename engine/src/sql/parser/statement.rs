@@ -39,7 +39,7 @@ pub enum Statement {
     /// and no other clause of `ast::Insert` is set.
     Insert(Box<Insert>),
     /// `DELETE`, `UPDATE`, `MERGE`.
-    Change(Box<Change>),
+    Change(Change),
     /// `TRUNCATE`.
     Truncate {
         /// At least one.
@@ -132,11 +132,11 @@ pub enum Statement {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// `DELETE FROM t [AS a] [USING …] [WHERE …]`.
-    Delete(Delete),
+    Delete(Box<Delete>),
     /// `UPDATE t [AS a] SET … [FROM …] [WHERE …]`.
-    Update(Update),
+    Update(Box<Update>),
     /// `MERGE INTO t [AS a] USING … ON … WHEN …`; each INSERT has one row of values.
-    Merge(Merge),
+    Merge(Box<Merge>),
 }
 
 /// How a query is written.

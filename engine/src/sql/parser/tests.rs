@@ -16,7 +16,7 @@ fn brief(sql: &str) -> String {
         Statement::Query(QueryForm::Sql(query)) => format!("query {query}"),
         Statement::Query(QueryForm::Plan(plan)) => format!("{plan:?}"),
         Statement::Insert(insert) => format!("insert {insert}"),
-        Statement::Change(change) => match *change {
+        Statement::Change(change) => match change {
             super::Change::Delete(delete) => format!("change {delete}"),
             super::Change::Update(update) => format!("change {update}"),
             super::Change::Merge(merge) => format!("change {merge}"),

@@ -1,0 +1,121 @@
+//! Rows that are changed: removed, moved, truncated.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use quiver_catalog::Clock;
+use rand::RngExt;
+
+use super::{Life, Run};
+use crate::simulation::model::{Contents, State};
+use crate::simulation::rows::UNIT_IDS;
+use crate::sql::{Statement, parse};
+
+/// A statement that removes rows, or moves them to where they are the same.
+struct DrawnChange {
+    sql: String,
+    table: &'static str,
+    range: Range<i64>,
+    removes: bool,
+    is_truncate: bool,
+}
+
+impl DrawnChange {
+    fn ids(&self, found: &Contents) -> Vec<i64> {
+        let rows = found.get(self.table).into_iter();
+        rows.flat_map(|ids| ids.range(self.range.clone()).copied())
+            .collect()
+    }
+}
+
+impl Life {
+    /// Removes rows or moves them, in a commit of their own.
+    pub(super) async fn change(&mut self, run: &mut Run) {
+        let change = self.draw_change();
+        let unit = self.model.add(None);
+        let found = self.model.contents();
+        let ids = change.ids(&found);
+        if change.removes {
+            self.model.remove_rows(unit, change.table, &ids);
+        }
+        let result = run.node.update(&change.sql).await;
+        if let (Ok(count), false) = (&result, change.is_truncate) {
+            assert_eq!(*count, ids.len() as u64, "{}", change.sql);
+        }
+        self.conclude(run, &change.sql, unit, &result);
+    }
+
+    /// The same in an open transaction.
+    pub(super) async fn change_inside(&mut self, run: &mut Run, at: usize) {
+        let change = self.draw_change();
+        let open = &mut run.transactions[at];
+        open.used_micros = self.clock.now_micros();
+        let mut seen = open
+            .view
+            .get_or_insert_with(|| self.model.contents())
+            .clone();
+        self.model.show(open.unit, &mut seen);
+        let ids = change.ids(&seen);
+        let (unit, transaction) = (open.unit, Arc::clone(&open.transaction));
+        let statement = parse(&change.sql).expect("a statement").statement;
+        let context = run.node.context(Some(transaction));
+        let changed = context.update(&statement, None).await;
+        let outcome = changed.as_ref().map_err(|error| error.kind());
+        self.note(format!("{unit}: {}: {outcome:?}", change.sql));
+        let Ok(count) = changed else {
+            let open = run.transactions.remove(at);
+            open.transaction.rollback().await;
+            self.model.set(open.unit, State::Gone);
+            return;
+        };
+        if !change.is_truncate {
+            assert_eq!(count, ids.len() as u64, "{}", change.sql);
+        }
+        if change.removes {
+            self.model.remove_rows(unit, change.table, &ids);
+        }
+    }
+
+    /// Writes the rows of a table anew, which changes nothing that can be seen.
+    pub(super) async fn compact(&mut self, run: &mut Run) {
+        let sql = format!("CALL system.compact('{}')", self.table());
+        let Statement::Call {
+            procedure,
+            arguments,
+        } = parse(&sql).expect("a statement").statement
+        else {
+            unreachable!("{sql} is a call");
+        };
+        let unit = self.model.add(None);
+        let context = run.node.context(None);
+        let result = context.call(&procedure, &arguments).await;
+        self.conclude(run, &sql, unit, &result);
+    }
+
+    fn draw_change(&mut self) -> DrawnChange {
+        let table = self.table();
+        let end = self.model.next_id() as i64 * UNIT_IDS;
+        let from = self.rng.random_range(0..=end);
+        let to = match self.rng.random_range(0..3) {
+            0 => from + 5,
+            1 => from + UNIT_IDS,
+            _ => end,
+        };
+        let condition = format!("WHERE id >= {from} AND id < {to}");
+        let (sql, range, removes) = match self.rng.random_range(0..8) {
+            0..4 => (format!("DELETE FROM {table} {condition}"), from..to, true),
+            4..7 => {
+                let sql = format!("UPDATE {table} SET flag = flag {condition}");
+                (sql, from..to, false)
+            }
+            _ => (format!("TRUNCATE {table}"), 0..i64::MAX, true),
+        };
+        DrawnChange {
+            is_truncate: sql.starts_with("TRUNCATE"),
+            sql,
+            table,
+            range,
+            removes,
+        }
+    }
+}
