@@ -3,7 +3,9 @@ reads the catalog, under concurrency and across a crash."""
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 
 import duckdb
 import pyarrow as pa
@@ -374,3 +376,221 @@ def test_versions_that_are_not_there(flight, name, version, code, message):
     with pytest.raises(CLIENT_ERRORS) as refused:
         flight.query(f"SELECT * FROM {name} {version}")
     assert_refused(refused.value, code, mentions=message)
+
+
+def test_compaction_changes_no_row(lake_server):
+    """Fewer segments, the same rows with the same ids, and an unchanged past."""
+    seen: dict[int, pa.Table] = {}
+    with Flight(lake_server.uri) as client:
+        client.execute(f"CREATE TABLE t ({COLUMNS}) SORTED BY (day DESC)")
+        for n in range(6):
+            client.put("t", rows(n * 20, 20))
+            client.query("CALL system.flush()")
+        client.execute("DELETE FROM t WHERE id % 7 = 3")
+        client.execute("UPDATE t SET n = 1 WHERE id % 11 = 2")
+        snapshot = client.scalar("SELECT max(snapshot_id) FROM system.snapshots")
+        seen[snapshot] = client.query("SELECT * FROM t")
+        (ids_before,) = lake.read(lake_server.catalog_path, "SELECT rowid, id FROM t")
+        (done,) = client.query("CALL system.compact('t')").to_pylist()
+        assert (done["segments_before"], done["segments_after"]) == (7, 1)
+        assert done["record_count"] == seen[snapshot].num_rows
+        seen[done["snapshot_id"]] = client.query("SELECT * FROM t")
+        compare.assert_same(seen[snapshot], seen[done["snapshot_id"]])
+        assert client.query("CALL system.compact('t')").to_pylist()[0]["segments_before"] == 0
+        client.execute("DELETE FROM t WHERE id < 30")
+        client.query("CALL system.compact()")
+        left = client.query("SELECT * FROM t")
+        seen[client.scalar("SELECT max(snapshot_id) FROM system.snapshots")] = left
+        queries = [f"SELECT * FROM t AT (VERSION => {snapshot})" for snapshot in seen]
+        theirs = lake.read(lake_server.catalog_path, *queries)
+        for query, mine, duckdbs in zip(queries, seen.values(), theirs, strict=True):
+            compare.assert_same(mine, duckdbs)
+            compare.assert_same(client.query(query), mine)
+        (ids_after,) = lake.read(lake_server.catalog_path, "SELECT rowid, id FROM t")
+        ids_before = ids_before.filter(pa.compute.greater_equal(ids_before["id"], 30))
+        compare.assert_same(ids_after, ids_before)
+
+
+def test_a_compacted_table_is_sorted_over_all_of_it(lake_server):
+    with Flight(lake_server.uri) as client:
+        client.execute("CREATE TABLE t (id BIGINT, n BIGINT) SORTED BY (n)")
+        for first in range(4):
+            client.put("t", pa.table({"id": range(100), "n": range(first, 400, 4)}))
+            client.query("CALL system.flush()")
+        client.query("CALL system.compact('main.t')")
+    (table,) = lake.read(lake_server.catalog_path, "SELECT n FROM t ORDER BY file_row_number")
+    assert table.column("n").to_pylist() == list(range(400))
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "message"),
+    [
+        ("compact('nowhere')", "NOT_FOUND", "table main.nowhere not found"),
+        ("compact(5)", "INVALID_ARGUMENT", "write CALL system.compact('table')"),
+        ("compact('a b')", "NOT_FOUND", "table main.a not found"),
+        ("compact('system.tables')", "PERMISSION_DENIED", "shows state"),
+        ("compactify()", "NOT_FOUND", "procedure system.compactify"),
+    ],
+)
+def test_bad_compactions(flight, call, code, message):
+    with pytest.raises(CLIENT_ERRORS) as refused:
+        flight.query(f"CALL system.{call}")
+    assert_refused(refused.value, code, mentions=message)
+
+
+def files(server) -> set[str]:
+    """Segments and lists of deleted rows that are there."""
+    return {path.name for path in (server.catalog_path.parent / "data").rglob("*.parquet*")}
+
+
+def catalogued(server) -> set[str]:
+    """Those that any snapshot knows."""
+    connection = sqlite3.connect(f"file:{server.catalog_path}?mode=ro", uri=True)
+    try:
+        query = "SELECT path FROM ducklake_data_file UNION SELECT path FROM ducklake_delete_file"
+        return {path for (path,) in connection.execute(query)}
+    finally:
+        connection.close()
+
+
+def test_a_lost_race_leaves_no_files(lake_server):
+    with Flight(lake_server.uri) as one, Flight(lake_server.uri) as two:
+        one.execute("CREATE TABLE t (id BIGINT)")
+        for first in (0, 10, 20):
+            one.put("t", pa.table({"id": range(first, first + 10)}))
+            one.query("CALL system.flush()")
+        one.execute("BEGIN")
+        one.execute("DELETE FROM t WHERE id % 10 = 1")
+        two.execute("UPDATE t SET id = 121 WHERE id = 21")
+        with pytest.raises(CLIENT_ERRORS) as lost:
+            one.execute("COMMIT")
+        assert_refused(lost.value, "ABORTED", mentions="concurrent")
+        assert files(lake_server) == catalogued(lake_server)
+
+
+def test_a_crash_in_a_transaction_leaves_no_files(lake_server):
+    with Flight(lake_server.uri) as client:
+        client.execute("CREATE TABLE t (id BIGINT)")
+        client.put("t", pa.table({"id": range(10)}))
+        client.execute("BEGIN")
+        client.execute("INSERT INTO t VALUES (100)")
+        client.execute("UPDATE t SET id = id + 1")
+        lake_server.kill9()
+    lake_server.start()
+    with Flight(lake_server.uri) as client:
+        assert ids(client, "t") == list(range(10))
+    assert files(lake_server) == catalogued(lake_server)
+
+
+def test_truncate_keeps_what_makes_uploads_exactly_once(lake_server):
+    """The log that holds the keys is nobody's any more once the rows are gone."""
+    with Flight(lake_server.uri) as client:
+        client.execute("CREATE TABLE t (id BIGINT)")
+        client.put("t", pa.table({"id": range(10)}), [("x-idempotency-key", "once")])
+        producer = [("x-quiver-producer", "p"), ("x-quiver-sequence", "1")]
+        client.put("t", pa.table({"id": range(10)}), producer)
+        client.execute("TRUNCATE t")
+        connection = sqlite3.connect(f"file:{lake_server.catalog_path}?mode=ro", uri=True)
+        tables = ("quiver_idempotency", "quiver_producer")
+        kept = [connection.execute(f"SELECT count(*) FROM {t}").fetchone() for t in tables]
+        connection.close()
+        assert kept == [(1,), (1,)]
+        client.put("t", pa.table({"id": range(10)}), [("x-idempotency-key", "once")])
+        client.put("t", pa.table({"id": range(10)}), producer)
+        assert ids(client, "t") == []
+
+
+def test_no_two_rows_have_one_id(lake_server):
+    """A transaction changes rows that it has added itself, while others add theirs."""
+    with Flight(lake_server.uri) as one, Flight(lake_server.uri) as two:
+        one.execute("CREATE TABLE t (id BIGINT)")
+        one.execute("BEGIN")
+        one.execute("INSERT INTO t VALUES (1), (2), (3)")
+        one.execute("UPDATE t SET id = id * 10 WHERE id > 1")
+        two.execute("INSERT INTO t VALUES (4), (5), (6), (7)")
+        two.query("CALL system.flush()")
+        one.execute("COMMIT")
+        one.query("CALL system.flush()")
+        assert ids(one, "t") == [1, 4, 5, 6, 7, 20, 30]
+    (table,) = lake.read(lake_server.catalog_path, "SELECT rowid FROM t")
+    assert len(set(table.column(0).to_pylist())) == 7
+
+
+def test_a_table_that_came_and_went_leaves_its_transaction_alone(flight, name):
+    flight.execute("BEGIN")
+    flight.execute(f"CREATE TABLE {name} (id BIGINT)")
+    flight.execute(f"TRUNCATE {name}")
+    flight.execute(f"DROP TABLE {name}")
+    assert flight.scalar("SELECT 1") == 1
+    flight.execute("COMMIT")
+
+
+def test_the_first_clause_of_merge_that_applies_counts(flight, name):
+    """What later ones would do is not even computed."""
+    flight.execute(f"CREATE TABLE {name} (id BIGINT, n BIGINT)")
+    flight.execute(f"INSERT INTO {name} VALUES (1, 0), (2, 3)")
+    flight.execute(
+        f"MERGE INTO {name} AS t USING (VALUES (1), (2)) AS s(k) ON t.id = s.k "
+        f"WHEN MATCHED AND t.n = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET n = 6 / t.n"
+    )
+    assert flight.query(f"SELECT * FROM {name}").to_pydict() == {"id": [2], "n": [2]}
+    with pytest.raises(CLIENT_ERRORS) as refused:
+        flight.execute(
+            f"MERGE INTO {name} AS t USING (VALUES (2)) AS s(k) ON t.id = s.k "
+            f"WHEN MATCHED AND random() < 0.5 THEN DELETE"
+        )
+    assert_refused(refused.value, "UNIMPLEMENTED", mentions="random()")
+
+
+def test_going_back_while_a_statement_runs(server, name):
+    """Rows that a savepoint takes away do not come back by a statement that was moving them."""
+    with adbc.connect(server.uri, autocommit=False) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE TABLE {name} (id BIGINT)")
+            cursor.execute("SAVEPOINT here")
+            cursor.execute(f"INSERT INTO {name} SELECT * FROM generate_series(1, 300000)")
+        outcomes = []
+
+        def delete():
+            try:
+                with connection.cursor() as cursor:
+                    outcomes.append(cursor.execute(f"DELETE FROM {name} WHERE id < 0"))
+            except CLIENT_ERRORS as error:
+                outcomes.append(error)
+
+        deleting = threading.Thread(target=delete)
+        deleting.start()
+        time.sleep(0.05)
+        with connection.cursor() as cursor:
+            cursor.execute("ROLLBACK TO here")
+        deleting.join()
+        with connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {name} VALUES (-5)")
+        connection.commit()
+    with Flight(server.uri) as client:
+        assert ids(client, name) == [-5], outcomes
+
+
+def test_now_is_a_time_to_look_back_from(flight, name):
+    flight.execute(f"CREATE TABLE {name} (id BIGINT)")
+    flight.execute(f"INSERT INTO {name} VALUES (1)")
+    flight.query("CALL system.flush()")
+    assert ids(flight, f"{name} AT (TIMESTAMP => now())") == [1]
+    with pytest.raises(CLIENT_ERRORS) as refused:
+        ids(flight, f"{name} AT (TIMESTAMP => now() - INTERVAL '10 years')")
+    assert_refused(refused.value, "NOT_FOUND", mentions="at or before this time")
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("CREATE TABLE {t} (_quiver_position BIGINT)", "are taken"),
+        ("CREATE TABLE {t} (_ducklake_internal_row_id BIGINT)", "are taken"),
+        ('SELECT * FROM "{t}\x02v2"', "control characters"),
+        ('DELETE FROM "{t}\x01"', "control characters"),
+    ],
+)
+def test_names_from_the_inside_cannot_be_used(connection, name, statement, message):
+    with pytest.raises(CLIENT_ERRORS) as refused, connection.cursor() as cursor:
+        cursor.execute(statement.format(t=name))
+    assert_refused(refused.value, "INVALID_ARGUMENT", mentions=message)

@@ -142,19 +142,6 @@ SCENARIOS: dict[str, tuple[list[str], list[str]]] = {
         ],
         ["DELETE FROM $t_typed WHERE b"],
     ),
-    # To come, when Quiver reads them right:
-    # "column_renamed": (
-    #     ["ALTER TABLE $t RENAME COLUMN n TO number"],
-    #     ["ALTER TABLE $t RENAME COLUMN number TO n"],
-    # ),
-    # "name_used_again": (
-    #     ["ALTER TABLE $t DROP COLUMN n", "ALTER TABLE $t ADD COLUMN n INTEGER"],
-    #     ["UPDATE $t SET n = 1 WHERE n IS NULL"],
-    # ),
-    # "with_maps": (
-    #     ["CREATE TABLE $t_maps (m MAP(VARCHAR, DOUBLE))"],
-    #     ["INSERT INTO $t_maps VALUES (MAP {'k': 1.5}), (MAP {}), (NULL)"],
-    # ),
 }
 
 # To be read later: these belong into SCENARIOS then.
@@ -167,8 +154,15 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         [LET_INLINE, "INSERT INTO $t VALUES (300, 1, 1, 'a')"],
         "rows kept in the catalog",
     ),
-    # To come, when it is refused or read: its rows are shown as if they had not been deleted.
-    # "inlined delete": ([LET_INLINE, "DELETE FROM $t WHERE id = 3"], "rows kept in the catalog"),
+    "inlined delete": (
+        [LET_INLINE, "DELETE FROM $t WHERE id = 3"],
+        "deleted rows kept in the catalog",
+    ),
+    "renamed column": (["ALTER TABLE $t RENAME COLUMN n TO number"], "new names of columns"),
+    "name used again": (
+        ["ALTER TABLE $t DROP COLUMN n", "ALTER TABLE $t ADD COLUMN n INTEGER"],
+        "new names of columns",
+    ),
 }
 
 

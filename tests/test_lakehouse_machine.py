@@ -69,6 +69,7 @@ OPERATIONS: dict[Operation, int] = {
     **CHANGES,
     transaction: 14,
     op.flush: 12,
+    op.compact: 5,
     op.restart: 1,
     op.kill: 2,
     op.kill_inside: 1,
@@ -108,5 +109,6 @@ def live(world: World) -> None:
     world.flush()
     world.check()
     world.check_history()
+    world.check_states()
     world.restart(kill=False)
     world.check()

@@ -30,6 +30,8 @@ const MAP_KEY: &str = "key";
 const MAP_VALUE: &str = "value";
 /// Deepest nesting; DuckDB and Parquet readers recurse.
 const DEPTH_MAX: usize = 32;
+/// Begin the names of columns that stand beside those of a table.
+const RESERVED_PREFIXES: [&str; 2] = ["_quiver_", "_ducklake_internal_"];
 /// Longest column name, in bytes.
 const COLUMN_NAME_BYTES_MAX: usize = 1024;
 
@@ -261,6 +263,11 @@ fn check_column_name(name: &str, path: &str) -> Result<()> {
         "its name must not be longer than 1024 bytes: give it a shorter one with AS"
     } else if name.contains('\0') {
         "its name must not contain a zero byte"
+    } else if RESERVED_PREFIXES
+        .iter()
+        .any(|own| fold(name).starts_with(own))
+    {
+        "names that begin with _quiver_ or _ducklake_internal_ are taken: use another one"
     } else {
         return Ok(());
     };

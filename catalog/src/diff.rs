@@ -16,7 +16,7 @@ pub(crate) struct Diff<'a> {
     pub(crate) dropped_tables: Vec<&'a TableVersion>,
     pub(crate) created_schemas: Vec<&'a SchemaVersion>,
     pub(crate) created_tables: Vec<&'a TableVersion>,
-    /// Tables whose segments are others than before.
+    /// Tables whose segments, or next row ids, are others than before.
     pub(crate) changed: Vec<ChangedSegments<'a>>,
 }
 
@@ -137,20 +137,23 @@ impl<'a> Diff<'a> {
             let right = if order.is_ge() { new.next() } else { None };
             match (left, right) {
                 (Some(left), Some(right)) if Arc::ptr_eq(left, right) => {}
-                (Some(left), Some(right)) => self.add_changed(&left.segments, right),
+                (Some(left), Some(right)) => self.add_changed(Some(left), right),
                 (Some(left), None) => self.dropped_tables.push(left),
                 (None, Some(right)) => {
                     self.created_tables.push(right);
-                    self.add_changed(&[], right);
+                    self.add_changed(None, right);
                 }
                 (None, None) => {}
             }
         }
     }
 
-    fn add_changed(&mut self, before: &'a [Arc<Segment>], table: &'a TableVersion) {
-        let changed = ChangedSegments::between(before, table);
-        if !changed.is_empty() {
+    fn add_changed(&mut self, before: Option<&'a Arc<TableVersion>>, table: &'a TableVersion) {
+        let segments = before.map_or(&[][..], |before| &before.segments);
+        let changed = ChangedSegments::between(segments, table);
+        // Rows that came and went within the commit have taken row ids.
+        let numbered = before.map_or(0, |before| before.next_row_id) != table.next_row_id;
+        if numbered || !changed.is_empty() {
             self.changed.push(changed);
         }
     }
@@ -160,7 +163,7 @@ impl<'a> Diff<'a> {
             && self.dropped_tables.is_empty()
             && self.created_schemas.is_empty()
             && self.created_tables.is_empty()
-            && self.changed.is_empty()
+            && self.changed.iter().all(ChangedSegments::is_empty)
     }
 
     /// The list of changes in DuckLake's words. DuckDB refuses a catalog in which it does not

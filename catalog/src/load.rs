@@ -71,7 +71,7 @@ async fn read(
     snapshot: SnapshotRow,
 ) -> Result<CatalogVersion> {
     let at = SnapshotId(snapshot.snapshot_id);
-    rows::refuse_unknown_features(connection, path).await?;
+    rows::refuse_unknown_features(connection, path, at).await?;
     let schemas = rows::schemas(connection, at).await?;
     let tables = rows::tables(connection, at).await?;
     let mut columns = columns::read(connection, path, at).await?;

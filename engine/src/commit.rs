@@ -23,9 +23,9 @@ use crate::record::{
     CommitRecord, IdempotencyEntry, KIND_COMMIT, KIND_PREPARE, PrepareRecord, ProducerEntry,
 };
 use crate::row_changes::{self, PreparedDeletions, RowChange};
-use crate::segment::{OfferedFiles, UnregisteredSegments};
+use crate::segment::{OfferedFiles, Piece, UnregisteredSegments};
 use crate::storage_fs::{CrashPoint, StorageFs};
-use crate::task::spawn;
+use crate::task::{blocking, spawn};
 use crate::tenant::Tenant;
 use crate::wal::{Frame, WalError};
 
@@ -303,6 +303,8 @@ async fn commit_with_catalog(
     node.check_log()?;
     // Rows are committed meanwhile.
     tenant.wait_for_catalog().await?;
+    store_streams(node, tenant, &mut request).await?;
+    name_segments(&mut request).await?;
     let prepared = prepare_deletions(node, tenant, &mut request).await?;
     let outcome = commit_prepared(node, tenant, request, prepared.changes).await;
     if outcome.is_err() && !tenant.is_in_doubt() {
@@ -346,6 +348,14 @@ async fn commit_prepared(
     let truncated = truncated_tables(&request.changes);
     // Later rows of these tables have this sequence, or a higher one.
     let flushed = truncated.iter().map(|table_id| (*table_id, sequence - 1));
+    let (mut idempotency, mut producers) = (vec![], vec![]);
+    if !truncated.is_empty() {
+        // Nothing in memory keeps the log of these rows any more, which has their keys.
+        idempotency = tenant.keys().to_checkpoint(sequence - 1);
+        producers = tenant.producers().to_checkpoint(sequence - 1);
+    }
+    idempotency.extend(settled.keys.iter().cloned());
+    producers.extend(settled.steps.iter().cloned());
     let offered: Vec<_> = request
         .segments
         .into_iter()
@@ -359,8 +369,8 @@ async fn commit_prepared(
             flushed: flushed.collect(),
             last_sequence: Some(sequence),
             commit_id: Some((request.commit_id, sequence)),
-            idempotency: settled.keys.clone(),
-            producers: settled.steps.clone(),
+            idempotency,
+            producers,
             author: None,
             message: None,
         })
@@ -369,6 +379,10 @@ async fn commit_prepared(
         offered.into_iter().for_each(OfferedFiles::withdraw);
     }
     let version = version?;
+    if !truncated.is_empty() {
+        tenant.keys().checkpointed(sequence - 1);
+        tenant.producers().checkpointed(sequence - 1);
+    }
     for record in &settled.keys {
         tenant.keys().commit_checkpointed(record.clone());
     }
@@ -380,6 +394,41 @@ async fn commit_prepared(
     drop(settled);
     *tenant.sequencing().lock() = sequence + 1;
     node.reached(CrashPoint::CatalogPublished).await
+}
+
+/// Rows that come with a change of others go to segments as well: whoever reads the catalog from
+/// outside sees all of a commit in one snapshot.
+async fn store_streams(node: &Node, tenant: &Tenant, request: &mut CommitRequest) -> Result<()> {
+    let changes_rows = !request.row_changes.is_empty();
+    if !changes_rows && truncated_tables(&request.changes).is_empty() {
+        return Ok(());
+    }
+    let catalog = tenant.catalog_version();
+    let catalog = catalog.apply(&request.changes, Stamp::overlay(&catalog))?;
+    for stream in std::mem::take(&mut request.streams) {
+        check_table(&catalog, stream.table_id(), stream.schema())?;
+        let Some(table) = catalog.table_by_id(stream.table_id()) else {
+            continue;
+        };
+        let rows = stream.batches().to_vec();
+        for piece in Piece::of_table(&node.folders, table, &tenant.data_directory(), rows) {
+            let segment = blocking(move || piece.write_part()).await;
+            request
+                .segments
+                .push(segment.map_err(EngineError::not_stored)?);
+        }
+    }
+    Ok(())
+}
+
+/// From here on a crash may leave segments that nobody knows.
+async fn name_segments(request: &mut CommitRequest) -> Result<()> {
+    for segments in &mut request.segments {
+        let mut unnamed = segments.take();
+        let named = blocking(move || unnamed.name_files().map(|()| unnamed)).await;
+        *segments = named.map_err(EngineError::not_stored)?;
+    }
+    Ok(())
 }
 
 /// Writes the lists of deleted rows while others go on committing rows.

@@ -5,7 +5,7 @@
 //! not. Nothing else moves rows between: the committer's lock is held from the union to the commit.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quiver_catalog::{CatalogVersion, Change, Deletion, Segment, TableId, TableVersion};
@@ -14,7 +14,7 @@ use roaring::RoaringTreemap;
 use crate::error::{EngineError, Result};
 use crate::node::Node;
 use crate::scan::DeletedRows;
-use crate::segment::{OfferedFiles, UnregisteredSegments, write_delete_file};
+use crate::segment::{OfferedFiles, UnregisteredSegments, segment_name, write_delete_file};
 use crate::storage_fs::CrashPoint;
 use crate::task::blocking;
 use crate::tenant::Tenant;
@@ -69,31 +69,53 @@ pub(crate) async fn prepare(
         changes: vec![],
         files: OfferedFiles::new(&node.fs, vec![]),
     };
+    match prepare_files(node, tenant, catalog, changes, own, &mut prepared).await {
+        Ok(()) => Ok(prepared),
+        Err(error) => {
+            prepared.files.withdraw();
+            Err(error)
+        }
+    }
+}
+
+async fn prepare_files(
+    node: &Node,
+    tenant: &Tenant,
+    catalog: &CatalogVersion,
+    changes: &[RowChange],
+    own: &mut [UnregisteredSegments],
+    prepared: &mut PreparedDeletions,
+) -> Result<()> {
     for (table_id, deleted) in unite(changes)? {
         let Some(table) = catalog.table_by_id(table_id) else {
             return Err(lost());
         };
-        let mut deletions = vec![];
+        let directory = directory(tenant, table);
+        let (mut deletions, mut wanted) = (vec![], vec![]);
         for (path, deleted) in deleted {
+            let path = segment_name(&path).to_owned();
             if let Some(own) = own_segments(own, table_id, &path) {
                 let rows = own.row_count_of(&path);
                 if deleted.len() == rows {
                     own.discard(&path);
                     continue;
                 }
-                deletions.push(write(node, tenant, table, path, deleted, rows).await?);
+                wanted.push((path, deleted, rows));
                 continue;
             }
             let segment = table.segment(&path).ok_or_else(lost)?;
             let deleted = with_known(tenant, table, segment, deleted).await?;
-            deletions.push(write(node, tenant, table, path, deleted, segment.record_count).await?);
+            wanted.push((path, deleted, segment.record_count));
         }
-        let names = deletions
-            .iter()
-            .filter_map(|deletion| deletion.file.as_ref());
-        let directory = directory(tenant, table);
-        let paths = names.map(|file| directory.join(&file.path));
-        prepared.files.extend(paths.collect());
+        // Whatever may be refused has been.
+        for (path, deleted, rows) in wanted {
+            let deletion = write(node, &directory, table, path, deleted, rows).await?;
+            let file = deletion.file.iter();
+            prepared
+                .files
+                .extend(file.map(|file| directory.join(&file.path)).collect());
+            deletions.push(deletion);
+        }
         if !deletions.is_empty() {
             prepared.changes.push(Change::DeleteRows {
                 table_id,
@@ -101,8 +123,7 @@ pub(crate) async fn prepare(
             });
         }
     }
-    node.reached(CrashPoint::DeleteFilesDurable).await?;
-    Ok(prepared)
+    node.reached(CrashPoint::DeleteFilesDurable).await
 }
 
 fn own_segments<'a>(
@@ -144,8 +165,8 @@ async fn with_known(
 
 async fn write(
     node: &Node,
-    tenant: &Tenant,
-    table: &Arc<TableVersion>,
+    directory: &Path,
+    table: &TableVersion,
     segment: String,
     deleted: RoaringTreemap,
     row_count: u64,
@@ -162,12 +183,11 @@ async fn write(
         ));
     }
     let folders = Arc::clone(&node.folders);
-    let (directory, path) = (directory(tenant, table), format!("{}{segment}", table.path));
+    let (directory, path) = (directory.to_path_buf(), format!("{}{segment}", table.path));
     let file = blocking(move || write_delete_file(&folders, &directory, &path, &deleted)).await;
-    let file = file.map_err(EngineError::not_stored)?;
     Ok(Deletion {
         segment,
-        file: Some(file),
+        file: Some(file.map_err(EngineError::not_stored)?),
     })
 }
 

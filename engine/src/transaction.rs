@@ -192,7 +192,7 @@ impl Transaction {
             return Ok(base);
         }
         let mut changes = staged.changes();
-        changes.extend(staged.segments().map(UnregisteredSegments::change));
+        changes.extend(staged.segments().map(UnregisteredSegments::unnumbered));
         let catalog = base
             .catalog()
             .apply(&changes, Stamp::overlay(base.catalog()))?;
@@ -274,7 +274,7 @@ impl Transaction {
 
     /// Brings the rows that the transaction has staged for a table to segments of its own.
     async fn move_staged_rows(&self, table_id: TableId) -> Result<()> {
-        let (streams, rows) = self
+        let (taken, rows) = self
             .with_staged(|staged| Ok(staged.stream_rows(table_id)))
             .await?;
         if rows.is_empty() {
@@ -288,11 +288,8 @@ impl Transaction {
             sink.push(batch).await?;
         }
         let segments = sink.finish().await?;
-        self.with_staged(|staged| {
-            staged.move_to_segments(streams, segments);
-            Ok(())
-        })
-        .await
+        self.with_staged(|staged| staged.move_to_segments(&taken, segments))
+            .await
     }
 
     fn changed() -> EngineError {

@@ -371,11 +371,14 @@ class World:
                 for name, expected in state.items():
                     theirs = self.rows(self.lake.query, f"{name} AT (VERSION => {snapshot})")
                     self.assert_rows(f"DuckDB at {snapshot}, ", name, theirs, expected)
-            self.check_states()
 
     def check_states(self) -> None:
-        """Snapshots between flushes show each table as it was once: never a part of a statement or a
-        transaction, and never what was before what an earlier one shows."""
+        """Snapshots between flushes show each table as it was once: never a part of a statement or
+        a transaction, and never what was before what an earlier one shows."""
+        with self.attached():
+            self._check_states()
+
+    def _check_states(self) -> None:
         found = self.lake.query("SELECT snapshot_id FROM lake.snapshots()").column(0).to_pylist()
         places = dict.fromkeys(self.model.past, 0)
         for snapshot in sorted(self.rng.sample(found, min(len(found), SNAPSHOTS_CHECKED))):

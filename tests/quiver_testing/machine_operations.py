@@ -189,6 +189,12 @@ def flush(world: World) -> None:
     world.flush()
 
 
+def compact(world: World) -> None:
+    """Writes segments anew, under the feet of whoever reads; nothing is to be seen of it."""
+    world.say("compaction")
+    world.outside.query("CALL system.compact()")
+
+
 def flush_by_another(world: World) -> None:
     """Rows that a transaction has seen go from memory to files under its feet."""
     world.say("another client flushes")

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{failed, parse_uuid};
 use crate::error::{CatalogError, Result};
 use crate::ids::{SnapshotId, TableId};
+use crate::names::quoted;
 
 #[derive(Debug)]
 pub(super) struct SnapshotRow {
@@ -157,10 +158,18 @@ pub(super) async fn table_stats(
 pub(super) async fn refuse_unknown_features(
     connection: &mut SqliteConnection,
     path: &Path,
+    at: SnapshotId,
 ) -> Result<()> {
     let features: Vec<(String, i64)> = sqlx::query_as(
         "SELECT 'rows kept in the catalog' AS name, count(*) AS uses \
            FROM ducklake_inlined_data_tables \
+         UNION ALL SELECT 'new names of columns', count(*) \
+           FROM ducklake_column a JOIN ducklake_column b ON a.table_id = b.table_id \
+           WHERE a.end_snapshot <= ?1 AND b.begin_snapshot <= ?1 \
+             AND (b.end_snapshot IS NULL OR ?1 < b.end_snapshot) \
+             AND ((a.column_id = b.column_id AND a.column_name <> b.column_name) \
+               OR (a.column_id <> b.column_id AND a.column_name = b.column_name \
+                 AND a.parent_column IS b.parent_column)) \
          UNION ALL SELECT 'absolute schema paths', count(*) FROM ducklake_schema \
            WHERE path_is_relative IS NOT 1 \
          UNION ALL SELECT 'absolute table paths', count(*) FROM ducklake_table \
@@ -168,10 +177,15 @@ pub(super) async fn refuse_unknown_features(
          UNION ALL SELECT 'default values for old rows', count(*) FROM ducklake_column \
            WHERE initial_default IS NOT NULL",
     )
-    .fetch_all(connection)
+    .bind(at.0)
+    .fetch_all(&mut *connection)
     .await
     .map_err(failed("look for unknown features"))?;
-    match features.into_iter().find(|(_, uses)| *uses > 0) {
+    let deletes = inlined_deletes(connection).await?;
+    let all = features
+        .into_iter()
+        .chain([("deleted rows kept in the catalog".to_owned(), deletes)]);
+    match all.into_iter().find(|(_, uses)| *uses > 0) {
         None => Ok(()),
         Some((feature, _)) => {
             let reason = format!("another program wrote {feature}, which is not supported");
@@ -181,4 +195,25 @@ pub(super) async fn refuse_unknown_features(
             })
         }
     }
+}
+
+/// How many deletions stand in tables that are listed nowhere.
+async fn inlined_deletes(connection: &mut SqliteConnection) -> Result<i64> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_master WHERE type = 'table' \
+         AND name LIKE 'ducklake\\_inlined\\_delete\\_%' ESCAPE '\\'",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed("look for deleted rows in the catalog"))?;
+    let mut count = 0;
+    for table in tables {
+        let query = format!("SELECT count(*) FROM {}", quoted(&table));
+        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed("count deleted rows in the catalog"))?;
+        count += rows;
+    }
+    Ok(count)
 }

@@ -170,11 +170,13 @@ async fn run(commits: Vec<Vec<Step>>) {
         let version = catalog.commit(commit).await.unwrap();
         let shape = |version: &CatalogVersion| {
             let tables = version.tables().map(|table| {
+                let segments = table.segments.iter();
+                let segments = segments.map(|segment| (segment.path.clone(), segment.live_count()));
                 (
                     table.id,
                     table.name.clone(),
                     table.record_count,
-                    Arc::clone(&table.segments),
+                    segments.collect::<Vec<_>>(),
                 )
             });
             tables.collect::<Vec<_>>()

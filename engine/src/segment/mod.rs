@@ -28,7 +28,9 @@ pub(crate) use sink::SegmentSink;
 use split::split;
 pub(crate) use stats::{max_of, min_of, without_nan};
 pub(crate) use storage::{check_rows, check_storable};
-pub(crate) use unregistered::{OfferedFiles, Piece, UnregisteredSegments, remove_parts};
+pub(crate) use unregistered::{
+    OfferedFiles, Piece, UnregisteredSegments, remove_parts, segment_name,
+};
 pub(crate) use writer::write_segment;
 
 #[cfg(test)]

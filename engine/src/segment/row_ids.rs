@@ -30,21 +30,21 @@ impl RowPlaces<'_> {
             .ok_or_else(|| EngineError::internal("the place of a row is not negative"))
     }
 
-    /// The ids of the rows of `table`: in the file, or following from their places.
+    /// The ids of the rows of `table`: in the file, or following from their places. Rows that are not
+    /// committed have none.
     ///
     /// # Errors
-    /// `Internal` for rows that have none.
+    /// `Internal` when there is no such place.
     pub(crate) fn row_ids(&self, table: &TableVersion) -> Result<Int64Array> {
         let ids = (0..self.segments.len()).map(|row| {
             if self.in_file.is_valid(row) {
-                return Ok(self.in_file.value(row));
+                return Ok(Some(self.in_file.value(row)));
             }
             let (segment, _) = self.of(row)?;
             let first = table.segments[segment].row_id_start;
-            let first = first.ok_or_else(|| EngineError::internal("a row without an id"))?;
-            Ok(first + self.positions.value(row))
+            Ok(first.map(|first| first + self.positions.value(row)))
         });
-        Ok(ids.collect::<Result<Vec<i64>>>()?.into())
+        Ok(ids.collect::<Result<Vec<Option<i64>>>>()?.into())
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn row_id_column() -> Column {
 /// `Arrow` when there are not as many of both.
 pub(crate) fn with_row_ids(rows: &RecordBatch, ids: Int64Array) -> Result<RecordBatch> {
     let mut fields: Vec<FieldRef> = rows.schema_ref().fields().iter().map(Arc::clone).collect();
-    fields.push(Arc::new(row_id_column().to_field()));
+    fields.push(Arc::new(row_id_column().to_field().with_nullable(true)));
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     columns.push(Arc::new(ids));
     Ok(RecordBatch::try_new(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{CatalogVersion, Change, NewSegment, TableId, TableVersion};
+use quiver_catalog::{CatalogVersion, Change, NewSegment, RowIds, TableId, TableVersion};
 
 use super::{SegmentOptions, row_id_column, split, write_segment};
 use crate::error::{EngineError, Result};
@@ -107,6 +107,11 @@ impl Piece {
     }
 }
 
+/// The name that a segment has when it is committed.
+pub(crate) fn segment_name(path: &str) -> &str {
+    path.strip_suffix(PART_SUFFIX).unwrap_or(path)
+}
+
 /// Removes the part files below `data` that a crash has left. To be called before anybody writes
 /// there.
 ///
@@ -163,6 +168,12 @@ impl UnregisteredSegments {
     pub(crate) fn add(&mut self, mut other: Self) {
         self.segments.append(&mut other.segments);
         self.paths.append(&mut other.paths);
+    }
+
+    /// All of them, leaving none.
+    pub(crate) fn take(&mut self) -> Self {
+        let none = Self::new(&self.fs, &self.table);
+        std::mem::replace(self, none)
     }
 
     /// Forgets a segment and removes its file.
@@ -226,6 +237,18 @@ impl UnregisteredSegments {
         Change::AppendSegments {
             table_id: self.table_id,
             segments: self.segments.clone(),
+        }
+    }
+
+    /// The same for a transaction that looks at its own rows: they get their ids when it commits.
+    pub(crate) fn unnumbered(&self) -> Change {
+        let mut segments = self.segments.clone();
+        for segment in &mut segments {
+            segment.row_ids = RowIds::InFile;
+        }
+        Change::AppendSegments {
+            table_id: self.table_id,
+            segments,
         }
     }
 

@@ -164,11 +164,16 @@ fn plan_marked(
     context: &dyn RelationPlannerContext,
 ) -> DataFusionResult<LogicalPlan> {
     let marked = context.object_name_to_table_reference(name.clone())?;
-    let source = context.context_provider().get_table_source(marked)?;
     let mut name = name.clone();
     if let Some(ObjectNamePart::Identifier(ident)) = name.0.last_mut() {
         ident.value = plain.to_owned();
     }
+    let source = context.context_provider().get_table_source(marked);
+    // The error would show the mark.
+    let source = source.map_err(|_| {
+        let what = format!("a table {name} with a history");
+        DataFusionError::External(Box::new(EngineError::NotFound { what }))
+    })?;
     let name = context.object_name_to_table_reference(name)?;
     LogicalPlanBuilder::scan(name, source, None)?.build()
 }

@@ -6,7 +6,7 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::ColumnarValue;
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart, TableVersion,
 };
@@ -137,11 +137,20 @@ fn time(session: &SessionState, value: &Expr) -> Result<i64> {
 fn constant(session: &SessionState, value: &Expr) -> Result<ScalarValue> {
     let schema = DFSchema::empty();
     let expr = session.create_logical_expr(&value.to_string(), &schema)?;
-    let expr = session.create_physical_expr(expr, &schema)?;
-    let rows = arrow::record_batch::RecordBatch::new_empty(std::sync::Arc::clone(schema.inner()));
-    match expr.evaluate(&rows)? {
-        ColumnarValue::Scalar(scalar) => Ok(scalar),
-        ColumnarValue::Array(_) => Err(unknown_form()),
+    // The optimizer knows what time it is.
+    let plan = LogicalPlanBuilder::empty(true).project([expr])?.build()?;
+    match session.optimize(&plan)? {
+        LogicalPlan::Projection(plan) => literal(plan.expr.first()),
+        LogicalPlan::Values(rows) => literal(rows.values.first().and_then(|row| row.first())),
+        _ => Err(unknown_form()),
+    }
+}
+
+fn literal(expr: Option<&PlanExpr>) -> Result<ScalarValue> {
+    match expr {
+        Some(PlanExpr::Literal(value, _)) => Ok(value.clone()),
+        Some(PlanExpr::Alias(alias)) => literal(Some(&alias.expr)),
+        _ => Err(unknown_form()),
     }
 }
 

@@ -60,9 +60,14 @@ impl ViewPins {
 
     /// Notes what is flushed, before anybody sees it.
     pub(crate) fn note_flushed(&self, segments: impl IntoIterator<Item = (String, u64)>) {
+        self.inner.lock().flushed.extend(segments);
+    }
+
+    /// Forgets what was flushed, once everybody sees it, unless somebody looks back.
+    pub(crate) fn forget_unseen(&self) {
         let mut inner = self.inner.lock();
-        if !inner.views.is_empty() {
-            inner.flushed.extend(segments);
+        if inner.views.is_empty() {
+            inner.flushed = HashMap::new();
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Staged {
     row_changes: Vec<RowChange>,
     /// What of these lists does not count any more.
     superseded: Vec<Superseded>,
+    /// Counts how often something was taken out of these lists.
+    generation: u64,
     pub(super) keys: Vec<SettledKey>,
     pub(super) steps: Vec<SettledStep>,
     savepoints: Vec<Mark>,
@@ -55,6 +57,13 @@ struct Superseded {
     streams: usize,
     segments: usize,
     row_changes: usize,
+}
+
+/// Streams whose rows somebody has taken.
+#[derive(Debug)]
+pub(super) struct TakenStreams {
+    count: usize,
+    generation: u64,
 }
 
 /// How much was staged at a savepoint.
@@ -88,6 +97,7 @@ impl Staged {
         self.row_changes = row_changes;
         for change in &request.changes {
             if let Change::Truncate { table_id } = change {
+                self.generation += 1;
                 self.superseded.push(Superseded {
                     table_id: *table_id,
                     streams: self.streams.len(),
@@ -107,24 +117,41 @@ impl Staged {
         Ok(())
     }
 
-    /// How many streams there are, and the rows of those into a table.
-    pub(super) fn stream_rows(&self, table_id: TableId) -> (usize, Vec<RecordBatch>) {
+    /// The rows of all streams into a table, and what they were taken from.
+    pub(super) fn stream_rows(&self, table_id: TableId) -> (TakenStreams, Vec<RecordBatch>) {
         let own = self
             .streams()
             .filter(|stream| stream.table_id() == table_id);
         let rows = own.flat_map(|stream| stream.batches().iter().cloned());
-        (self.streams.len(), rows.collect())
+        let taken = TakenStreams {
+            count: self.streams.len(),
+            generation: self.generation,
+        };
+        (taken, rows.collect())
     }
 
-    /// The rows of the first streams, those into one table, are in `segments` from now on.
-    pub(super) fn move_to_segments(&mut self, streams: usize, segments: UnregisteredSegments) {
+    /// The rows of the streams that were taken, those into one table, are in `segments` from now on.
+    ///
+    /// # Errors
+    /// `Conflict` when some of them are not there any more.
+    pub(super) fn move_to_segments(
+        &mut self,
+        taken: &TakenStreams,
+        segments: UnregisteredSegments,
+    ) -> Result<()> {
+        if taken.generation != self.generation {
+            return Err(EngineError::Conflict {
+                message: "the transaction went back while the statement ran: try again".to_owned(),
+            });
+        }
         self.superseded.push(Superseded {
             table_id: segments.table_id(),
-            streams,
+            streams: taken.count,
             segments: 0,
             row_changes: 0,
         });
         self.segments.push(segments);
+        Ok(())
     }
 
     /// Whether what is staged at a place of a list still counts.
@@ -174,9 +201,16 @@ impl Staged {
                 ) => made == schema_id,
                 _ => false,
             };
-            match changes.iter().position(made_here) {
-                Some(position) => drop(changes.remove(position)),
-                None => changes.push(change.clone()),
+            match (changes.iter().position(made_here), change) {
+                (Some(position), Change::DropTable { table_id, .. }) => {
+                    changes.remove(position);
+                    let truncate = Change::Truncate {
+                        table_id: *table_id,
+                    };
+                    changes.retain(|change| *change != truncate);
+                }
+                (Some(position), _) => drop(changes.remove(position)),
+                (None, _) => changes.push(change.clone()),
             }
         }
         changes
@@ -281,6 +315,7 @@ impl Staged {
     pub(super) fn roll_back_to(&mut self, savepoint: Savepoint<'_>) -> Result<()> {
         let position = self.position(savepoint)?;
         self.savepoints.truncate(position + 1);
+        self.generation += 1;
         let mark = &self.savepoints[position];
         self.changes.truncate(mark.changes);
         self.streams.truncate(mark.streams);

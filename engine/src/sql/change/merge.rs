@@ -38,7 +38,7 @@ pub(super) fn merge_query(merge: &Merge, target: &Target<'_>) -> Result<ChangeQu
         }],
     };
     let mut values = Values::new(target);
-    let (mut clauses, mut branches) = (vec![], vec![]);
+    let (mut clauses, mut branches, mut earlier) = (vec![], vec![], vec![]);
     for (at, clause) in merge.clauses.iter().enumerate() {
         let mut condition = applies(clause.clause_kind, target, &source);
         if let Some(predicate) = &clause.predicate {
@@ -48,7 +48,10 @@ pub(super) fn merge_query(merge: &Merge, target: &Target<'_>) -> Result<ChangeQu
             condition: condition.clone(),
             result: number(at),
         });
-        clauses.push(values.clause(&clause.action, &condition)?);
+        // Of the conditions that hold, the first one counts.
+        let alone = earlier.iter().cloned().fold(condition.clone(), and);
+        clauses.push(values.clause(&clause.action, &alone)?);
+        earlier.push(Expr::IsNotTrue(Box::new(nested(condition))));
     }
     let mut columns = vec![case(branches)];
     columns.extend(target.place());

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, new_null_array};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{filter_record_batch, is_not_null, not};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement as AstStatement};
 use futures::TryStreamExt;
@@ -135,6 +135,13 @@ async fn plan_change(
     let statement = DfStatement::Statement(Box::new(statement.clone()));
     let plan = plan_statement(session, statement).await?;
     verify_read_only(&plan)?;
+    if let LogicalPlan::Projection(Projection { expr, .. }) = &plan
+        && expr.first().is_some_and(Expr::is_volatile)
+    {
+        return Err(EngineError::Unsupported {
+            what: "a condition of MERGE that is another each time, as random() is".to_owned(),
+        });
+    }
     debug_assert!(
         plan.schema().fields().len() >= PLACE_COLUMNS,
         "a change of {} says which rows it is about",
@@ -214,7 +221,12 @@ impl ChangedRows {
         if action == Action::Insert {
             return self.inserted.push(values).await;
         }
-        let values = with_row_ids(&values, places(&rows)?.row_ids(&self.table)?)?;
+        let ids = places(&rows)?.row_ids(&self.table)?;
+        let has_id = is_not_null(&ids)?;
+        // Rows that the transaction has added itself are new to all others.
+        let own = filter_record_batch(&values, &not(&has_id)?)?;
+        self.inserted.push(own).await?;
+        let values = filter_record_batch(&with_row_ids(&values, ids)?, &has_id)?;
         self.updated.push(values).await
     }
 

@@ -314,8 +314,16 @@ pub(super) fn with_parameter_types(plan: LogicalPlan, types: &Schema) -> Result<
         return Ok(plan);
     };
     for (expr, field) in expr.iter_mut().zip(types.fields()).skip(PLACE_COLUMNS) {
-        if let PlanExpr::Alias(alias) = expr
-            && let PlanExpr::Placeholder(placeholder) = alias.expr.as_mut()
+        let PlanExpr::Alias(alias) = expr else {
+            continue;
+        };
+        // In MERGE a value stands behind its condition.
+        let value = match alias.expr.as_mut() {
+            PlanExpr::Case(case) => case.when_then_expr.first_mut().map(|(_, value)| value),
+            _ => Some(&mut alias.expr),
+        };
+        if let Some(value) = value
+            && let PlanExpr::Placeholder(placeholder) = value.as_mut()
             && placeholder.field.is_none()
         {
             placeholder.field = Some(Arc::clone(field));

@@ -68,7 +68,20 @@ pub(super) fn lex(sql: &str) -> Result<Vec<TokenWithSpan>, ParseError> {
             column: error.location.column,
         })?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
-    Ok(tokens)
+    match tokens.iter().find(|token| has_mark(&token.token)) {
+        None => Ok(tokens),
+        Some(token) => Err(ParseError::Syntax {
+            message: "a name must not contain control characters".to_owned(),
+            line: token.span.start.line,
+            column: token.span.start.column,
+        }),
+    }
+}
+
+/// Whether a name holds a character by which names are marked on the inside.
+fn has_mark(token: &Token) -> bool {
+    let is_mark = |c: char| matches!(c, '\u{1}' | '\u{2}');
+    matches!(token, Token::Word(word) if word.value.contains(is_mark))
 }
 
 fn keep_one_statement(tokens: &mut Vec<TokenWithSpan>) -> Result<(), ParseError> {

@@ -23,6 +23,7 @@ fn many_views_do_not_make_many_segments() {
 fn flushed_segments_are_known_while_a_view_is_open() {
     let pins = Arc::new(ViewPins::default());
     pins.note_flushed([("nobody".to_owned(), 1)]);
+    pins.forget_unseen();
     let view = pins.pin(5);
     pins.note_flushed([("old".to_owned(), 5), ("new".to_owned(), 6)]);
     assert!(pins.belongs("old", 5));
