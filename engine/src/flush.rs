@@ -222,7 +222,7 @@ async fn register(
     let snapshot_id = version.snapshot_id;
     tenant.views().note_flushed(up_to);
     tenant.publish_flush(version, memtables);
-    tenant.views().forget_unseen();
+    tenant.views().flush_is_seen();
     tenant.keys().checkpointed(cut);
     tenant.producers().checkpointed(cut);
     Ok(FlushOutcome {

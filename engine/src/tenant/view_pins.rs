@@ -21,10 +21,31 @@ pub(crate) struct ViewPins {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// How many views there are at a sequence.
+    /// How many views there are at a sequence, and of each number of flushes before them.
     views: BTreeMap<u64, usize>,
-    /// By path, the sequence up to which the rows of a flushed segment go.
-    flushed: HashMap<String, u64>,
+    flushes: BTreeMap<u64, usize>,
+    /// Flushes that everybody sees who takes a view now.
+    flush_count: u64,
+    /// By path.
+    flushed: HashMap<String, Flushed>,
+}
+
+#[derive(Debug)]
+struct Flushed {
+    /// The sequence up to which the rows of the segment go.
+    up_to: u64,
+    /// The flush that it is of.
+    flush: u64,
+}
+
+impl Inner {
+    /// Forgets flushes that all open views have seen.
+    fn forget_seen(&mut self) {
+        match self.flushes.first_key_value() {
+            None => self.flushed = HashMap::new(),
+            Some((seen, _)) => self.flushed.retain(|_, flushed| flushed.flush > *seen),
+        }
+    }
 }
 
 /// A view that is open until this is dropped.
@@ -32,15 +53,20 @@ struct Inner {
 pub(crate) struct ViewPin {
     pins: Arc<ViewPins>,
     sequence: u64,
+    flush_count: u64,
 }
 
 impl ViewPins {
     /// Notes a view. To be called while nothing is published.
     pub(crate) fn pin(self: &Arc<Self>, sequence: u64) -> ViewPin {
-        *self.inner.lock().views.entry(sequence).or_default() += 1;
+        let mut inner = self.inner.lock();
+        let flush_count = inner.flush_count;
+        *inner.views.entry(sequence).or_default() += 1;
+        *inner.flushes.entry(flush_count).or_default() += 1;
         ViewPin {
             pins: Arc::clone(self),
             sequence,
+            flush_count,
         }
     }
 
@@ -60,15 +86,18 @@ impl ViewPins {
 
     /// Notes what is flushed, before anybody sees it.
     pub(crate) fn note_flushed(&self, segments: impl IntoIterator<Item = (String, u64)>) {
-        self.inner.lock().flushed.extend(segments);
+        let mut inner = self.inner.lock();
+        let flush = inner.flush_count + 1;
+        let segments = segments.into_iter();
+        let segments = segments.map(|(path, up_to)| (path, Flushed { up_to, flush }));
+        inner.flushed.extend(segments);
     }
 
-    /// Forgets what was flushed, once everybody sees it, unless somebody looks back.
-    pub(crate) fn forget_unseen(&self) {
+    /// Views that are taken from now on see what was noted.
+    pub(crate) fn flush_is_seen(&self) {
         let mut inner = self.inner.lock();
-        if inner.views.is_empty() {
-            inner.flushed = HashMap::new();
-        }
+        inner.flush_count += 1;
+        inner.forget_seen();
     }
 
     /// Whether all rows of a segment were flushed since the oldest view, and belong to a view at
@@ -78,23 +107,32 @@ impl ViewPins {
         inner
             .flushed
             .get(path)
-            .is_some_and(|last| *last <= sequence)
+            .is_some_and(|flushed| flushed.up_to <= sequence)
     }
 }
 
 impl Drop for ViewPin {
     fn drop(&mut self) {
         let mut inner = self.pins.inner.lock();
-        if let Some(count) = inner.views.get_mut(&self.sequence) {
-            *count -= 1;
-            if *count == 0 {
-                inner.views.remove(&self.sequence);
-            }
-        }
-        if inner.views.is_empty() {
-            inner.flushed = HashMap::new();
+        let inner = &mut *inner;
+        take_one(&mut inner.views, self.sequence);
+        if take_one(&mut inner.flushes, self.flush_count) {
+            inner.forget_seen();
         }
     }
+}
+
+/// Counts one less; returns whether it was the last.
+fn take_one(counts: &mut BTreeMap<u64, usize>, key: u64) -> bool {
+    let Some(count) = counts.get_mut(&key) else {
+        return false;
+    };
+    *count -= 1;
+    let was_last = *count == 0;
+    if was_last {
+        counts.remove(&key);
+    }
+    was_last
 }
 
 #[cfg(test)]

@@ -20,16 +20,27 @@ fn many_views_do_not_make_many_segments() {
 }
 
 #[test]
-fn flushed_segments_are_known_while_a_view_is_open() {
+fn flushed_segments_are_known_to_views_from_before() {
     let pins = Arc::new(ViewPins::default());
     pins.note_flushed([("nobody".to_owned(), 1)]);
-    pins.forget_unseen();
+    pins.flush_is_seen();
     let view = pins.pin(5);
     pins.note_flushed([("old".to_owned(), 5), ("new".to_owned(), 6)]);
-    assert!(pins.belongs("old", 5));
-    assert!(!pins.belongs("new", 5));
-    assert!(!pins.belongs("nobody", 5));
+    let between = pins.pin(6);
+    pins.flush_is_seen();
+    let after = pins.pin(7);
+    assert!(pins.belongs("old", 5) && pins.belongs("new", 6));
+    assert!(!pins.belongs("new", 5) && !pins.belongs("nobody", 5));
     drop(view);
-    let _view = pins.pin(7);
-    assert!(!pins.belongs("old", 7), "forgotten with the last view");
+    assert!(pins.belongs("new", 6));
+    drop(between);
+    assert!(
+        !pins.belongs("old", 7),
+        "all views that are left have seen it"
+    );
+    pins.note_flushed([("newest".to_owned(), 7)]);
+    pins.flush_is_seen();
+    assert!(pins.belongs("newest", 7));
+    drop(after);
+    assert!(!pins.belongs("newest", 7));
 }
