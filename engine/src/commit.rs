@@ -303,6 +303,10 @@ async fn commit_with_catalog(
     node.check_log()?;
     // Rows are committed meanwhile.
     tenant.wait_for_catalog().await?;
+    // Nobody else changes tables from here on.
+    let current = tenant.catalog_version();
+    request.replace_table(&current);
+    request.adopt_table(&current);
     store_streams(node, tenant, &mut request).await?;
     name_segments(&mut request).await?;
     let prepared = prepare_deletions(node, tenant, &mut request).await?;
@@ -320,9 +324,10 @@ async fn commit_prepared(
     deletions: Vec<Change>,
 ) -> Result<()> {
     let _gate = Arc::clone(tenant.gate()).write_owned().await;
+    // A log that failed meanwhile may have taken a sequence that it never published.
+    node.check_log()?;
     let sequence = *tenant.sequencing().lock();
     let current = tenant.catalog_version();
-    request.replace_table(&current);
     for change in &mut request.changes {
         if let Change::DropTable {
             sequence: dropped_at,
@@ -332,7 +337,6 @@ async fn commit_prepared(
             *dropped_at = sequence;
         }
     }
-    request.adopt_table(&current);
     let after = current.apply(&request.changes, Stamp::overlay(&current))?;
     check_streams(&after, &request.streams)?;
     for segments in &request.segments {
