@@ -44,6 +44,16 @@ pub enum Change {
         /// What is left of each segment.
         deletions: Vec<Deletion>,
     },
+    /// Puts segments in the place of others that hold the same rows, in all snapshots: the others are
+    /// forgotten. Only in commits that are [`Rewriting::Merge`].
+    MergeSegments {
+        /// The table.
+        table_id: TableId,
+        /// Paths of the segments that go. None of their rows is deleted.
+        sources: Vec<String>,
+        /// Those that come, with the id and the snapshot of each row.
+        merged: Vec<NewSegment>,
+    },
     /// Removes all rows of a table, in whatever segment; older snapshots keep them. Rows that are not
     /// in segments yet are gone on replay if the commit says that they are flushed.
     Truncate {
@@ -70,9 +80,25 @@ impl Change {
             | Self::DropSchema { .. }
             | Self::CreateTable(_)
             | Self::DropTable { .. } => true,
-            Self::AppendSegments { .. } | Self::DeleteRows { .. } | Self::Truncate { .. } => false,
+            Self::AppendSegments { .. }
+            | Self::DeleteRows { .. }
+            | Self::MergeSegments { .. }
+            | Self::Truncate { .. } => false,
         }
     }
+}
+
+/// What a commit means that moves rows between segments and changes none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rewriting {
+    /// It does no such thing.
+    #[default]
+    No,
+    /// The rows that it adds are those that it removes, without deleted ones; older snapshots keep the
+    /// old segments.
+    Compact,
+    /// New segments take the place of old ones in every snapshot.
+    Merge,
 }
 
 /// The outcome of an ingest that had an idempotency key.
@@ -118,8 +144,8 @@ pub struct ProducerRecord {
 pub struct Commit {
     /// Changes, in order. Without any, no snapshot is made.
     pub changes: Vec<Change>,
-    /// Whether the rows that it adds are those that it removes, in other segments.
-    pub rewrites: bool,
+    /// Whether the rows that it adds are there already, in other segments.
+    pub rewriting: Rewriting,
     /// Tables whose rows up to a sequence are now in segments.
     pub flushed: Vec<(TableId, u64)>,
     /// The highest sequence of the tenant that is covered by this commit.

@@ -101,10 +101,14 @@ CREATE INDEX IF NOT EXISTS quiver_idempotency_age
 CREATE TABLE IF NOT EXISTS quiver_producer (table_id INTEGER NOT NULL, producer TEXT NOT NULL,
   epoch INTEGER NOT NULL, producer_sequence INTEGER NOT NULL, sequence INTEGER NOT NULL,
   updated_micros INTEGER NOT NULL, PRIMARY KEY (table_id, producer)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quiver_snapshot_name (name TEXT PRIMARY KEY,
+  snapshot_id INTEGER NOT NULL, created_micros INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS quiver_data_file_table
   ON ducklake_data_file (table_id, begin_snapshot, end_snapshot);
 CREATE INDEX IF NOT EXISTS quiver_file_column_stats_column
   ON ducklake_file_column_stats (table_id, column_id, data_file_id);
+CREATE INDEX IF NOT EXISTS quiver_file_column_stats_file
+  ON ducklake_file_column_stats (data_file_id);
 CREATE INDEX IF NOT EXISTS quiver_delete_file_table
   ON ducklake_delete_file (table_id, begin_snapshot, end_snapshot);
 CREATE INDEX IF NOT EXISTS quiver_file_partition_value_table

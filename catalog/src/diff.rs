@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::change::Rewriting;
 use crate::names::quoted;
 use crate::segment::{DeleteFile, Segment};
 use crate::table::{SchemaVersion, TableVersion};
@@ -83,10 +84,12 @@ impl<'a> ChangedSegments<'a> {
     }
 
     /// In DuckLake's words.
-    fn words(&self, rewrites: bool) -> Vec<String> {
+    fn words(&self, rewriting: Rewriting) -> Vec<String> {
         let id = self.table.id;
-        if rewrites {
-            return vec![format!("rewrite_delete:{id}")];
+        match rewriting {
+            Rewriting::No => {}
+            Rewriting::Compact => return vec![format!("rewrite_delete:{id}")],
+            Rewriting::Merge => return vec![format!("merge_adjacent:{id}")],
         }
         let deletes = !self.ended.is_empty() || !self.deleted_from.is_empty();
         let mut words = vec![];
@@ -168,7 +171,7 @@ impl<'a> Diff<'a> {
 
     /// The list of changes in DuckLake's words. DuckDB refuses a catalog in which it does not
     /// understand one of them.
-    pub(crate) fn changes_made(&self, rewrites: bool) -> String {
+    pub(crate) fn changes_made(&self, rewriting: Rewriting) -> String {
         let dropped_schemas = self
             .dropped_schemas
             .iter()
@@ -188,7 +191,7 @@ impl<'a> Diff<'a> {
                 quoted(&table.name)
             )
         });
-        let changed = self.changed.iter().flat_map(|table| table.words(rewrites));
+        let changed = self.changed.iter().flat_map(|table| table.words(rewriting));
         let all = dropped_schemas
             .chain(dropped_tables)
             .chain(created_schemas)

@@ -15,6 +15,7 @@ mod ddl;
 mod diff;
 mod error;
 mod error_kind;
+mod expiry;
 mod ids;
 mod leaf_index;
 mod load;
@@ -34,20 +35,21 @@ mod types;
 mod version;
 mod write;
 
-pub use change::{Change, Commit, Deletion, IdempotencyRecord, ProducerRecord};
+pub use change::{Change, Commit, Deletion, IdempotencyRecord, ProducerRecord, Rewriting};
 pub use clock::{Clock, SystemClock};
 pub use column::{Column, assign_columns, columns_to_schema};
 pub use connections::Connections;
 pub use control::{BegunBy, ControlCatalog, NewUser, SessionMark, Tenant, User};
 pub use error::{CatalogError, Result};
 pub use error_kind::ErrorKind;
+pub use expiry::{ExpiryLimits, ScheduledFile};
 pub use ids::{ColumnId, SchemaId, SegmentId, SnapshotId, TableId, TenantId, UserId};
 pub use prune::{ColumnPredicate, ColumnTest};
 pub use segment::{
     ColumnStats, DeleteFile, NewDeleteFile, NewSegment, ROW_ID_COLUMN, ROW_ID_FIELD, RowIds,
     SNAPSHOT_COLUMN, SNAPSHOT_FIELD, Segment,
 };
-pub use snapshots::SnapshotInfo;
+pub use snapshots::{SnapshotInfo, SnapshotName};
 pub use stats::{Bound, TableColumnStats};
 pub use table::{NewTable, SchemaVersion, SortColumn, TableVersion};
 pub use tenant_catalog::{CatalogOptions, TenantCatalog};

@@ -128,6 +128,11 @@ impl Segment {
             .map_or(0, |deletes| deletes.delete_count)
     }
 
+    /// The last snapshot that added rows to it.
+    pub fn last_snapshot(&self) -> SnapshotId {
+        self.partial_max.unwrap_or(self.begin_snapshot)
+    }
+
     /// Rows that are there.
     pub fn live_count(&self) -> u64 {
         self.record_count.saturating_sub(self.delete_count())

@@ -1,4 +1,4 @@
-//! The list of snapshots.
+//! The list of snapshots, and the names that some of them have.
 
 use sqlx::SqliteConnection;
 
@@ -57,4 +57,65 @@ pub(crate) async fn list(connection: &mut SqliteConnection) -> Result<Vec<Snapsh
         })
     };
     rows.into_iter().map(info).collect()
+}
+
+/// A name that somebody gave a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotName {
+    /// Unique in its catalog.
+    pub name: String,
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// When it got the name, in microseconds since 1970.
+    pub created_micros: i64,
+}
+
+pub(crate) async fn names(connection: &mut SqliteConnection) -> Result<Vec<SnapshotName>> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT name, snapshot_id, created_micros FROM quiver_snapshot_name \
+         ORDER BY snapshot_id, name",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(storage("list the names of snapshots"))?;
+    let name = |(name, id, created_micros)| SnapshotName {
+        name,
+        id: SnapshotId(id),
+        created_micros,
+    };
+    Ok(rows.into_iter().map(name).collect())
+}
+
+pub(crate) async fn name(
+    connection: &mut SqliteConnection,
+    name: &str,
+    id: SnapshotId,
+    now_micros: i64,
+) -> Result<()> {
+    let named = sqlx::query(
+        "INSERT OR REPLACE INTO quiver_snapshot_name (name, snapshot_id, created_micros) \
+         SELECT ?1, snapshot_id, ?2 FROM ducklake_snapshot WHERE snapshot_id = ?3",
+    )
+    .bind(name)
+    .bind(now_micros)
+    .bind(id.0)
+    .execute(connection)
+    .await
+    .map_err(storage("name a snapshot"))?;
+    match named.rows_affected() {
+        0 => Err(CatalogError::not_found("snapshot", &id)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) async fn forget_name(connection: &mut SqliteConnection, name: &str) -> Result<()> {
+    let forgotten = sqlx::query("DELETE FROM quiver_snapshot_name WHERE name = ?")
+        .bind(name)
+        .execute(connection)
+        .await
+        .map_err(storage("forget the name of a snapshot"))?;
+    match forgotten.rows_affected() {
+        0 => Err(CatalogError::not_found("named snapshot", &name)),
+        _ => Ok(()),
+    }
 }

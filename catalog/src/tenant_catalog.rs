@@ -7,7 +7,7 @@
 //! an unknown outcome (a failed or cancelled COMMIT) the next call finds out what happened before
 //! it does anything else. Reads of the current version never touch the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -22,11 +22,12 @@ use crate::clock::Clock;
 use crate::commit::Doubt;
 use crate::connections::{Connections, Lent, Owner, Role};
 use crate::error::{CatalogError, Result, storage};
+use crate::expiry::{ExpiryLimits, ScheduledFile};
 use crate::ids::{SegmentId, SnapshotId, TableId};
 use crate::prune::ColumnPredicate;
-use crate::snapshots::SnapshotInfo;
+use crate::snapshots::{SnapshotInfo, SnapshotName};
 use crate::version::CatalogVersion;
-use crate::{commit, load, open, private, prune, snapshots, sqlite};
+use crate::{commit, expiry, load, open, private, prune, snapshots, sqlite};
 
 /// Where a tenant's catalog lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,6 +240,109 @@ impl TenantCatalog {
         let version = load::at_snapshot(lent.get()?, &self.path, snapshot_id).await?;
         lent.keep();
         Ok(version)
+    }
+
+    /// Gives a snapshot a name, by which it is kept and found; one that has the name loses it.
+    ///
+    /// # Errors
+    /// `NotFound` if the snapshot never existed or has expired.
+    pub async fn name_snapshot(&self, name: &str, id: SnapshotId) -> Result<()> {
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut lent = self.lend(Role::Write).await?;
+        snapshots::name(lent.get()?, name, id, self.now_micros()).await?;
+        lent.keep();
+        Ok(())
+    }
+
+    /// Takes a name away.
+    ///
+    /// # Errors
+    /// `NotFound` if no snapshot has it.
+    pub async fn forget_snapshot_name(&self, name: &str) -> Result<()> {
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut lent = self.lend(Role::Write).await?;
+        snapshots::forget_name(lent.get()?, name).await?;
+        lent.keep();
+        Ok(())
+    }
+
+    /// All names of snapshots, by snapshot.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be read.
+    pub async fn snapshot_names(&self) -> Result<Vec<SnapshotName>> {
+        let _reader = self.reader.lock().await;
+        let mut lent = self.lend(Role::Read).await?;
+        let names = snapshots::names(lent.get()?).await?;
+        lent.keep();
+        Ok(names)
+    }
+
+    /// Forgets snapshots, and schedules the files that no other one needs for deletion. The last
+    /// snapshot stays, and so do those with names. Returns what was forgotten, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be written: nothing is forgotten, or all.
+    #[instrument(name = "catalog.expire", skip_all)]
+    pub async fn expire_snapshots(&self, limits: &ExpiryLimits) -> Result<Vec<SnapshotId>> {
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut lent = self.lend(Role::Write).await?;
+        let mut transaction = sqlite::begin(lent.get()?).await?;
+        let expired = expiry::expire(&mut transaction, limits, self.now_micros()).await?;
+        transaction
+            .commit()
+            .await
+            .map_err(storage("commit the expiry of snapshots"))?;
+        lent.keep();
+        Ok(expired)
+    }
+
+    /// The files that nothing refers to any more, those that have waited longest first.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be read.
+    pub async fn scheduled_files(&self) -> Result<Vec<ScheduledFile>> {
+        let _reader = self.reader.lock().await;
+        let mut lent = self.lend(Role::Read).await?;
+        let files = expiry::scheduled(lent.get()?).await?;
+        lent.keep();
+        Ok(files)
+    }
+
+    /// Forgets scheduled files: they are deleted.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be written.
+    pub async fn forget_files(&self, files: &[ScheduledFile]) -> Result<()> {
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut lent = self.lend(Role::Write).await?;
+        let mut transaction = sqlite::begin(lent.get()?).await?;
+        expiry::forget_scheduled(&mut transaction, files).await?;
+        transaction
+            .commit()
+            .await
+            .map_err(storage("forget deleted files"))?;
+        lent.keep();
+        Ok(())
+    }
+
+    /// Paths below the data path of all files that the catalog knows, in whatever snapshot, or
+    /// scheduled for deletion.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be read.
+    pub async fn known_files(&self) -> Result<HashSet<String>> {
+        // The writer's connection: a commit whose outcome is unknown may still be on its way.
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut lent = self.lend(Role::Write).await?;
+        let files = expiry::known_files(lent.get()?).await?;
+        lent.keep();
+        Ok(files)
     }
 
     /// The segments of a table at a snapshot that may hold rows for which all predicates are true,

@@ -32,7 +32,7 @@ pub(crate) async fn write(
         objects::write_schemas(connection, &diff.created_schemas).await?;
         objects::write_tables(connection, &diff.created_tables, after.schema_version).await?;
         objects::write_sort_keys(connection, catalog, &diff.created_tables).await?;
-        segments::write(connection, &diff.changed, after.snapshot_id).await?;
+        segments::write(connection, &diff.changed, after, plan.commit.rewriting).await?;
         // Last: writing sort keys takes catalog ids.
         write_snapshot(connection, catalog, plan, &diff).await?;
     }
@@ -85,7 +85,7 @@ async fn write_snapshot(
          VALUES (?, ?, ?, ?, NULL)",
     )
     .bind(after.snapshot_id.0)
-    .bind(diff.changes_made(plan.commit.rewrites))
+    .bind(diff.changes_made(plan.commit.rewriting))
     .bind(plan.commit.author.as_deref())
     .bind(plan.commit.message.as_deref())
     .execute(connection)

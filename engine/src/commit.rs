@@ -9,7 +9,8 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use prost::Message;
 use quiver_catalog::{
-    CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, ProducerRecord, Stamp, TableId,
+    CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, ProducerRecord, Rewriting, Stamp,
+    TableId,
 };
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 use uuid::Uuid;
@@ -55,7 +56,7 @@ pub(crate) struct CommitRequest {
     /// Rows that are deleted, of registered segments and of those above.
     pub(crate) row_changes: Vec<RowChange>,
     /// Whether its rows are those that it deletes, in other segments.
-    pub(crate) rewrites: bool,
+    pub(crate) rewriting: Rewriting,
     /// Whether segments for a table that the commit makes may go to one that somebody else has made.
     pub(crate) adopts_table: bool,
     /// Whether the table that the commit makes takes the place of any other of its name.
@@ -74,7 +75,7 @@ impl CommitRequest {
             streams: vec![],
             segments: vec![],
             row_changes: vec![],
-            rewrites: false,
+            rewriting: Rewriting::No,
             adopts_table: false,
             replaces_table: false,
             keys: vec![],
@@ -365,10 +366,10 @@ async fn commit_prepared(
         .into_iter()
         .map(UnregisteredSegments::offer)
         .collect();
-    let rewrites = request.rewrites;
+    let rewriting = request.rewriting;
     let version = tenant
         .commit_catalog(Commit {
-            rewrites,
+            rewriting,
             changes: request.changes,
             flushed: flushed.collect(),
             last_sequence: Some(sequence),

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::compaction::run_compactor;
 use crate::error::{EngineError, Result};
 use crate::flush::{FlushOutcome, flush, run_scheduler};
 use crate::ingest::{Ingest, IngestRequest};
@@ -40,6 +41,7 @@ struct Inner {
     query_runtime: QueryRuntime,
     stop: CancellationToken,
     scheduler: Mutex<Option<JoinHandle<()>>>,
+    compactor: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Engine {
@@ -65,6 +67,8 @@ impl Engine {
         let engine = Self::recover(settings, clock, fs, log, (tenants, dropped)).await?;
         let scheduler = spawn(run_scheduler(engine.clone(), engine.inner.stop.clone()));
         *engine.inner.scheduler.lock() = Some(scheduler);
+        let compactor = spawn(run_compactor(engine.clone(), engine.inner.stop.clone()));
+        *engine.inner.compactor.lock() = Some(compactor);
         Ok(engine)
     }
 
@@ -93,6 +97,7 @@ impl Engine {
                 query_runtime: QueryRuntime::start()?,
                 stop: CancellationToken::new(),
                 scheduler: Mutex::default(),
+                compactor: Mutex::default(),
             }),
         };
         let gives_up_unknown = engine.settings().wal_repair;
@@ -339,9 +344,10 @@ impl Engine {
     async fn stop_scheduler(&self) {
         self.inner.stop.cancel();
         let scheduler = self.inner.scheduler.lock().take();
-        if let Some(scheduler) = scheduler {
-            // The scheduler ends by itself; a panic in it was logged already.
-            let _ended = scheduler.await;
+        let compactor = self.inner.compactor.lock().take();
+        for task in scheduler.into_iter().chain(compactor) {
+            // They end by themselves; a panic in one of them was logged already.
+            let _ended = task.await;
         }
     }
 

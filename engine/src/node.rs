@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) budget: Arc<Budget>,
     /// Places for streams that write segments: each holds an encoded row group in memory.
     pub(crate) spills: Semaphore,
+    /// Places for compactions.
+    pub(crate) compactions: Semaphore,
     log_room_wanted: Notify,
     log_room_made: Notify,
 }
@@ -42,6 +44,7 @@ impl Node {
         let budget = Budget::new("node's write buffer", settings.buffer_bytes_max);
         let folders = Folders::new(Arc::clone(&fs), &settings.data_dir);
         Self {
+            compactions: Semaphore::new(settings.compactions_max.max(1)),
             settings,
             clock,
             fs,

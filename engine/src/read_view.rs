@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use quiver_catalog::{CatalogVersion, TableId};
 
 use crate::scan::DeletedRows;
-use crate::tenant::ViewPin;
+use crate::tenant::{LiveView, ViewPin};
 use crate::transaction::{Transaction, TransactionUse};
 use crate::write_buffer::MemtableSet;
 
@@ -32,6 +32,7 @@ pub(crate) struct ReadView {
     _pin: Option<Arc<ViewPin>>,
     /// Of the transaction whose view it is.
     in_use: Option<Arc<TransactionUse>>,
+    live: Arc<LiveView>,
 }
 
 impl ReadView {
@@ -39,6 +40,7 @@ impl ReadView {
         catalog: Arc<CatalogVersion>,
         memtables: Arc<MemtableSet>,
         sequence: u64,
+        live: Arc<LiveView>,
     ) -> Self {
         Self {
             catalog,
@@ -50,7 +52,13 @@ impl ReadView {
             target: None,
             _pin: None,
             in_use: None,
+            live,
         }
+    }
+
+    /// What keeps its files; for whoever reads them after the view itself is gone.
+    pub(crate) fn live(&self) -> &Arc<LiveView> {
+        &self.live
     }
 
     /// The same view, kept apart from what comes later.

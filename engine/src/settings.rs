@@ -45,6 +45,20 @@ pub struct EngineSettings {
     pub idempotency_ttl_ms: u64,
     /// How many idempotency keys a tenant keeps; beyond it the oldest are forgotten.
     pub idempotency_keys_max: u64,
+    /// Whether segments are compacted without anybody asking for it.
+    pub compaction: bool,
+    /// How often tables are looked at for that.
+    pub compaction_interval_ms: u64,
+    /// Compactions of different tenants at the same time.
+    pub compactions_max: usize,
+    /// Bytes that a compaction reads in a second at most; 0 for as many as it can.
+    pub compaction_bytes_per_second_max: u64,
+    /// Snapshots that are older are forgotten; 0 for never. Those with names stay.
+    pub snapshot_max_age_ms: u64,
+    /// This many of the newest snapshots stay, however old they are.
+    pub snapshots_min: u64,
+    /// How long files stay that no snapshot needs any more.
+    pub cleanup_grace_ms: u64,
     /// Connections to the tenants' catalog files that may be open at a time, over all tenants. Each
     /// costs a thread and three file descriptors; those used longest ago are closed first.
     pub catalogs_open_max: usize,
@@ -73,6 +87,13 @@ impl EngineSettings {
             tenant_transactions_max: 1_000,
             idempotency_ttl_ms: 7 * 24 * 3_600_000,
             idempotency_keys_max: 100_000,
+            compaction: true,
+            compaction_interval_ms: 10_000,
+            compactions_max: 1,
+            compaction_bytes_per_second_max: 0,
+            snapshot_max_age_ms: 7 * 24 * 3_600_000,
+            snapshots_min: 10,
+            cleanup_grace_ms: 3_600_000,
             catalogs_open_max: 128,
         }
     }

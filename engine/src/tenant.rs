@@ -3,6 +3,8 @@
 //! Order of locks: flushing, committer, commit gate, sequencing, published.
 
 mod history;
+mod live_views;
+mod retired_files;
 #[cfg(test)]
 mod tests;
 mod view_pins;
@@ -24,6 +26,7 @@ use quiver_catalog::{CatalogVersion, Commit, TableId, TenantCatalog, TenantId};
 use tokio::sync::{Mutex as AsyncMutex, RwLock as AsyncRwLock, watch};
 use uuid::Uuid;
 
+use crate::compaction::Compactions;
 use crate::error::{EngineError, Result};
 use crate::idempotency::IdempotencyKeys;
 use crate::ingest::StagedStream;
@@ -39,6 +42,9 @@ use crate::wal::Lsn;
 use crate::write_buffer::{Budget, CommittedBytes, Memtable, MemtableSet};
 
 use history::History;
+pub(crate) use live_views::LiveView;
+use live_views::LiveViews;
+pub(crate) use retired_files::RetiredFiles;
 pub(crate) use view_pins::ViewPin;
 use view_pins::ViewPins;
 
@@ -99,6 +105,10 @@ pub struct Tenant {
     /// The views of open transactions.
     views: Arc<ViewPins>,
     history: History,
+    /// All views, of whomever.
+    live_views: Arc<LiveViews>,
+    retired: RetiredFiles,
+    compactions: Compactions,
     reading: Reading,
 }
 
@@ -174,6 +184,9 @@ impl Tenant {
             pins: LogPins::default(),
             views: Arc::default(),
             history: History::default(),
+            live_views: Arc::default(),
+            retired: RetiredFiles::default(),
+            compactions: Compactions::default(),
             reading,
         })
     }
@@ -459,24 +472,41 @@ impl Tenant {
 
     /// A consistent view of everything published.
     pub(crate) fn read_view(&self) -> ReadView {
+        let live = self.live_views.begin();
         let published = self.published.read();
         ReadView::new(
             Arc::clone(&published.catalog),
             Arc::clone(&published.memtables),
             published.sequence,
+            live,
         )
     }
 
     /// The same for a transaction: its rows stay apart from later ones when they are flushed.
     pub(crate) fn pinned_view(&self) -> ReadView {
+        let live = self.live_views.begin();
         let published = self.published.read();
         let pin = self.views.pin(published.sequence);
         let view = ReadView::new(
             Arc::clone(&published.catalog),
             Arc::clone(&published.memtables),
             published.sequence,
+            live,
         );
         view.pinned(pin)
+    }
+
+    pub(crate) fn live_views(&self) -> &LiveViews {
+        &self.live_views
+    }
+
+    /// Files that wait to be deleted.
+    pub(crate) fn retired(&self) -> &RetiredFiles {
+        &self.retired
+    }
+
+    pub(crate) fn compactions(&self) -> &Compactions {
+        &self.compactions
     }
 
     pub(crate) fn history(&self) -> &History {

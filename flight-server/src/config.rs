@@ -34,6 +34,10 @@ pub(crate) struct Settings {
     pub(crate) wal: WalSettings,
     /// Rows in memory that are durable in the log and not yet in segments.
     pub(crate) write_buffer: WriteBufferSettings,
+    /// Segments that are written anew in the background.
+    pub(crate) compaction: CompactionSettings,
+    /// How long history is kept.
+    pub(crate) retention: RetentionSettings,
     /// Running queries.
     pub(crate) query: QuerySettings,
     /// Sessions, transactions, prepared statements, streams.
@@ -121,6 +125,34 @@ pub(crate) struct WriteBufferSettings {
     pub(crate) flush_bytes: u64,
     /// Age at which a memtable is flushed whatever its size, in ms. Default 30 000.
     pub(crate) flush_interval_ms: u64,
+}
+
+/// Section `compaction`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CompactionSettings {
+    /// Whether small segments are merged, and those that lost rows are rewritten, in the background.
+    /// `CALL system.compact()` does it either way. Default true.
+    pub(crate) enabled: bool,
+    /// How often tables are looked at, in ms. Default 10 000.
+    pub(crate) interval_ms: u64,
+    /// Most compactions at the same time, each of another tenant. Default 1.
+    pub(crate) jobs_max: usize,
+    /// Rows that one compaction reads in a second at most, in bytes; 0 for no limit. Default 0.
+    pub(crate) bytes_per_second_max: u64,
+}
+
+/// Section `retention`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionSettings {
+    /// Age at which snapshots without a name are forgotten, in ms; 0 for never. Default 7 days.
+    pub(crate) snapshot_max_age_ms: u64,
+    /// The newest snapshots of a tenant, which stay however old they are. Default 10.
+    pub(crate) snapshots_min: u64,
+    /// How long files stay on disk after the last snapshot that needs them, in ms. Queries that run
+    /// keep theirs for as long as they need them. Default 3 600 000.
+    pub(crate) cleanup_grace_ms: u64,
 }
 
 /// Section `query`.
@@ -250,6 +282,27 @@ impl Default for WriteBufferSettings {
             tenant_bytes_max: 3072 * MIB,
             flush_bytes: 256 * MIB,
             flush_interval_ms: 30_000,
+        }
+    }
+}
+
+impl Default for CompactionSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval_ms: 10_000,
+            jobs_max: 1,
+            bytes_per_second_max: 0,
+        }
+    }
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self {
+            snapshot_max_age_ms: 7 * 24 * 3_600_000,
+            snapshots_min: 10,
+            cleanup_grace_ms: 3_600_000,
         }
     }
 }

@@ -44,6 +44,11 @@ pub(super) fn apply(
                 table_id,
                 deletions,
             } => segments::delete_rows(&mut version, *table_id, deletions)?,
+            Change::MergeSegments {
+                table_id,
+                sources,
+                merged,
+            } => segments::merge(&mut version, *table_id, sources, merged)?,
             Change::Truncate { table_id } => segments::truncate(&mut version, *table_id)?,
         }
     }

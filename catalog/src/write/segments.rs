@@ -3,19 +3,26 @@
 use sqlx::SqliteConnection;
 
 use super::end_rows;
+use crate::change::Rewriting;
 use crate::diff::ChangedSegments;
 use crate::error::{Result, storage};
+use crate::expiry::{self, ScheduledFile};
 use crate::ids::{SnapshotId, TableId};
 use crate::segment::{ColumnStats, DeleteFile, Segment};
 use crate::sqlite::{insert_rows, sql_int};
 use crate::stats::TableColumnStats;
+use crate::version::CatalogVersion;
 
 pub(super) async fn write(
     connection: &mut SqliteConnection,
     changed: &[ChangedSegments<'_>],
-    at: SnapshotId,
+    after: &CatalogVersion,
+    rewriting: Rewriting,
 ) -> Result<()> {
-    end(connection, changed, at).await?;
+    match rewriting {
+        Rewriting::Merge => forget(connection, changed, after.snapshot_time_micros).await?,
+        Rewriting::No | Rewriting::Compact => end(connection, changed, after.snapshot_id).await?,
+    }
     write_files(connection, changed).await?;
     write_delete_files(connection, changed).await?;
     write_file_stats(connection, changed).await?;
@@ -51,6 +58,28 @@ async fn end(
     .await
 }
 
+/// What is merged is in other segments for older snapshots as well. Readers may still be at its files,
+/// so these go later.
+async fn forget(
+    connection: &mut SqliteConnection,
+    changed: &[ChangedSegments<'_>],
+    now_micros: i64,
+) -> Result<()> {
+    let mut files = vec![];
+    for changed in changed {
+        let folder = &changed.table.path;
+        files.extend(changed.ended.iter().map(|segment| ScheduledFile {
+            id: segment.id,
+            path: format!("{folder}{}", segment.path),
+            is_relative: true,
+            since_micros: now_micros,
+        }));
+    }
+    expiry::schedule(connection, &files).await?;
+    let ids: Vec<i64> = files.iter().map(|file| file.id.0).collect();
+    expiry::forget_segments(connection, &ids).await
+}
+
 async fn write_files(
     connection: &mut SqliteConnection,
     changed: &[ChangedSegments<'_>],
@@ -59,7 +88,8 @@ async fn write_files(
     insert_rows!(
         connection,
         "INSERT INTO ducklake_data_file (data_file_id, table_id, begin_snapshot, path, \
-         path_is_relative, file_format, record_count, file_size_bytes, footer_size, row_id_start) ",
+         path_is_relative, file_format, record_count, file_size_bytes, footer_size, row_id_start, \
+         partial_max) ",
         rows,
         |binder, row| {
             let (table_id, segment) = row;
@@ -73,7 +103,8 @@ async fn write_files(
                 .push_bind(sql_int(segment.record_count))
                 .push_bind(sql_int(segment.file_size_bytes))
                 .push_bind(sql_int(segment.footer_size))
-                .push_bind(segment.row_id_start);
+                .push_bind(segment.row_id_start)
+                .push_bind(segment.partial_max.map(|last| last.0));
         }
     )
 }

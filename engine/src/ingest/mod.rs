@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{Change, ErrorKind, IdempotencyRecord, ProducerRecord, TableId, UserId};
+use quiver_catalog::{
+    Change, ErrorKind, IdempotencyRecord, ProducerRecord, Rewriting, TableId, UserId,
+};
 
 use stream::StreamWriter;
 pub(crate) use stream::{BATCH_HEAD_BYTES, StagedStream};
@@ -267,7 +269,7 @@ impl Ingest {
             streams: vec![rows.stream],
             segments: rows.spilled.into_iter().collect(),
             row_changes: vec![],
-            rewrites: false,
+            rewriting: Rewriting::No,
             adopts_table: self.request.mode == IngestMode::CREATE_APPEND,
             // A statement may have read the table, and begins anew when somebody was faster.
             replaces_table: self.request.mode.exists == TableExists::Replace

@@ -19,9 +19,14 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
-/// Readers of segments that share their footers.
+use crate::tenant::LiveView;
+
+/// Readers of segments that share their footers. A plan holds them until its last row is read.
 #[derive(Debug)]
-pub(crate) struct SegmentReaders(pub(crate) CachedParquetFileReaderFactory);
+pub(crate) struct SegmentReaders {
+    pub(crate) readers: CachedParquetFileReaderFactory,
+    pub(crate) _live: Option<Arc<LiveView>>,
+}
 
 impl ParquetFileReaderFactory for SegmentReaders {
     fn create_reader(
@@ -32,7 +37,7 @@ impl ParquetFileReaderFactory for SegmentReaders {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let reader = self
-            .0
+            .readers
             .create_reader(partition, file, footer_bytes, metrics)?;
         Ok(Box::new(WithPageIndex(reader)))
     }

@@ -28,6 +28,7 @@ use super::deletes::left_rows;
 use super::footers::SegmentReaders;
 use super::parts::SegmentPart;
 use super::statistics::SegmentStatistics;
+use crate::tenant::LiveView;
 
 /// Bytes before the footer that are read with it: room for the page index of an ordinary segment.
 const PAGE_INDEX_BYTES: u64 = 32 * 1024;
@@ -59,6 +60,8 @@ pub(crate) struct SegmentScan<'a> {
     pub(crate) deletes_more: bool,
     /// Columns beside those of the table; `projection` counts them after these.
     pub(crate) extra: Option<&'a ExtraColumns>,
+    /// Keeps the files.
+    pub(crate) live: Option<&'a Arc<LiveView>>,
 }
 
 /// What a change of rows has to know of each row.
@@ -66,6 +69,8 @@ pub(crate) struct SegmentScan<'a> {
 pub(crate) struct ExtraColumns {
     /// In the file, or NULL.
     pub(crate) in_file: FieldRef,
+    /// The snapshot that added it, in the file, or NULL.
+    pub(crate) snapshot: FieldRef,
     /// The place of the segment.
     pub(crate) segment: FieldRef,
     /// The position in the segment.
@@ -100,7 +105,10 @@ impl SegmentScan<'_> {
         let runtime = state.runtime_env();
         let store = runtime.object_store(self.store_url)?;
         let footers = runtime.cache_manager.get_file_metadata_cache();
-        let readers = SegmentReaders(CachedParquetFileReaderFactory::new(store, footers));
+        let readers = SegmentReaders {
+            readers: CachedParquetFileReaderFactory::new(store, footers),
+            _live: self.live.cloned(),
+        };
         let options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
@@ -121,7 +129,7 @@ impl SegmentScan<'_> {
             return TableSchema::builder(Arc::clone(own)).build();
         };
         let mut fields: Vec<FieldRef> = own.fields().iter().map(Arc::clone).collect();
-        fields.push(Arc::clone(&extra.in_file));
+        fields.extend([&extra.in_file, &extra.snapshot].map(Arc::clone));
         TableSchema::builder(Arc::new(Schema::new(fields)))
             .with_table_partition_cols(vec![Arc::clone(&extra.segment)])
             .with_virtual_columns(vec![Arc::clone(&extra.position)])

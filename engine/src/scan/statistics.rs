@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array, new_null_array};
-use arrow::compute::{concat, take};
+use arrow::compute::{concat, rank, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
@@ -94,6 +94,32 @@ impl SegmentStatistics {
         let column = table.columns.get(index)?;
         let cell = self.columns.get(index)?;
         Some(cell.get_or_init(|| Arc::new(ColumnBounds::new(column, &table.segments))))
+    }
+
+    /// The bounds of each segment in the first column of the sort key, as ranks among all bounds; none
+    /// where they are unknown.
+    pub(crate) fn ranks(&self, table: &TableVersion) -> Vec<Option<(u32, u32)>> {
+        let none = || vec![None; self.segments.len()];
+        let key = table.sort_key.first();
+        let index = key.and_then(|key| {
+            let mut columns = table.columns.iter();
+            columns.position(|column| column.id == key.column_id)
+        });
+        let Some(bounds) = index.and_then(|index| self.column(table, index)) else {
+            return none();
+        };
+        let Ok(all) = concat(&[bounds.min.as_ref(), bounds.max.as_ref()]) else {
+            return none();
+        };
+        let Ok(ranks) = rank(&all, None) else {
+            return none();
+        };
+        let count = self.segments.len();
+        let of_segment = |at: usize| {
+            let known = bounds.min.is_valid(at) && bounds.max.is_valid(at);
+            known.then(|| (ranks[at], ranks[count + at]))
+        };
+        (0..count).map(of_segment).collect()
     }
 
     /// Statistics of the segments at the places `kept`, over the whole schema of `table`; only

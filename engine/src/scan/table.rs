@@ -26,6 +26,7 @@ use super::pruning::prune;
 use super::row_filter;
 use super::segments::{ExtraColumns, SegmentScan, first_rows};
 use super::statistics::SegmentStatistics;
+use crate::tenant::LiveView;
 
 /// What a read view has of a table beside its segments.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct TableRows {
     pub(crate) deleted: Arc<DeletedRows>,
     /// The snapshot of the segments, if it is not the newest.
     pub(crate) at: Option<SnapshotId>,
+    /// Keeps the files of the segments, for as long as a plan reads them.
+    pub(crate) live: Option<Arc<LiveView>>,
 }
 
 impl TableRows {
@@ -45,6 +48,7 @@ impl TableRows {
             buffered,
             deleted: Arc::default(),
             at: None,
+            live: None,
         }
     }
 }
@@ -188,6 +192,7 @@ impl QuiverTable {
             deleted: &deleted.await?,
             deletes_more: self.deletes_more(),
             extra,
+            live: self.rows.live.as_ref(),
         };
         scan.plan(state, kept)
     }

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use parquet::arrow::RowNumber;
-use quiver_catalog::ROW_ID_COLUMN;
+use quiver_catalog::{ROW_ID_COLUMN, SNAPSHOT_COLUMN};
 
 use super::segments::ExtraColumns;
 use super::table::{QuiverTable, filter_support};
@@ -24,13 +24,14 @@ static EXTRA_COLUMNS: LazyLock<ExtraColumns> = LazyLock::new(|| {
     let position = Field::new(POSITION_COLUMN, DataType::Int64, false);
     ExtraColumns {
         in_file: Arc::new(Field::new(ROW_ID_COLUMN, DataType::Int64, true)),
+        snapshot: Arc::new(Field::new(SNAPSHOT_COLUMN, DataType::Int64, true)),
         segment: Arc::new(Field::new(SEGMENT_COLUMN, DataType::Int64, false)),
         position: Arc::new(position.with_extension_type(RowNumber)),
     }
 });
 
-/// A table all of whose rows are in segments, with three columns more: the row's id if it is in the
-/// file, and those named above.
+/// A table all of whose rows are in segments, with four columns more: the row's id and the snapshot that
+/// added it if they are in the file, and those named above.
 #[derive(Debug)]
 pub(crate) struct ChangeTarget {
     table: QuiverTable,
@@ -41,11 +42,14 @@ impl ChangeTarget {
     pub(crate) fn new(table: QuiverTable) -> Self {
         let ExtraColumns {
             in_file,
+            snapshot,
             segment,
             position,
         } = &*EXTRA_COLUMNS;
         let own = table.version().arrow_schema.fields().iter();
-        let fields = own.chain([in_file, segment, position]).map(Arc::clone);
+        let fields = own
+            .chain([in_file, snapshot, segment, position])
+            .map(Arc::clone);
         Self {
             schema: Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>())),
             table,

@@ -20,7 +20,7 @@ use roaring::RoaringTreemap;
 use super::writer::{FileWriter, Unfinished, io_error, reached, sync_file};
 use crate::error::{EngineError, Result};
 use crate::ids::new_id;
-use crate::storage_fs::{CrashPoint, Folders};
+use crate::storage_fs::{CrashPoint, Folders, StorageFile};
 
 const PATH_COLUMN: &str = "file_path";
 const PATH_FIELD: i32 = 2_147_483_646;
@@ -49,7 +49,8 @@ pub(crate) fn write_delete_file(
     let file = fs
         .create_new(&path)
         .map_err(|source| io_error("create", &path, source))?;
-    let unfinished = Unfinished { fs, path: &path };
+    let file: Arc<dyn StorageFile> = file.into();
+    let unfinished = Unfinished::new(folders.fs(), path.clone());
     let schema = Arc::new(Schema::new(vec![
         field(PATH_COLUMN, DataType::Utf8, PATH_FIELD),
         field(POSITION_COLUMN, DataType::Int64, POSITION_FIELD),
@@ -60,11 +61,8 @@ pub(crate) fn write_delete_file(
         .set_column_encoding(POSITION_COLUMN.into(), Encoding::DELTA_BINARY_PACKED)
         .set_created_by(concat!("quiver ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
-    let mut writer = ArrowWriter::try_new(
-        FileWriter::new(&*file),
-        Arc::clone(&schema),
-        Some(properties),
-    )?;
+    let sink = FileWriter::new(Arc::clone(&file));
+    let mut writer = ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties))?;
     let mut positions = deleted.iter().peekable();
     while positions.peek().is_some() {
         let chunk = positions.by_ref().take(CHUNK_ROWS);

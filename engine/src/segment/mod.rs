@@ -16,6 +16,7 @@ mod sort;
 mod split;
 mod stats;
 mod storage;
+mod stream;
 mod unregistered;
 mod value_sample;
 mod writer;
@@ -23,11 +24,14 @@ mod writer;
 pub(crate) use bound_text::{has_bounds, parse_bounds};
 pub(crate) use delete_file::{read_delete_file, write_delete_file};
 pub(crate) use options::SegmentOptions;
-pub(crate) use row_ids::{RowPlaces, row_id_column, with_row_ids};
+pub(crate) use row_ids::{
+    RowPlaces, row_id_column, row_snapshots, snapshot_column, with_hidden, with_row_ids,
+};
 pub(crate) use sink::SegmentSink;
 use split::split;
 pub(crate) use stats::{max_of, min_of, without_nan};
 pub(crate) use storage::{check_rows, check_storable};
+pub(crate) use stream::SegmentStream;
 pub(crate) use unregistered::{
     OfferedFiles, Piece, UnregisteredSegments, remove_parts, segment_name,
 };

@@ -9,13 +9,15 @@ use quiver_catalog::{Column, SortColumn};
 use super::options::SegmentOptions;
 use super::stats::LeafStats;
 
-/// Writer settings for a segment whose leaf columns have these statistics.
+/// Writer settings for a segment whose leaf columns have these statistics; of those that are marked,
+/// no bounds are written.
 pub(crate) fn writer_properties(
     options: &SegmentOptions,
     columns: &[Column],
     sort_key: &[SortColumn],
     schema: &SchemaDescriptor,
     stats: &[LeafStats],
+    without_bounds: &[bool],
 ) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
@@ -30,8 +32,9 @@ pub(crate) fn writer_properties(
         .set_bloom_filter_fpp(options.bloom_false_positive_rate)
         .set_bloom_filter_max_ndv(options.row_group_rows.max(1) as u64)
         .set_bloom_filter_enabled(false);
-    for (leaf, stats) in schema.columns().iter().zip(stats) {
-        if stats.contains_nan == Some(true) {
+    let leaves = schema.columns().iter().zip(stats).zip(without_bounds);
+    for ((leaf, stats), without_bounds) in leaves {
+        if *without_bounds {
             // Parquet's bounds leave NaN out, but queries order it above every number: a reader
             // that trusts these bounds would drop the NaN rows of `x > 5`.
             builder =

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, Schema};
-use quiver_catalog::{Column, ColumnId, ROW_ID_COLUMN, ROW_ID_FIELD, TableVersion};
+use quiver_catalog::{
+    Column, ColumnId, ROW_ID_COLUMN, ROW_ID_FIELD, SNAPSHOT_COLUMN, SNAPSHOT_FIELD, TableVersion,
+};
 
 use crate::error::{EngineError, Result};
 
@@ -48,11 +50,39 @@ impl RowPlaces<'_> {
     }
 }
 
+/// The snapshots in which the rows at `places` were added: in the file, or that of their segment.
+///
+/// # Errors
+/// `Internal` when there is no such place.
+pub(crate) fn row_snapshots(
+    places: &RowPlaces<'_>,
+    in_file: &Int64Array,
+    table: &TableVersion,
+) -> Result<Int64Array> {
+    let snapshots = (0..in_file.len()).map(|row| {
+        if in_file.is_valid(row) {
+            return Ok(in_file.value(row));
+        }
+        let (segment, _) = places.of(row)?;
+        Ok(table.segments[segment].begin_snapshot.0)
+    });
+    Ok(snapshots.collect::<Result<Vec<i64>>>()?.into())
+}
+
 /// The column of a segment that holds the ids of its rows.
 pub(crate) fn row_id_column() -> Column {
+    hidden_column(ROW_ID_FIELD, ROW_ID_COLUMN)
+}
+
+/// The column of a merged segment that holds the snapshots in which its rows were added.
+pub(crate) fn snapshot_column() -> Column {
+    hidden_column(SNAPSHOT_FIELD, SNAPSHOT_COLUMN)
+}
+
+fn hidden_column(id: i64, name: &str) -> Column {
     Column {
-        id: ColumnId(ROW_ID_FIELD),
-        name: ROW_ID_COLUMN.to_owned(),
+        id: ColumnId(id),
+        name: name.to_owned(),
         data_type: DataType::Int64,
         nullable: false,
         children: vec![],
@@ -64,10 +94,23 @@ pub(crate) fn row_id_column() -> Column {
 /// # Errors
 /// `Arrow` when there are not as many of both.
 pub(crate) fn with_row_ids(rows: &RecordBatch, ids: Int64Array) -> Result<RecordBatch> {
+    with_hidden(rows, vec![(row_id_column(), ids)])
+}
+
+/// Rows with more columns.
+///
+/// # Errors
+/// `Arrow` when they are not equally long.
+pub(crate) fn with_hidden(
+    rows: &RecordBatch,
+    hidden: Vec<(Column, Int64Array)>,
+) -> Result<RecordBatch> {
     let mut fields: Vec<FieldRef> = rows.schema_ref().fields().iter().map(Arc::clone).collect();
-    fields.push(Arc::new(row_id_column().to_field().with_nullable(true)));
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
-    columns.push(Arc::new(ids));
+    for (column, values) in hidden {
+        fields.push(Arc::new(column.to_field().with_nullable(true)));
+        columns.push(Arc::new(values));
+    }
     Ok(RecordBatch::try_new(
         Arc::new(Schema::new(fields)),
         columns,

@@ -55,6 +55,11 @@ impl LeafStats {
         ))
     }
 
+    /// Whether there is a NaN, as far as is known.
+    pub(crate) fn has_nan(&self) -> bool {
+        self.contains_nan == Some(true)
+    }
+
     fn add(&mut self, leaf: &Leaf) -> Result<()> {
         let nulls = leaf.values.null_count() as u64;
         self.null_count += nulls + leaf.absent;
@@ -82,18 +87,24 @@ pub(crate) fn leaf_stats(batches: &[RecordBatch], leaf_count: usize) -> Result<V
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
     let mut stats = vec![LeafStats::of(rows, leaf_count); leaf_count];
     for batch in batches {
-        let mut leaves = stats.iter_mut();
-        let mut visit = |leaf: Leaf| match leaves.next() {
-            Some(stats) => stats.add(&leaf),
-            None => Err(EngineError::internal(
-                "a batch has more leaf columns than its table",
-            )),
-        };
-        for column in batch.columns() {
-            visit_leaves(column, &mut visit)?;
-        }
+        add_leaf_stats(&mut stats, batch)?;
     }
     Ok(stats)
+}
+
+/// Adds those of one more batch.
+pub(crate) fn add_leaf_stats(stats: &mut [LeafStats], batch: &RecordBatch) -> Result<()> {
+    let mut leaves = stats.iter_mut();
+    let mut visit = |leaf: Leaf| match leaves.next() {
+        Some(stats) => stats.add(&leaf),
+        None => Err(EngineError::internal(
+            "a batch has more leaf columns than its table",
+        )),
+    };
+    for column in batch.columns() {
+        visit_leaves(column, &mut visit)?;
+    }
+    Ok(())
 }
 
 /// Smallest value; NULL if there is none.

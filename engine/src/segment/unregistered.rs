@@ -86,8 +86,7 @@ impl Piece {
     /// # Errors
     /// See [`write_segment`].
     pub(crate) fn write_part(self) -> Result<UnregisteredSegments> {
-        let name = format!("{}.parquet{PART_SUFFIX}", new_id());
-        self.write_as(&name)
+        self.write_as(&part_name())
     }
 
     fn write_as(self, name: &str) -> Result<UnregisteredSegments> {
@@ -101,10 +100,15 @@ impl Piece {
         let rows = &self.rows;
         let segment = write_segment(folders, directory, columns, sort_key, rows, name, &options)?;
         let mut written = UnregisteredSegments::new(folders.fs(), &self.table);
-        written.paths.push(directory.join(&segment.path));
-        written.segments.push(segment);
+        let path = directory.join(&segment.path);
+        written.push(segment, path);
         Ok(written)
     }
+}
+
+/// A new name for a file whose commit may never come.
+pub(super) fn part_name() -> String {
+    format!("{}.parquet{PART_SUFFIX}", new_id())
 }
 
 /// The name that a segment has when it is committed.
@@ -168,6 +172,12 @@ impl UnregisteredSegments {
     pub(crate) fn add(&mut self, mut other: Self) {
         self.segments.append(&mut other.segments);
         self.paths.append(&mut other.paths);
+    }
+
+    /// One more, whose file is at `path`.
+    pub(super) fn push(&mut self, segment: NewSegment, path: PathBuf) {
+        self.segments.push(segment);
+        self.paths.push(path);
     }
 
     /// All of them, leaving none.

@@ -1,20 +1,21 @@
-//! Writes one segment: sorted, with statistics, synced.
+//! Writes one segment: with statistics, synced.
 
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::properties::WriterProperties;
-use quiver_catalog::{Column, ColumnStats, NewSegment, ROW_ID_FIELD, RowIds, SortColumn};
+use quiver_catalog::{
+    Column, ColumnId, ColumnStats, NewSegment, ROW_ID_FIELD, RowIds, SNAPSHOT_FIELD, SortColumn,
+};
 
 use super::options::SegmentOptions;
 use super::properties::writer_properties;
 use super::sort::SortedRows;
-use super::stats::{LeafStats, leaf_stats};
+use super::stats::{LeafStats, add_leaf_stats, leaf_stats};
 use super::storage::StorageSchema;
 use crate::error::{EngineError, Result};
 use crate::storage_fs::{CrashPoint, Folders, StorageFile, StorageFs};
@@ -42,77 +43,212 @@ pub(crate) fn write_segment(
     name: &str,
     options: &SegmentOptions,
 ) -> Result<NewSegment> {
-    if batches.iter().all(|batch| batch.num_rows() == 0) {
-        return Err(EngineError::internal("a segment needs at least one row"));
+    let leaf_count = columns.iter().map(|column| column.leaves().len()).sum();
+    let stats = leaf_stats(batches, leaf_count)?;
+    let form = SegmentForm {
+        columns,
+        sort_key,
+        options,
+        may_have_nan: &[],
+    };
+    let mut writer = SegmentWriter::create(folders, directory, name, &form, stats)?;
+    match SortedRows::sort(batches, columns, sort_key)? {
+        None => {
+            for batch in batches {
+                writer.write_known(batch)?;
+            }
+        }
+        Some(sorted) => {
+            for chunk in sorted.chunks(options.write_batch_rows) {
+                writer.write_known(&chunk?)?;
+            }
+        }
     }
-    let schema = StorageSchema::new(columns)?;
-    let stats = leaf_stats(batches, schema.parquet.num_columns())?;
-    let path = directory.join(name);
-    let fs = &**folders.fs();
-    folders
-        .create(directory)
-        .map_err(|source| io_error("create", directory, source))?;
-    // Never onto an existing file: a segment is written once.
-    let file = fs
-        .create_new(&path)
-        .map_err(|source| io_error("create", &path, source))?;
-    let unfinished = Unfinished { fs, path: &path };
-    let properties = writer_properties(options, columns, sort_key, &schema.parquet, &stats);
-    let sorted = SortedRows::sort(batches, columns, sort_key)?;
-    let rows = Rows {
-        batches,
-        sorted,
-        chunk_rows: options.write_batch_rows,
-    };
-    let metadata = write_rows(&*file, &schema, properties, &rows)?;
-    reached(fs, CrashPoint::SegmentWritten, &path)?;
-    let sizes = sync_file(&*file, &path)?;
-    reached(fs, CrashPoint::SegmentSynced, &path)?;
-    fs.sync_dir(directory)
-        .map_err(|source| io_error("sync", directory, source))?;
-    let record_count = checked_rows(&metadata, batches)?;
-    let mut column_stats = column_stats(columns, &metadata, &stats)?;
-    let of_table = |stats: &ColumnStats| stats.column_id.0 != ROW_ID_FIELD;
-    let row_ids = match column_stats.iter().all(of_table) {
-        true => RowIds::New,
-        false => RowIds::InFile,
-    };
-    column_stats.retain(of_table);
-    unfinished.keep();
-    Ok(NewSegment {
-        path: name.to_owned(),
-        record_count,
-        file_size_bytes: sizes.file_bytes,
-        footer_size: sizes.footer_bytes,
-        row_ids,
-        column_stats,
-    })
+    let segment = writer.finish()?;
+    let given: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    assert_eq!(
+        segment.record_count, given,
+        "a segment holds the rows it was given"
+    );
+    Ok(segment)
+}
+
+/// What segments of a table are like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SegmentForm<'a> {
+    pub(crate) columns: &'a [Column],
+    pub(crate) sort_key: &'a [SortColumn],
+    pub(crate) options: &'a SegmentOptions,
+    /// Leaves that may turn out to hold NaN, in the order of leaves; none if empty.
+    pub(crate) may_have_nan: &'a [bool],
+}
+
+/// A segment that is written piece by piece. Unless it is finished, its file is removed.
+///
+/// Holds one encoded row group. Everything here blocks.
+pub(crate) struct SegmentWriter {
+    unfinished: Unfinished,
+    file: Arc<dyn StorageFile>,
+    writer: ArrowWriter<FileWriter>,
+    name: String,
+    columns: Vec<Column>,
+    schema: StorageSchema,
+    stats: Vec<LeafStats>,
+    /// Columns whose bounds are not in the file, by leaf.
+    without_bounds: Vec<bool>,
+    row_count: u64,
+}
+
+impl SegmentWriter {
+    /// Begins a segment whose rows have, or are like those that have, these statistics.
+    ///
+    /// # Errors
+    /// `Unsupported` for columns no segment can hold, `Io` when the file cannot be made.
+    pub(crate) fn create(
+        folders: &Folders,
+        directory: &Path,
+        name: &str,
+        form: &SegmentForm<'_>,
+        stats: Vec<LeafStats>,
+    ) -> Result<Self> {
+        let columns = form.columns;
+        let schema = StorageSchema::new(columns)?;
+        let path = directory.join(name);
+        let fs = folders.fs();
+        folders
+            .create(directory)
+            .map_err(|source| io_error("create", directory, source))?;
+        // Never onto an existing file: a segment is written once.
+        let file = fs
+            .create_new(&path)
+            .map_err(|source| io_error("create", &path, source))?;
+        let file: Arc<dyn StorageFile> = file.into();
+        let unfinished = Unfinished::new(fs, path);
+        let (options, key) = (form.options, form.sort_key);
+        let without_bounds: Vec<bool> = stats
+            .iter()
+            .enumerate()
+            .map(|(at, stats)| stats.has_nan() || form.may_have_nan.get(at) == Some(&true))
+            .collect();
+        let parquet = &schema.parquet;
+        let properties = writer_properties(options, columns, key, parquet, &stats, &without_bounds);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_parquet_schema(schema.parquet.clone());
+        let sink = FileWriter::new(Arc::clone(&file));
+        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&schema.arrow), options)?;
+        Ok(Self {
+            unfinished,
+            file,
+            writer,
+            name: name.to_owned(),
+            columns: columns.to_vec(),
+            schema,
+            without_bounds,
+            stats,
+            row_count: 0,
+        })
+    }
+
+    /// Adds rows that the statistics count already.
+    ///
+    /// # Errors
+    /// `Arrow` for values out of the stored range, `Io` and `Parquet` when writing fails.
+    pub(crate) fn write_known(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(&self.schema.encode(batch)?)?;
+        self.row_count += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// As [`Self::write_known`].
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        add_leaf_stats(&mut self.stats, batch)?;
+        self.write_known(batch)
+    }
+
+    /// Bytes that the file has or will have, about, without its footer.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    /// Ends the segment: the file and its directory entry are durable when this returns.
+    ///
+    /// # Errors
+    /// `Io` and `Parquet` when writing fails, `Internal` when what was written is not what was given.
+    pub(crate) fn finish(self) -> Result<NewSegment> {
+        let (fs, path) = (&*self.unfinished.fs, &self.unfinished.path);
+        if self.row_count == 0 {
+            return Err(EngineError::internal("a segment needs at least one row"));
+        }
+        let mut leaves = self.stats.iter().zip(&self.without_bounds);
+        if leaves.any(|(stats, without_bounds)| stats.has_nan() && !without_bounds) {
+            return Err(EngineError::internal(
+                "bounds were written that leave NaN out",
+            ));
+        }
+        let metadata = self.writer.close()?;
+        reached(fs, CrashPoint::SegmentWritten, path)?;
+        let sizes = sync_file(&*self.file, path)?;
+        reached(fs, CrashPoint::SegmentSynced, path)?;
+        let directory = path.parent().unwrap_or(path);
+        fs.sync_dir(directory)
+            .map_err(|source| io_error("sync", directory, source))?;
+        let record_count = checked_rows(&metadata, self.row_count)?;
+        let mut column_stats = column_stats(&self.columns, &metadata, &self.stats)?;
+        let of_table = |stats: &ColumnStats| !is_hidden(stats.column_id);
+        let row_ids = match column_stats.iter().all(of_table) {
+            true => RowIds::New,
+            false => RowIds::InFile,
+        };
+        column_stats.retain(of_table);
+        self.unfinished.keep();
+        Ok(NewSegment {
+            path: self.name,
+            record_count,
+            file_size_bytes: sizes.file_bytes,
+            footer_size: sizes.footer_bytes,
+            row_ids,
+            column_stats,
+        })
+    }
+}
+
+/// Whether it is a column beside those of the table.
+fn is_hidden(id: ColumnId) -> bool {
+    matches!(id.0, ROW_ID_FIELD | SNAPSHOT_FIELD)
 }
 
 /// A file that is removed again unless it is kept.
-pub(super) struct Unfinished<'a> {
-    pub(super) fs: &'a dyn StorageFs,
-    pub(super) path: &'a Path,
+pub(super) struct Unfinished {
+    fs: Arc<dyn StorageFs>,
+    path: PathBuf,
+    is_kept: bool,
 }
 
-impl Unfinished<'_> {
-    pub(super) fn keep(self) {
-        std::mem::forget(self);
+impl Unfinished {
+    pub(super) fn new(fs: &Arc<dyn StorageFs>, path: PathBuf) -> Self {
+        Self {
+            fs: Arc::clone(fs),
+            path,
+            is_kept: false,
+        }
+    }
+
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
     }
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for Unfinished {
     fn drop(&mut self) {
-        // What cannot be removed is an orphan and does no harm: only catalogued files count.
-        let _ = self.fs.remove(self.path);
+        if !self.is_kept {
+            // What cannot be removed is an orphan and does no harm: only catalogued files count.
+            let _ = self.fs.remove(&self.path);
+        }
     }
-}
-
-/// The rows of a segment, in order or in the order in which they came.
-struct Rows<'a> {
-    batches: &'a [RecordBatch],
-    sorted: Option<SortedRows<'a>>,
-    chunk_rows: usize,
 }
 
 /// Sizes in bytes.
@@ -123,18 +259,18 @@ pub(super) struct Sizes {
 }
 
 /// Appends to a file from its beginning on.
-pub(super) struct FileWriter<'a> {
-    file: &'a dyn StorageFile,
+pub(super) struct FileWriter {
+    file: Arc<dyn StorageFile>,
     at: u64,
 }
 
-impl<'a> FileWriter<'a> {
-    pub(super) fn new(file: &'a dyn StorageFile) -> Self {
+impl FileWriter {
+    pub(super) fn new(file: Arc<dyn StorageFile>) -> Self {
         Self { file, at: 0 }
     }
 }
 
-impl io::Write for FileWriter<'_> {
+impl io::Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write_at(self.at, &mut [IoSlice::new(bytes)])?;
         self.at += bytes.len() as u64;
@@ -144,29 +280,6 @@ impl io::Write for FileWriter<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn write_rows(
-    file: &dyn StorageFile,
-    schema: &StorageSchema,
-    properties: WriterProperties,
-    rows: &Rows<'_>,
-) -> Result<ParquetMetaData> {
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties)
-        .with_parquet_schema(schema.parquet.clone());
-    let file = FileWriter::new(file);
-    let mut writer = ArrowWriter::try_new_with_options(file, Arc::clone(&schema.arrow), options)?;
-    if let Some(sorted) = &rows.sorted {
-        for chunk in sorted.chunks(rows.chunk_rows) {
-            writer.write(&schema.encode(&chunk?)?)?;
-        }
-    } else {
-        for batch in rows.batches {
-            writer.write(&schema.encode(batch)?)?;
-        }
-    }
-    Ok(writer.close()?)
 }
 
 pub(super) fn sync_file(file: &dyn StorageFile, path: &Path) -> Result<Sizes> {
@@ -209,8 +322,7 @@ pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> 
     }
 }
 
-fn checked_rows(metadata: &ParquetMetaData, batches: &[RecordBatch]) -> Result<u64> {
-    let given: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+fn checked_rows(metadata: &ParquetMetaData, given: u64) -> Result<u64> {
     let written = metadata.file_metadata().num_rows();
     if u64::try_from(written) == Ok(given) {
         return Ok(given);

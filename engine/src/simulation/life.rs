@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
-use quiver_catalog::{Clock, Connections, ErrorKind};
+use quiver_catalog::{Clock, Connections, ErrorKind, ExpiryLimits};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
@@ -18,6 +18,7 @@ use super::rows::{UNIT_IDS, rows, schema};
 use crate::error::Result;
 use crate::ingest::{Ingest, IngestMode, IngestOutcome, IngestRequest};
 use crate::producers::ProducerStep;
+use crate::retention;
 use crate::storage_fs::simulated::{Faults, SimulatedFs, Stop};
 use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::turns::{TurnsDrawn, alone, drawn, taking_turns};
@@ -275,7 +276,41 @@ impl Life {
         assert_eq!((uncommitted, committed), (0, 0), "counted and not there");
         self.model
             .check(&node.contents(None).await.expect("rows can be read"));
+        self.check_files(&node).await;
+        self.model
+            .check(&node.contents(None).await.expect("rows can be read"));
         node.abandon().await;
+    }
+
+    /// When history is forgotten and files are cleaned up, exactly those are left that have rows.
+    async fn check_files(&self, node: &Node) {
+        let (own, tenant) = (node.engine.node(), &node.tenant);
+        let limits = ExpiryLimits::default();
+        let expired = retention::expire(own, tenant, limits).await;
+        expired.expect("snapshots expire on a good disk");
+        // Times of snapshots may be ahead of a clock that stands.
+        let cleaned = retention::clean_up(own, tenant, i64::MAX).await;
+        let cleaned = cleaned.expect("files can be deleted on a good disk");
+        assert_eq!(cleaned.waiting, 0, "nobody reads any more");
+        let data = tenant.data_directory();
+        let found = self.fs.find(&data, "").unwrap_or_default();
+        let found: BTreeSet<_> = found.into_iter().collect();
+        let catalog = tenant.catalog_version();
+        let needed = catalog.tables().flat_map(|table| {
+            let folder = data.join(&table.path);
+            let segments = table.segments.iter().flat_map(|segment| {
+                let deletes = segment.deletes.as_ref().map(|file| &file.path);
+                [Some(&segment.path), deletes].into_iter().flatten()
+            });
+            segments
+                .map(move |path| folder.join(path))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(
+            found,
+            needed.collect(),
+            "files on disk, and those of segments"
+        );
     }
 
     async fn step(&mut self, run: &mut Run) {
@@ -285,7 +320,7 @@ impl Life {
             faults.disk_bytes = full.then(|| self.rng.random_range(100_000..1_500_000));
             self.fs.set_faults(faults);
         }
-        match self.rng.random_range(0..36) {
+        match self.rng.random_range(0..40) {
             0..6 => self.append(run).await,
             6..8 => self.repeat(run).await,
             8..9 => self.crowd(run).await,
@@ -302,6 +337,7 @@ impl Life {
             24..28 => self.produce(run).await,
             28..33 => self.change(run).await,
             33..35 => self.compact(run).await,
+            35..39 => self.keep_house(run).await,
             _ => self.pass_time(run).await,
         }
     }

@@ -2,77 +2,154 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Value};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::datatypes::SchemaRef;
+use datafusion::sql::sqlparser::ast::{Expr, ObjectName};
+use futures::FutureExt;
+use quiver_catalog::{ExpiryLimits, SnapshotId, TableVersion};
 
+use self::procedure::Procedure;
 use super::context::StatementContext;
 use super::names::check_writable;
 use super::parser::CallArgument;
-use crate::canonical::short;
-use crate::compaction::{Compacted, compact};
+use super::table_versions::{AsOf, time_or_age};
+use crate::compaction::{Compacted, Wanted, compact};
 use crate::error::{EngineError, Result};
+use crate::retention;
+
+mod procedure;
 
 impl StatementContext {
     /// Executes a procedure and returns its small result.
     ///
     /// # Errors
-    /// `NotFound` for an unknown procedure, `InvalidArgument` for its arguments.
+    /// `NotFound` for an unknown procedure, `InvalidArgument` for its arguments, `Precondition` inside a
+    /// transaction: they commit by themselves.
     pub async fn call(
         &self,
         procedure: &[String],
         arguments: &[CallArgument],
     ) -> Result<RecordBatch> {
-        match Procedure::of(procedure, arguments)? {
-            Procedure::Flush => self.flush_call().await,
-            Procedure::Compact(table) => Box::pin(self.compact_call(table)).await,
+        let procedure = Procedure::of(procedure, arguments)?;
+        if self.transaction.is_some() && !matches!(procedure, Procedure::Flush) {
+            let name = procedure.name();
+            return Err(EngineError::Precondition {
+                message: format!("system.{name} acts by itself: end the transaction first"),
+            });
         }
+        let columns: Vec<ArrayRef> = match &procedure {
+            Procedure::Flush => self.flush_call().await?,
+            Procedure::Compact(table) => Box::pin(self.compact_call(table.as_ref())).await?,
+            Procedure::SetPaused(paused) => {
+                self.tenant.compactions().set_paused(*paused);
+                vec![Arc::new(BooleanArray::from(vec![*paused]))]
+            }
+            Procedure::ExpireSnapshots { older_than, keep } => {
+                let older_than_micros = match older_than {
+                    None => None,
+                    Some(value) => Some(self.time_or_age(value).await?),
+                };
+                let limits = ExpiryLimits {
+                    older_than_micros,
+                    keep_min: keep.unwrap_or(1),
+                };
+                let expired = retention::expire(self.engine.node(), &self.tenant, limits).await?;
+                let ids = expired.iter().map(|id| id.0);
+                vec![Arc::new(Int64Array::from_iter_values(ids))]
+            }
+            Procedure::CleanUpFiles { older_than } => {
+                self.clean_up_call(older_than.as_ref()).await?
+            }
+            Procedure::NameSnapshot { name, version } => {
+                let snapshot_id = match version {
+                    // What is committed by now, and not what was flushed some time ago.
+                    None => self.engine.flush(&self.tenant).await?.snapshot_id,
+                    Some(version) => self.snapshot(version).await?,
+                };
+                let named = self.tenant.catalog().name_snapshot(name, snapshot_id);
+                named.boxed().await?;
+                vec![
+                    Arc::new(StringArray::from(vec![name.as_str()])),
+                    Arc::new(Int64Array::from(vec![snapshot_id.0])),
+                ]
+            }
+            Procedure::ForgetSnapshotName { name } => {
+                let forgotten = self.tenant.catalog().forget_snapshot_name(name);
+                forgotten.boxed().await?;
+                vec![Arc::new(StringArray::from(vec![name.as_str()]))]
+            }
+        };
+        Ok(RecordBatch::try_new(procedure.schema(), columns)?)
     }
 
     /// Everything committed so far is in segments afterwards; rows of open transactions are not.
-    async fn flush_call(&self) -> Result<RecordBatch> {
+    async fn flush_call(&self) -> Result<Vec<ArrayRef>> {
         let outcome = self.engine.flush(&self.tenant).await?;
-        let columns: Vec<ArrayRef> = vec![
+        Ok(vec![
             Arc::new(Int64Array::from(vec![outcome.snapshot_id.0])),
             Arc::new(UInt64Array::from(vec![outcome.segment_count])),
             Arc::new(UInt64Array::from(vec![outcome.row_count])),
-        ];
-        Ok(RecordBatch::try_new(Procedure::Flush.schema(), columns)?)
+        ])
     }
 
     /// Compacts a table, or all of them.
-    async fn compact_call(&self, table: Option<ObjectName>) -> Result<RecordBatch> {
-        if self.transaction.is_some() {
-            return Err(EngineError::Precondition {
-                message: "system.compact commits by itself: end the transaction first".to_owned(),
-            });
-        }
-        let catalog = self.catalog().await?;
-        let tables = match &table {
-            None => catalog.tables().map(|table| table.id).collect(),
-            Some(name) => {
-                let name = self.table_name(name)?;
-                check_writable(&name.schema)?;
-                let table = catalog.table(&name.schema, &name.table);
-                let table = table.ok_or_else(|| EngineError::NotFound {
-                    what: format!("table {}.{}", name.schema, name.table),
-                })?;
-                vec![table.id]
+    async fn compact_call(&self, table: Option<&ObjectName>) -> Result<Vec<ArrayRef>> {
+        let tables = match table {
+            None => {
+                let catalog = self.catalog().await?;
+                catalog.tables().map(|table| table.id).collect()
             }
+            Some(name) => vec![self.named_table(name).await?.id],
         };
         let mut done = vec![];
         for table_id in tables {
-            let context = self.clone();
-            let job = async move { compact(&context, table_id).await };
+            let (engine, tenant) = (self.engine.clone(), Arc::clone(&self.tenant));
+            let job = async move { compact(&engine, &tenant, table_id, Wanted::All).await };
             done.push(self.engine.query_runtime().run(job).await?);
         }
-        compacted_rows(Procedure::Compact(table).schema(), &done)
+        Ok(compacted_rows(&done))
+    }
+
+    async fn named_table(&self, name: &ObjectName) -> Result<Arc<TableVersion>> {
+        let name = self.table_name(name)?;
+        check_writable(&name.schema)?;
+        let catalog = self.catalog().await?;
+        let table = catalog.table(&name.schema, &name.table).map(Arc::clone);
+        table.ok_or_else(|| EngineError::NotFound {
+            what: format!("table {}.{}", name.schema, name.table),
+        })
+    }
+
+    async fn clean_up_call(&self, older_than: Option<&Expr>) -> Result<Vec<ArrayRef>> {
+        let node = self.engine.node();
+        let older_than_micros = match older_than {
+            Some(value) => self.time_or_age(value).await?,
+            None => retention::before(node.now_micros(), node.settings.cleanup_grace_ms),
+        };
+        let done = retention::clean_up(node, &self.tenant, older_than_micros).await?;
+        let counts = [done.deleted, done.waiting, done.orphans];
+        let column = |count| Arc::new(UInt64Array::from(vec![count])) as ArrayRef;
+        Ok(counts.map(column).to_vec())
+    }
+
+    async fn time_or_age(&self, value: &Expr) -> Result<i64> {
+        let now_micros = self.engine.node().now_micros();
+        time_or_age(&self.new_session().await?, value, now_micros)
+    }
+
+    /// The snapshot that a constant stands for.
+    async fn snapshot(&self, version: &Expr) -> Result<SnapshotId> {
+        let history = self.tenant.history();
+        let version = match AsOf::version(&self.new_session().await?, version)? {
+            AsOf::Snapshot(id) => history.at(&self.tenant, id).await?,
+            AsOf::Named(name) => history.named(&self.tenant, &name).await?,
+            AsOf::Time(micros) => history.at_time(&self.tenant, micros).await?,
+        };
+        Ok(version.snapshot_id)
     }
 }
 
-fn compacted_rows(schema: SchemaRef, done: &[Compacted]) -> Result<RecordBatch> {
+fn compacted_rows(done: &[Compacted]) -> Vec<ArrayRef> {
     let texts = |value: fn(&Compacted) -> &String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(done.iter().map(value)))
     };
@@ -80,7 +157,7 @@ fn compacted_rows(schema: SchemaRef, done: &[Compacted]) -> Result<RecordBatch> 
         Arc::new(UInt64Array::from_iter_values(done.iter().map(value)))
     };
     let snapshots = done.iter().map(|table| table.snapshot_id.0);
-    let columns: Vec<ArrayRef> = vec![
+    vec![
         texts(|done| &done.table.schema_name),
         texts(|done| &done.table.name),
         counts(|done| done.segments.0),
@@ -89,8 +166,7 @@ fn compacted_rows(schema: SchemaRef, done: &[Compacted]) -> Result<RecordBatch> 
         counts(|done| done.bytes.0),
         counts(|done| done.bytes.1),
         Arc::new(Int64Array::from_iter_values(snapshots)),
-    ];
-    Ok(RecordBatch::try_new(schema, columns)?)
+    ]
 }
 
 /// Schema of what a procedure returns.
@@ -99,74 +175,4 @@ fn compacted_rows(schema: SchemaRef, done: &[Compacted]) -> Result<RecordBatch> 
 /// As those of [`StatementContext::call`], before anything has happened.
 pub fn procedure_schema(procedure: &[String], arguments: &[CallArgument]) -> Result<SchemaRef> {
     Ok(Procedure::of(procedure, arguments)?.schema())
-}
-
-/// What can be called.
-#[derive(Debug, Clone)]
-enum Procedure {
-    Flush,
-    /// Of one table, or of all.
-    Compact(Option<ObjectName>),
-}
-
-impl Procedure {
-    fn of(procedure: &[String], arguments: &[CallArgument]) -> Result<Self> {
-        let name = procedure.join(".");
-        match name.strip_prefix("system.").unwrap_or(&name) {
-            "flush" if arguments.is_empty() => Ok(Self::Flush),
-            "flush" => Err(EngineError::invalid("system.flush() takes no arguments")),
-            "compact" => Ok(Self::Compact(compacted_table(arguments)?)),
-            _ => Err(EngineError::NotFound {
-                what: format!("procedure {name}"),
-            }),
-        }
-    }
-
-    fn schema(&self) -> SchemaRef {
-        let fields: &[(&str, DataType)] = match self {
-            Self::Flush => &[
-                ("snapshot_id", DataType::Int64),
-                ("segment_count", DataType::UInt64),
-                ("record_count", DataType::UInt64),
-            ],
-            Self::Compact(_) => &[
-                ("schema_name", DataType::Utf8),
-                ("table_name", DataType::Utf8),
-                ("segments_before", DataType::UInt64),
-                ("segments_after", DataType::UInt64),
-                ("record_count", DataType::UInt64),
-                ("bytes_before", DataType::UInt64),
-                ("bytes_after", DataType::UInt64),
-                ("snapshot_id", DataType::Int64),
-            ],
-        };
-        let fields = fields.iter();
-        let fields = fields.map(|(name, data_type)| Field::new(*name, data_type.clone(), true));
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-    }
-}
-
-/// The table that is named, if one is.
-fn compacted_table(arguments: &[CallArgument]) -> Result<Option<ObjectName>> {
-    let usage = || {
-        EngineError::invalid("write CALL system.compact('table'), ('schema.table') or () for all")
-    };
-    let text = match arguments {
-        [] => return Ok(None),
-        [
-            CallArgument {
-                name: None,
-                value: Expr::Value(value),
-            },
-        ] => match &value.value {
-            Value::SingleQuotedString(text) => text,
-            _ => return Err(usage()),
-        },
-        _ => return Err(usage()),
-    };
-    let parser = Parser::new(&GenericDialect {}).try_with_sql(text);
-    let name = parser.and_then(|mut parser| parser.parse_object_name(false));
-    let name =
-        name.map_err(|_| EngineError::invalid(format!("'{}' is no name of a table", short(text))))?;
-    Ok(Some(name))
 }

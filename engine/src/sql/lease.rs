@@ -13,7 +13,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::{LogicalPlan, TableScan, TableSource};
-use quiver_catalog::{CatalogVersion, TableVersion};
+use quiver_catalog::TableVersion;
 
 use super::known_query::{NamedTable, changes_by_statement, own_table, with_sources};
 use super::query::{QueryRows, run_optimized};
@@ -25,7 +25,7 @@ use crate::scan::{
     BufferedRows, QuiverTable, SegmentPart, SegmentStatistics, TableRows, row_groups, share_out,
 };
 use crate::segment::SegmentOptions;
-use crate::tenant::Tenant;
+use crate::tenant::{LiveView, Tenant};
 
 /// What a lease takes beside rows and lists of segments.
 const HEAD_BYTES: usize = 32 << 10;
@@ -47,8 +47,8 @@ pub struct QueryLease {
     /// With the segments that may have rows for it, and no others.
     table: Arc<TableVersion>,
     shares: Vec<Share>,
-    /// Whoever clears up sees by it that this version of the catalog is in use.
-    _catalog: Arc<CatalogVersion>,
+    /// Keeps the files.
+    live: Arc<LiveView>,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl QueryLease {
             schema,
             table: Arc::new(table),
             shares,
-            _catalog: Arc::clone(view.catalog()),
+            live: Arc::clone(view.live()),
         })))
     }
 
@@ -139,7 +139,10 @@ impl QueryLease {
             // Made for each fetch: they take far more than all the rest.
             Arc::new(SegmentStatistics::new(&self.table, None)),
             Arc::clone(&share.parts),
-            TableRows::new(BufferedRows::new(Box::new(move || buffered))),
+            TableRows {
+                live: Some(Arc::clone(&self.live)),
+                ..TableRows::new(BufferedRows::new(Box::new(move || buffered)))
+            },
             reading.store_url.clone(),
             reading.scan_options.clone(),
         );

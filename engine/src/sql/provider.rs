@@ -50,12 +50,13 @@ pub(crate) fn table_provider(
 ) -> QuiverTable {
     let reading = tenant.reading();
     let (view, table_id) = (view.clone(), table.id);
-    let deleted = view.deleted(table_id);
+    let (deleted, live) = (view.deleted(table_id), Arc::clone(view.live()));
     let buffered = BufferedRows::new(Box::new(move || view.buffered(table_id)));
     QuiverTable::new(
         Arc::clone(table),
         TableRows {
             deleted,
+            live: Some(live),
             ..TableRows::new(buffered)
         },
         reading.store_url.clone(),
@@ -178,6 +179,7 @@ impl TenantSchemaProvider {
     ) -> crate::error::Result<Option<Arc<dyn TableProvider>>> {
         let catalog = match as_of {
             AsOf::Snapshot(id) => self.tenant.history().at(&self.tenant, id).await?,
+            AsOf::Named(name) => self.tenant.history().named(&self.tenant, &name).await?,
             AsOf::Time(micros) => self.tenant.history().at_time(&self.tenant, micros).await?,
         };
         let Some(table) = catalog.table(&self.name, name) else {
@@ -192,6 +194,7 @@ impl TenantSchemaProvider {
         let none = BufferedRows::new(Box::new(Vec::new));
         let rows = TableRows {
             at: Some(catalog.snapshot_id),
+            live: Some(Arc::clone(self.view.live())),
             ..TableRows::new(none)
         };
         Ok(Some(Arc::new(QuiverTable::new(

@@ -1,7 +1,6 @@
 //! Schema `system`: tables that show state, each tenant its own.
 //!
-//! The engine keeps `functions`, `producers`, `snapshots`, `segments`, `tables` and `wal`; the server
-//! adds its own through [`SystemTables`]. Rows are made when a statement reads the table.
+//! The engine keeps those listed in [`own_tables`]; the server adds its own through [`SystemTables`]. Rows are made when a statement reads the table.
 
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use quiver_catalog::ProducerRecord;
 
 use super::context::StatementContext;
 use super::functions::ListedFunction;
+use crate::compaction::{Form, Job, JobEnd, JobState};
 use crate::error::Result;
 use crate::read_view::ReadView;
 
@@ -73,6 +73,9 @@ impl SystemSchema {
             "wal" => self.wal(),
             "functions" => self.functions(),
             "producers" => self.producers(),
+            "compactions" => self.compactions(),
+            "snapshot_names" => self.snapshot_names().await,
+            "files_scheduled_for_deletion" => self.scheduled_files().await,
             _ => self.context.system_tables.rows(name).await,
         }
     }
@@ -131,6 +134,9 @@ impl SystemSchema {
                 )),
                 Arc::new(Int64Array::from_iter_values(
                     rows.iter().map(|(_, s)| s.begin_snapshot.0),
+                )),
+                Arc::new(UInt64Array::from_iter_values(
+                    rows.iter().map(|(_, s)| s.delete_count()),
                 )),
             ],
         )
@@ -230,6 +236,80 @@ impl SystemSchema {
         )
     }
 
+    /// Jobs that run, and those that ended last.
+    fn compactions(&self) -> Result<RecordBatch> {
+        let jobs = self.context.tenant.compactions().list();
+        let ends: Vec<_> = jobs.iter().map(|job| job.end()).collect();
+        let counts = |value: fn(&Job) -> u64| -> ArrayRef {
+            let values = jobs.iter().map(|job| value(job));
+            Arc::new(UInt64Array::from_iter_values(values))
+        };
+        let times = |values: Vec<Option<i64>>| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
+        };
+        let texts = |values: Vec<Option<&str>>| -> ArrayRef { Arc::new(StringArray::from(values)) };
+        let state = |end: &JobEnd| match &end.state {
+            JobState::Running => ("running", None),
+            JobState::Done => ("done", None),
+            JobState::Failed(error) => ("failed", Some(error.clone())),
+        };
+        let states: Vec<_> = ends.iter().map(state).collect();
+        let form = |job: &Arc<Job>| match job.form {
+            Form::Merge => Some("merge"),
+            Form::Rewrite => Some("rewrite"),
+        };
+        let after = |value: fn(&JobEnd) -> u64| -> ArrayRef {
+            let values = ends.iter().map(|end| end.ended_micros.map(|_| value(end)));
+            Arc::new(values.collect::<UInt64Array>())
+        };
+        batch(
+            "compactions",
+            vec![
+                counts(|job| job.id),
+                texts_of(jobs.iter().map(|job| job.schema_name.as_str()).collect()),
+                texts_of(jobs.iter().map(|job| job.table_name.as_str()).collect()),
+                texts(jobs.iter().map(form).collect()),
+                texts(states.iter().map(|(state, _)| Some(*state)).collect()),
+                counts(|job| job.rows),
+                counts(Job::rows_done),
+                counts(|job| job.segments_before),
+                after(|end| end.segments_after),
+                counts(|job| job.bytes_before),
+                after(|end| end.bytes_after),
+                times(jobs.iter().map(|job| Some(job.started_micros)).collect()),
+                times(ends.iter().map(|end| end.ended_micros).collect()),
+                texts(states.iter().map(|(_, error)| error.as_deref()).collect()),
+            ],
+        )
+    }
+
+    async fn snapshot_names(&self) -> Result<RecordBatch> {
+        let names = self.context.tenant.catalog().snapshot_names().await?;
+        let times: Vec<_> = names.iter().map(|name| name.created_micros).collect();
+        batch(
+            "snapshot_names",
+            vec![
+                texts_of(names.iter().map(|name| name.name.as_str()).collect()),
+                Arc::new(Int64Array::from_iter_values(names.iter().map(|n| n.id.0))),
+                Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
+            ],
+        )
+    }
+
+    /// Files that no snapshot needs any more.
+    async fn scheduled_files(&self) -> Result<RecordBatch> {
+        let files = self.context.tenant.catalog().scheduled_files().await?;
+        let times: Vec<_> = files.iter().map(|file| file.since_micros).collect();
+        batch(
+            "files_scheduled_for_deletion",
+            vec![
+                Arc::new(Int64Array::from_iter_values(files.iter().map(|f| f.id.0))),
+                texts_of(files.iter().map(|file| file.path.as_str()).collect()),
+                Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
+            ],
+        )
+    }
+
     /// The tenant's rows that are in the log and not in segments.
     fn wal(&self) -> Result<RecordBatch> {
         let tenant = &self.context.tenant;
@@ -314,6 +394,33 @@ fn own_tables() -> Vec<SystemTable> {
     let time = || Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     vec![
         table(
+            "compactions",
+            vec![
+                ("compaction_id", UInt64),
+                ("schema_name", Utf8),
+                ("table_name", Utf8),
+                ("form", Utf8),
+                ("state", Utf8),
+                ("record_count", UInt64),
+                ("records_done", UInt64),
+                ("segments_before", UInt64),
+                ("segments_after", UInt64),
+                ("bytes_before", UInt64),
+                ("bytes_after", UInt64),
+                ("started_at", time()),
+                ("ended_at", time()),
+                ("error", Utf8),
+            ],
+        ),
+        table(
+            "files_scheduled_for_deletion",
+            vec![
+                ("data_file_id", Int64),
+                ("path", Utf8),
+                ("schedule_start", time()),
+            ],
+        ),
+        table(
             "functions",
             vec![
                 ("function_name", Utf8),
@@ -331,6 +438,14 @@ fn own_tables() -> Vec<SystemTable> {
                 ("epoch", UInt64),
                 ("last_sequence", UInt64),
                 ("updated_at", time()),
+            ],
+        ),
+        table(
+            "snapshot_names",
+            vec![
+                ("name", Utf8),
+                ("snapshot_id", Int64),
+                ("created_at", time()),
             ],
         ),
         table(
@@ -352,6 +467,7 @@ fn own_tables() -> Vec<SystemTable> {
                 ("record_count", UInt64),
                 ("file_size_bytes", UInt64),
                 ("begin_snapshot", Int64),
+                ("delete_count", UInt64),
             ],
         ),
         table(

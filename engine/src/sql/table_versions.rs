@@ -3,7 +3,7 @@
 //! A version is put into the table's name, which no user can write, so that DataFusion asks for just
 //! this version of just this table. What is there at a version is what was in segments then.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
@@ -20,37 +20,41 @@ use crate::error::{EngineError, Result};
 const VERSION_MARK: char = '\u{2}';
 
 /// Which state of a table is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AsOf {
     /// That of a snapshot.
     Snapshot(SnapshotId),
+    /// That of the snapshot with a name.
+    Named(String),
     /// That of the last snapshot up to a time, in microseconds since 1970.
     Time(i64),
 }
 
 impl AsOf {
     /// Puts the version into the last part of a table's name.
-    pub(super) fn mark(self, name: &mut ObjectName) {
-        let (kind, number) = match self {
-            Self::Snapshot(SnapshotId(id)) => ('v', id),
-            Self::Time(micros) => ('t', micros),
+    pub(super) fn mark(&self, name: &mut ObjectName) {
+        let version = match self {
+            Self::Snapshot(SnapshotId(id)) => format!("v{id}"),
+            Self::Named(name) => format!("n{name}"),
+            Self::Time(micros) => format!("t{micros}"),
         };
         if let Some(ObjectNamePart::Identifier(ident)) = name.0.last_mut() {
-            ident
-                .value
-                .push_str(&format!("{VERSION_MARK}{kind}{number}"));
+            ident.value.push_str(&format!("{VERSION_MARK}{version}"));
         }
     }
 
     /// Takes the version off the name of a table.
     pub(super) fn split(name: &str) -> Option<(&str, Self)> {
         let (name, version) = name.split_once(VERSION_MARK)?;
-        let (kind, number) = (version.chars().next()?, version.get(1..)?.parse().ok()?);
-        match kind {
-            'v' => Some((name, Self::Snapshot(SnapshotId(number)))),
-            't' => Some((name, Self::Time(number))),
-            _ => None,
-        }
+        let (kind, version) = version.split_at_checked(1)?;
+        let number = || version.parse().ok();
+        let as_of = match kind {
+            "v" => Self::Snapshot(SnapshotId(number()?)),
+            "n" => Self::Named(version.to_owned()),
+            "t" => Self::Time(number()?),
+            _ => return None,
+        };
+        Some((name, as_of))
     }
 
     /// What is written behind a table's name.
@@ -65,7 +69,22 @@ impl AsOf {
         };
         match is_time {
             true => Ok(Self::Time(time(session, value)?)),
-            false => Ok(Self::Snapshot(SnapshotId(number(session, value)?))),
+            false => Self::version(session, value),
+        }
+    }
+
+    /// The version that a constant stands for: the id of a snapshot, or its name.
+    pub(super) fn version(session: &SessionState, value: &Expr) -> Result<Self> {
+        let scalar = constant(session, value)?;
+        if let Ok(ScalarValue::Int64(Some(id))) = scalar.cast_to(&DataType::Int64) {
+            return Ok(Self::Snapshot(SnapshotId(id)));
+        }
+        match scalar.try_as_str() {
+            Some(Some(name)) => Ok(Self::Named(name.to_owned())),
+            _ => Err(EngineError::invalid(format!(
+                "'{}' is no snapshot_id and no name of one: system.snapshots lists them",
+                short(&value.to_string())
+            ))),
         }
     }
 }
@@ -110,24 +129,40 @@ fn unknown_form() -> EngineError {
     )
 }
 
-fn number(session: &SessionState, value: &Expr) -> Result<i64> {
-    let scalar = constant(session, value)?.cast_to(&DataType::Int64);
-    match scalar {
-        Ok(ScalarValue::Int64(Some(number))) => Ok(number),
+/// A time, in microseconds since 1970.
+fn time(session: &SessionState, value: &Expr) -> Result<i64> {
+    match constant(session, value)?.cast_to(&micros_type()) {
+        Ok(ScalarValue::TimestampMicrosecond(Some(micros), _)) => Ok(micros),
         _ => Err(EngineError::invalid(format!(
-            "'{}' is no snapshot_id: system.snapshots lists them",
+            "'{}' is no time: write 'YYYY-MM-DD HH:MM:SS' in UTC, or with a zone",
             short(&value.to_string())
         ))),
     }
 }
 
-fn time(session: &SessionState, value: &Expr) -> Result<i64> {
-    let zone = Some("UTC".into());
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, zone);
-    match constant(session, value)?.cast_to(&micros) {
-        Ok(ScalarValue::TimestampMicrosecond(Some(micros), _)) => Ok(micros),
+fn micros_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// A time, or how long ago it was, in microseconds since 1970.
+pub(super) fn time_or_age(session: &SessionState, value: &Expr, now_micros: i64) -> Result<i64> {
+    const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
+    let scalar = constant(session, value)?;
+    let as_time = scalar.cast_to(&micros_type());
+    if let (false, Ok(ScalarValue::TimestampMicrosecond(Some(micros), _))) =
+        (scalar.data_type().is_numeric(), as_time)
+    {
+        return Ok(micros);
+    }
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+    match scalar.cast_to(&interval) {
+        Ok(ScalarValue::IntervalMonthDayNano(Some(age))) => {
+            let days = i64::from(age.months) * 30 + i64::from(age.days);
+            let micros = days.saturating_mul(DAY_MICROS);
+            Ok(now_micros.saturating_sub(micros.saturating_add(age.nanoseconds / 1000)))
+        }
         _ => Err(EngineError::invalid(format!(
-            "'{}' is no time: write 'YYYY-MM-DD HH:MM:SS' in UTC, or with a zone",
+            "'{}' is no time and no age: write '2026-01-31 12:00:00' or INTERVAL '7 days'",
             short(&value.to_string())
         ))),
     }
@@ -162,6 +197,7 @@ mod tests {
     fn a_version_comes_back_from_a_name() {
         for as_of in [
             AsOf::Snapshot(SnapshotId(5)),
+            AsOf::Named("of the \u{2} year".to_owned()),
             AsOf::Time(-7),
             AsOf::Time(1_700_000_000_000_000),
         ] {

@@ -38,6 +38,12 @@ pub(crate) enum CrashPoint {
     DeleteFilesDurable,
     /// A compaction has written all rows anew, and the catalog does not know.
     CompactionWritten,
+    /// Merged segments are registered; nothing of it is published.
+    SegmentsMerged,
+    /// Snapshots are forgotten; the files that only they needed are there.
+    SnapshotsExpired,
+    /// Files are deleted; the catalog still lists them for that.
+    FilesDeleted,
     /// All segments of a flush are durable, and the catalog knows none of them.
     SegmentsDurable,
     /// A flush is registered and published; the log still has its rows.
@@ -67,6 +73,9 @@ impl CrashPoint {
             Self::DeleteFileWritten => "delete file written",
             Self::DeleteFilesDurable => "delete files durable",
             Self::CompactionWritten => "compaction written",
+            Self::SegmentsMerged => "segments merged",
+            Self::SnapshotsExpired => "snapshots expired",
+            Self::FilesDeleted => "files deleted",
             Self::SegmentsDurable => "segments durable",
             Self::FlushPublished => "flush published",
             Self::LogReleased => "log released",
@@ -75,7 +84,10 @@ impl CrashPoint {
 
     /// All of them, in no order.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 23] = [
+        Self::SegmentsMerged,
+        Self::SnapshotsExpired,
+        Self::FilesDeleted,
         Self::LogOpened,
         Self::LogApplied,
         Self::RowsQueued,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use quiver_catalog::{CatalogVersion, SnapshotId};
 
@@ -13,16 +14,20 @@ use crate::error::{EngineError, Result};
 /// Versions that are kept in memory.
 const VERSIONS_MAX: usize = 16;
 
-/// Versions that were looked at lately. They never change.
+/// Versions that were looked at lately. The rows of a snapshot never change, but the segments that
+/// hold them may: after that, versions that were read before it are not given to anybody new.
 #[derive(Debug)]
 pub(crate) struct History {
     versions: Cache<SnapshotId, Arc<CatalogVersion>>,
+    /// How often all were forgotten. Held while one is added.
+    forgotten: Mutex<u64>,
 }
 
 impl Default for History {
     fn default() -> Self {
         Self {
             versions: Cache::new(VERSIONS_MAX),
+            forgotten: Mutex::default(),
         }
     }
 }
@@ -42,9 +47,40 @@ impl History {
             if let Some(known) = self.versions.get(&id) {
                 return Ok(known);
             }
+            let forgotten = *self.forgotten.lock();
             let version = Arc::new(tenant.catalog().at_snapshot(id).await?);
-            self.versions.insert(id, Arc::clone(&version));
+            let now = self.forgotten.lock();
+            if *now == forgotten {
+                self.versions.insert(id, Arc::clone(&version));
+            }
             Ok(version)
+        }
+        .boxed()
+    }
+
+    /// Forgets all versions: their segments may be others now.
+    pub(crate) fn forget(&self) {
+        let mut forgotten = self.forgotten.lock();
+        *forgotten += 1;
+        self.versions.clear();
+    }
+
+    /// The catalog at the snapshot with a name.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none.
+    pub(crate) fn named<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<CatalogVersion>>> {
+        async move {
+            let names = tenant.catalog().snapshot_names().await?;
+            let named = names.into_iter().find(|known| known.name == name);
+            let named = named.ok_or_else(|| EngineError::NotFound {
+                what: format!("a snapshot named '{name}'"),
+            })?;
+            self.at(tenant, named.id).await
         }
         .boxed()
     }

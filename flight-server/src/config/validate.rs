@@ -84,6 +84,9 @@ fn validate_counts(settings: &Settings) -> Result<(), ConfigError> {
     count("server.connections_max", connections, 2, 1_000_000)?;
     let catalogs = server.catalogs_open_max;
     count("server.catalogs_open_max", catalogs, 1, 100_000)?;
+    count("compaction.jobs_max", settings.compaction.jobs_max, 1, 1024)?;
+    let snapshots = settings.retention.snapshots_min;
+    between("retention.snapshots_min", snapshots, 1, MANY)?;
     let partitions = settings.query.target_partitions;
     count("query.target_partitions", partitions, 0, 1024)?;
     count("query.batch_rows", settings.query.batch_rows, 1, 1_048_576)?;
@@ -128,10 +131,17 @@ fn validate_times(settings: &Settings) -> Result<(), ConfigError> {
         server,
         auth,
         write_buffer,
+        compaction,
+        retention,
         query,
         session,
         ..
     } = settings;
+    let interval = compaction.interval_ms;
+    between("compaction.interval_ms", interval, 10, 24 * HOUR_MS)?;
+    let (age, grace) = (retention.snapshot_max_age_ms, retention.cleanup_grace_ms);
+    between("retention.snapshot_max_age_ms", age, 0, 100 * YEAR_MS)?;
+    between("retention.cleanup_grace_ms", grace, 0, YEAR_MS)?;
     between(
         "server.shutdown_grace_ms",
         server.shutdown_grace_ms,

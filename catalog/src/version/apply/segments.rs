@@ -1,6 +1,6 @@
 //! Changes of the rows of a table: which segments it has, and which of their rows are deleted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::invalid_commit;
@@ -130,6 +130,64 @@ fn check_deletes(table: &TableVersion, segment: &Segment, file: &NewDeleteFile) 
         path: file.path.clone(),
         reason,
     })
+}
+
+/// The merged segments begin where the first of their rows does, and say how far they go.
+pub(super) fn merge(
+    version: &mut CatalogVersion,
+    id: TableId,
+    sources: &[String],
+    merged: &[NewSegment],
+) -> Result<()> {
+    let table = table(version, id)?;
+    let rule = |rule| invalid_commit(rule, &table.qualified_name());
+    let mut wanted: HashSet<&str> = sources.iter().map(String::as_str).collect();
+    let (gone, mut left): (Vec<_>, Vec<_>) = table
+        .segments
+        .iter()
+        .map(Arc::clone)
+        .partition(|segment| wanted.remove(segment.path.as_str()));
+    if let Some(path) = wanted.into_iter().next() {
+        return Err(CatalogError::not_found("segment", path));
+    }
+    if gone.iter().any(|segment| segment.deletes.is_some()) {
+        return Err(rule("segments with deleted rows are not merged"));
+    }
+    let before: u64 = gone.iter().map(|segment| segment.record_count).sum();
+    let after: u64 = merged.iter().map(|segment| segment.record_count).sum();
+    if before != after {
+        return Err(rule("merged segments hold the rows of their sources"));
+    }
+    let first = gone.iter().map(|segment| segment.begin_snapshot).min();
+    let last = gone.iter().map(|segment| segment.last_snapshot()).max();
+    let (Some(first), Some(last)) = (first, last) else {
+        return Err(rule("a merge has sources"));
+    };
+    let leaves = LeafIndex::new(&table.columns);
+    for segment in merged {
+        check_segment(&table, &leaves, segment)?;
+        if segment.row_ids != RowIds::InFile {
+            return Err(rule("merged rows have their ids with them"));
+        }
+        let mut column_stats = segment.column_stats.clone();
+        column_stats.sort_by_key(|stats| stats.column_id);
+        left.push(Arc::new(Segment {
+            id: version.next_segment_id(),
+            begin_snapshot: first,
+            row_id_start: None,
+            partial_max: Some(last),
+            path: segment.path.clone(),
+            record_count: segment.record_count,
+            file_size_bytes: segment.file_size_bytes,
+            footer_size: segment.footer_size,
+            deletes: None,
+            column_stats,
+        }));
+    }
+    if let Some(table) = version.table_mut(id) {
+        table.set_segments(left);
+    }
+    Ok(())
 }
 
 pub(super) fn truncate(version: &mut CatalogVersion, id: TableId) -> Result<()> {

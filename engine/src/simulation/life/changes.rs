@@ -3,10 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use quiver_catalog::Clock;
+use quiver_catalog::{Clock, ErrorKind, ExpiryLimits};
 use rand::RngExt;
 
 use super::{Life, Run};
+use crate::compaction::{Wanted, compact};
+use crate::retention;
 use crate::simulation::model::{Contents, State};
 use crate::simulation::rows::UNIT_IDS;
 use crate::sql::{Statement, parse};
@@ -90,6 +92,43 @@ impl Life {
         let context = run.node.context(None);
         let result = context.call(&procedure, &arguments).await;
         self.conclude(run, &sql, unit, &result);
+    }
+
+    /// What the background does: segments that are worth it, old snapshots, and files.
+    pub(super) async fn keep_house(&mut self, run: &mut Run) {
+        let (node, tenant) = (run.node.engine.node(), &run.node.tenant);
+        let what = self.rng.random_range(0..6);
+        let outcome = match what {
+            0..3 => {
+                let table = self.table();
+                let wanted = [Wanted::Due, Wanted::Resting][self.rng.random_range(0..2)];
+                let catalog = tenant.catalog_version();
+                let Some(table) = catalog.table("main", table) else {
+                    return;
+                };
+                let done = compact(&run.node.engine, tenant, table.id, wanted).await;
+                done.map(|done| format!("{:?}", done.segments))
+            }
+            3..4 => {
+                let limits = ExpiryLimits {
+                    older_than_micros: None,
+                    keep_min: self.rng.random_range(1..20),
+                };
+                let done = retention::expire(node, tenant, limits).await;
+                done.map(|expired| format!("{} expired", expired.len()))
+            }
+            _ => {
+                let done = retention::clean_up(node, tenant, i64::MAX).await;
+                done.map(|done| format!("{done:?}"))
+            }
+        };
+        let broken = self.fs.is_stopped() || run.node.is_broken();
+        self.note(format!("house {what}: {outcome:?}"));
+        if let (Err(error), false) = (outcome, broken) {
+            use ErrorKind::{Conflict, NotFound, Overloaded, Unavailable};
+            let expected = [Conflict, NotFound, Overloaded, Unavailable];
+            assert!(expected.contains(&error.kind()), "{error}");
+        }
     }
 
     fn draw_change(&mut self) -> DrawnChange {

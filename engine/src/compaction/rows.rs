@@ -1,0 +1,195 @@
+//! The rows of segments, written anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use datafusion::catalog::default_table_source::provider_as_source;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident};
+use datafusion::physical_plan::execute_stream;
+use futures::TryStreamExt;
+use quiver_catalog::{Rewriting, TableVersion};
+use roaring::RoaringTreemap;
+
+use super::Form;
+use super::pick::SEGMENT_BYTES;
+use super::progress::Job;
+use crate::batch_bytes::slice_bytes;
+use crate::commit::{CommitRequest, commit};
+use crate::engine::Engine;
+use crate::error::{EngineError, Result};
+use crate::row_changes::RowChange;
+use crate::scan::{BufferedRows, ChangeTarget, QuiverTable, TableRows};
+use crate::segment::{
+    RowPlaces, SegmentStream, UnregisteredSegments, row_id_column, row_snapshots, snapshot_column,
+    with_hidden,
+};
+use crate::storage_fs::CrashPoint;
+use crate::tenant::Tenant;
+
+/// The segments that a job made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Made {
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+}
+
+impl Made {
+    pub(super) fn of(segments: &UnregisteredSegments) -> Self {
+        let all = segments.segments().iter();
+        Self {
+            count: all.len() as u64,
+            bytes: all.map(|segment| segment.file_size_bytes).sum(),
+        }
+    }
+}
+
+/// Puts the rows that are left of all segments of `table` into new ones, in a commit.
+pub(super) async fn rewrite(
+    engine: &Engine,
+    tenant: &Arc<Tenant>,
+    table: &Arc<TableVersion>,
+    job: &Job,
+) -> Result<Made> {
+    let (segments, moved) = write(engine, tenant, table, job).await?;
+    let made = Made::of(&segments);
+    let moved = moved.into_iter();
+    let moved = moved.map(|(at, rows)| (table.segments[at].path.clone(), rows));
+    let row_change = RowChange {
+        table_id: table.id,
+        deleted: moved.collect(),
+    };
+    let request = CommitRequest {
+        segments: match segments.segments().is_empty() {
+            true => vec![],
+            false => vec![segments],
+        },
+        row_changes: vec![row_change],
+        rewriting: Rewriting::Compact,
+        ..CommitRequest::of_changes(vec![])
+    };
+    commit(engine.node(), tenant, request).await?;
+    Ok(made)
+}
+
+/// Rows by the place of their segment.
+type Moved = BTreeMap<usize, RoaringTreemap>;
+
+/// Writes the rows that are left of all segments of `table` to part files. Returns which rows it found.
+pub(super) async fn write(
+    engine: &Engine,
+    tenant: &Arc<Tenant>,
+    table: &Arc<TableVersion>,
+    job: &Job,
+) -> Result<(UnregisteredSegments, Moved)> {
+    let node = engine.node();
+    let reading = tenant.reading();
+    let target = ChangeTarget::new(QuiverTable::new(
+        Arc::clone(table),
+        TableRows {
+            live: Some(Arc::clone(tenant.read_view().live())),
+            ..TableRows::new(BufferedRows::new(Box::new(Vec::new)))
+        },
+        reading.store_url.clone(),
+        reading.scan_options.clone(),
+    ));
+    let plan = ordered(target, table)?;
+    // One after the other: rows without a sort key stay in the order in which they came.
+    let mut session = engine.template().of_tenant(tenant).as_ref().clone();
+    let options = session.config_mut().options_mut();
+    options.execution.target_partitions = 1;
+    let plan = session.create_physical_plan(&plan).await?;
+    let mut rows = execute_stream(plan, session.task_ctx())?;
+    let mut hidden = vec![row_id_column()];
+    if job.form == Form::Merge {
+        hidden.push(snapshot_column());
+    }
+    let directory = tenant.data_directory().join(&table.path);
+    let mut segments = SegmentStream::new(&node.folders, directory, table, hidden, SEGMENT_BYTES);
+    let (mut moved, mut count) = (Moved::new(), 0);
+    let mut pace = Pace::new(node.settings.compaction_bytes_per_second_max);
+    while let Some(batch) = rows.try_next().await? {
+        let own = table.arrow_schema.fields().len();
+        let places = places(&batch, own)?;
+        for row in 0..batch.num_rows() {
+            let (segment, position) = places.of(row)?;
+            moved.entry(segment).or_default().insert(position);
+        }
+        let values = batch.columns()[..own].to_vec();
+        let values = RecordBatch::try_new(Arc::clone(&table.arrow_schema), values)?;
+        let mut with = vec![(row_id_column(), places.row_ids(table)?)];
+        if job.form == Form::Merge {
+            let snapshots = row_snapshots(&places, numbers(&batch, own + 1)?, table)?;
+            with.push((snapshot_column(), snapshots));
+        }
+        count += batch.num_rows() as u64;
+        job.add_rows(batch.num_rows());
+        segments.push(with_hidden(&values, with)?).await?;
+        pace.keep(slice_bytes(&batch)).await;
+    }
+    let segments = segments.finish().await?;
+    let live = table.segments.iter().map(|segment| segment.live_count());
+    assert_eq!(count, live.sum::<u64>(), "every row that is there is read");
+    assert_eq!(segments.row_count(), count, "and written anew");
+    node.reached(CrashPoint::CompactionWritten).await?;
+    Ok((segments, moved))
+}
+
+/// All rows with what tells them apart, in the order of the table's sort key.
+fn ordered(target: ChangeTarget, table: &TableVersion) -> Result<LogicalPlan> {
+    let scan = LogicalPlanBuilder::scan("t", provider_as_source(Arc::new(target)), None)?;
+    let key = table.sort_key.iter().filter_map(|sort| {
+        let column = table.column_by_id(sort.column_id)?;
+        let by: Expr = ident(column.name.as_str());
+        Some(by.sort(!sort.descending, sort.nulls_first))
+    });
+    let key: Vec<_> = key.collect();
+    Ok(match key.is_empty() {
+        true => scan.build()?,
+        false => scan.sort(key)?.build()?,
+    })
+}
+
+/// The columns behind those of the table.
+fn places(batch: &RecordBatch, own: usize) -> Result<RowPlaces<'_>> {
+    Ok(RowPlaces {
+        in_file: numbers(batch, own)?,
+        segments: numbers(batch, own + 2)?,
+        positions: numbers(batch, own + 3)?,
+    })
+}
+
+fn numbers(batch: &RecordBatch, at: usize) -> Result<&Int64Array> {
+    let column = batch.columns().get(at);
+    let column = column.and_then(|column| column.as_primitive_opt::<Int64Type>());
+    column.ok_or_else(|| EngineError::internal("the place of a row is a number"))
+}
+
+/// Leaves the disk to others for a while.
+struct Pace {
+    bytes_per_second_max: u64,
+    began: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    /// As fast as it goes, for 0.
+    fn new(bytes_per_second_max: u64) -> Self {
+        Self {
+            bytes_per_second_max,
+            began: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    async fn keep(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        if self.bytes_per_second_max == 0 {
+            return;
+        }
+        let due = Duration::from_secs_f64(self.bytes as f64 / self.bytes_per_second_max as f64);
+        tokio::time::sleep(due.saturating_sub(self.began.elapsed())).await;
+    }
+}
