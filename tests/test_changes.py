@@ -365,7 +365,8 @@ def test_a_table_as_it_was(flight, name):
     [
         ("AT (VERSION => 0)", "NOT_FOUND", "at snapshot 0"),
         ("AT (VERSION => 999999)", "NOT_FOUND", "\"999999\" does not exist"),
-        ("AT (VERSION => 'x')", "INVALID_ARGUMENT", "is no snapshot_id"),
+        ("AT (VERSION => 'x')", "NOT_FOUND", "a snapshot named 'x'"),
+        ("AT (VERSION => 1.5)", "INVALID_ARGUMENT", "is no snapshot_id"),
         ("AT (TIMESTAMP => 'noon')", "INVALID_ARGUMENT", "is no time"),
         ("AT (TIMESTAMP => '1999-01-01')", "NOT_FOUND", "at or before this time"),
         ("AT (MOMENT => 3)", "INVALID_ARGUMENT", "AT (VERSION => snapshot_id)"),
@@ -427,7 +428,7 @@ def test_a_compacted_table_is_sorted_over_all_of_it(lake_server):
     [
         ("compact('nowhere')", "NOT_FOUND", "table main.nowhere not found"),
         ("compact(5)", "INVALID_ARGUMENT", "write CALL system.compact('table')"),
-        ("compact('a b')", "NOT_FOUND", "table main.a not found"),
+        ("compact('a b')", "INVALID_ARGUMENT", "'a b' is no name of a table"),
         ("compact('system.tables')", "PERMISSION_DENIED", "shows state"),
         ("compactify()", "NOT_FOUND", "procedure system.compactify"),
     ],

@@ -1,10 +1,12 @@
 //! What a commit does to a tenant's catalog.
 
+use arrow::datatypes::{DataType, Field};
 use uuid::Uuid;
 
-use crate::ids::{SchemaId, TableId, UserId};
+use crate::column::ColumnDefault;
+use crate::ids::{ColumnId, SchemaId, TableId, UserId};
 use crate::segment::{NewDeleteFile, NewSegment};
-use crate::table::NewTable;
+use crate::table::{NewTable, SortColumn};
 
 /// One step of a commit. Steps see the effect of those before them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,13 @@ pub enum Change {
         table_id: TableId,
         /// The drop's commit sequence: rows of the table up to it are gone on replay.
         sequence: u64,
+    },
+    /// Changes what a table is like; its segments stay as they are.
+    AlterTable {
+        /// The table.
+        table_id: TableId,
+        /// What changes.
+        alteration: Alteration,
     },
     /// Adds segments, which are on disk and synced.
     AppendSegments {
@@ -79,6 +88,7 @@ impl Change {
             Self::CreateSchema { .. }
             | Self::DropSchema { .. }
             | Self::CreateTable(_)
+            | Self::AlterTable { .. }
             | Self::DropTable { .. } => true,
             Self::AppendSegments { .. }
             | Self::DeleteRows { .. }
@@ -86,6 +96,63 @@ impl Change {
             | Self::Truncate { .. } => false,
         }
     }
+}
+
+/// A change of what a table is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alteration {
+    /// Adds a column at the end: of the table, or of a struct.
+    AddColumn {
+        /// The struct.
+        parent: Option<ColumnId>,
+        /// Name, type and whether values may be missing.
+        field: Field,
+        /// What rows have that were there before, and those that name no value.
+        default: ColumnDefault,
+    },
+    /// Removes a column with everything below it; older snapshots keep it.
+    DropColumn {
+        /// The column.
+        column_id: ColumnId,
+    },
+    /// Gives a column, or a field of a struct, another name.
+    RenameColumn {
+        /// The column.
+        column_id: ColumnId,
+        /// The new name.
+        name: String,
+    },
+    /// Gives a column a type that holds all values of the one that it has.
+    WidenColumn {
+        /// The column.
+        column_id: ColumnId,
+        /// The new type.
+        data_type: DataType,
+    },
+    /// Says whether values may be missing.
+    SetNullable {
+        /// The column.
+        column_id: ColumnId,
+        /// Whether they may.
+        nullable: bool,
+    },
+    /// Says what rows have from now on that name no value.
+    SetDefault {
+        /// The column.
+        column_id: ColumnId,
+        /// The value as DuckLake writes it; `None` for NULL.
+        value: Option<String>,
+    },
+    /// Gives the table another name.
+    Rename {
+        /// The new name.
+        name: String,
+    },
+    /// Says in which order the rows of new segments are.
+    SetSortKey {
+        /// Empty for none.
+        sort_key: Vec<SortColumn>,
+    },
 }
 
 /// What a commit means that moves rows between segments and changes none.

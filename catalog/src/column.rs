@@ -14,8 +14,11 @@ use crate::ids::ColumnId;
 use crate::names::fold;
 use crate::types::{Shape, ducklake_type};
 
+mod alter;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use alter::{add, check_widening, edit, remove};
 
 /// Field metadata by which Parquet writers take the field id.
 const PARQUET_FIELD_ID: &str = "PARQUET:field_id";
@@ -48,6 +51,17 @@ pub struct Column {
     pub nullable: bool,
     /// The nested columns; empty for leaves.
     pub children: Vec<Column>,
+    /// What rows have that name no value.
+    pub default: ColumnDefault,
+}
+
+/// What stands for values that nobody gave, as DuckLake writes them; `None` is NULL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ColumnDefault {
+    /// For rows of segments that were written before the column was added.
+    pub initial: Option<String>,
+    /// For new rows.
+    pub value: Option<String>,
 }
 
 impl Column {
@@ -123,7 +137,16 @@ impl Column {
             data_type,
             nullable,
             children,
+            default: ColumnDefault::default(),
         })
+    }
+
+    /// Takes over the types of its children.
+    fn rebuild(&mut self) {
+        if !self.is_leaf() {
+            let fields = self.children.iter().map(Self::to_field).collect();
+            self.data_type = nested_type(&self.data_type, fields);
+        }
     }
 }
 
@@ -230,6 +253,7 @@ fn assign(
         data_type,
         nullable: field.is_nullable(),
         children,
+        default: ColumnDefault::default(),
     })
 }
 

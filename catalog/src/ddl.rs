@@ -109,6 +109,10 @@ CREATE INDEX IF NOT EXISTS quiver_file_column_stats_column
   ON ducklake_file_column_stats (table_id, column_id, data_file_id);
 CREATE INDEX IF NOT EXISTS quiver_file_column_stats_file
   ON ducklake_file_column_stats (data_file_id);
+CREATE INDEX IF NOT EXISTS quiver_delete_file_segment
+  ON ducklake_delete_file (data_file_id);
+CREATE INDEX IF NOT EXISTS quiver_scheduled_file
+  ON ducklake_files_scheduled_for_deletion (data_file_id);
 CREATE INDEX IF NOT EXISTS quiver_delete_file_table
   ON ducklake_delete_file (table_id, begin_snapshot, end_snapshot);
 CREATE INDEX IF NOT EXISTS quiver_file_partition_value_table

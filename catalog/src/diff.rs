@@ -17,8 +17,29 @@ pub(crate) struct Diff<'a> {
     pub(crate) dropped_tables: Vec<&'a TableVersion>,
     pub(crate) created_schemas: Vec<&'a SchemaVersion>,
     pub(crate) created_tables: Vec<&'a TableVersion>,
+    /// Tables that are there before and after, and that have other names, columns or sort keys.
+    pub(crate) altered: Vec<AlteredTable<'a>>,
     /// Tables whose segments, or next row ids, are others than before.
     pub(crate) changed: Vec<ChangedSegments<'a>>,
+}
+
+/// A table that is altered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AlteredTable<'a> {
+    pub(crate) before: &'a TableVersion,
+    pub(crate) after: &'a TableVersion,
+}
+
+impl<'a> AlteredTable<'a> {
+    fn between(before: &'a TableVersion, after: &'a TableVersion) -> Option<Self> {
+        let altered = Self { before, after };
+        let is_same = before.columns == after.columns && before.sort_key == after.sort_key;
+        (!is_same || altered.is_renamed()).then_some(altered)
+    }
+
+    pub(crate) fn is_renamed(&self) -> bool {
+        self.before.name != self.after.name
+    }
 }
 
 /// What a commit does to the segments of one table.
@@ -119,6 +140,7 @@ impl<'a> Diff<'a> {
             dropped_tables: vec![],
             created_schemas: schemas(after, before),
             created_tables: vec![],
+            altered: vec![],
             changed: vec![],
         };
         diff.compare_tables(before, after);
@@ -140,7 +162,10 @@ impl<'a> Diff<'a> {
             let right = if order.is_ge() { new.next() } else { None };
             match (left, right) {
                 (Some(left), Some(right)) if Arc::ptr_eq(left, right) => {}
-                (Some(left), Some(right)) => self.add_changed(Some(left), right),
+                (Some(left), Some(right)) => {
+                    self.altered.extend(AlteredTable::between(left, right));
+                    self.add_changed(Some(left), right);
+                }
                 (Some(left), None) => self.dropped_tables.push(left),
                 (None, Some(right)) => {
                     self.created_tables.push(right);
@@ -166,6 +191,7 @@ impl<'a> Diff<'a> {
             && self.dropped_tables.is_empty()
             && self.created_schemas.is_empty()
             && self.created_tables.is_empty()
+            && self.altered.is_empty()
             && self.changed.iter().all(ChangedSegments::is_empty)
     }
 
@@ -184,18 +210,28 @@ impl<'a> Diff<'a> {
             .created_schemas
             .iter()
             .map(|s| format!("created_schema:{}", quoted(&s.name)));
-        let created_tables = self.created_tables.iter().map(|table| {
+        // That is what DuckLake calls a table with another name.
+        let renamed = self.altered.iter().filter(|altered| altered.is_renamed());
+        let named = self.created_tables.iter().copied();
+        let named = named.chain(renamed.map(|altered| altered.after));
+        let created_tables = named.map(|table| {
             format!(
                 "created_table:{}.{}",
                 quoted(&table.schema_name),
                 quoted(&table.name)
             )
         });
+        let altered = self.altered.iter().filter(|altered| {
+            let (before, after) = (altered.before, altered.after);
+            before.columns != after.columns || before.sort_key != after.sort_key
+        });
+        let altered = altered.map(|altered| format!("altered_table:{}", altered.after.id));
         let changed = self.changed.iter().flat_map(|table| table.words(rewriting));
         let all = dropped_schemas
             .chain(dropped_tables)
             .chain(created_schemas)
             .chain(created_tables)
+            .chain(altered)
             .chain(changed);
         all.collect::<Vec<_>>().join(",")
     }

@@ -35,9 +35,11 @@ mod types;
 mod version;
 mod write;
 
-pub use change::{Change, Commit, Deletion, IdempotencyRecord, ProducerRecord, Rewriting};
+pub use change::{
+    Alteration, Change, Commit, Deletion, IdempotencyRecord, ProducerRecord, Rewriting,
+};
 pub use clock::{Clock, SystemClock};
-pub use column::{Column, assign_columns, columns_to_schema};
+pub use column::{Column, ColumnDefault, assign_columns, columns_to_schema};
 pub use connections::Connections;
 pub use control::{BegunBy, ControlCatalog, NewUser, SessionMark, Tenant, User};
 pub use error::{CatalogError, Result};

@@ -71,10 +71,11 @@ async fn read(
     snapshot: SnapshotRow,
 ) -> Result<CatalogVersion> {
     let at = SnapshotId(snapshot.snapshot_id);
-    rows::refuse_unknown_features(connection, path, at).await?;
+    rows::refuse_unknown_features(connection, path).await?;
     let schemas = rows::schemas(connection, at).await?;
     let tables = rows::tables(connection, at).await?;
     let mut columns = columns::read(connection, path, at).await?;
+    let mut histories = columns::read_history(connection, at).await?;
     let mut sort_keys = columns::read_sort_keys(connection, path, at, &columns).await?;
     let mut segments = segments::read(connection, path, at).await?;
 
@@ -94,6 +95,7 @@ async fn read(
         let id = TableId(row.table_id);
         let parts = TableParts {
             columns: columns.remove(&id).unwrap_or_default(),
+            history: histories.remove(&id),
             sort_key: sort_keys.remove(&id).unwrap_or_default(),
             segments: segments.remove(&id).unwrap_or_default(),
         };
@@ -131,6 +133,7 @@ fn add_schemas(version: &mut CatalogVersion, rows: Vec<SchemaRow>) -> Result<()>
 
 struct TableParts {
     columns: Vec<crate::Column>,
+    history: Option<columns::ColumnHistory>,
     sort_key: Vec<crate::SortColumn>,
     segments: Vec<Arc<Segment>>,
 }
@@ -166,6 +169,8 @@ fn add_table(version: &mut CatalogVersion, row: TableRow, parts: TableParts) -> 
         next_row_id: 0,
         flushed_sequence: 0,
         created_snapshot: SnapshotId(row.begin_snapshot),
+        altered_snapshot: parts.history.and_then(|history| history.altered),
+        last_column_id: parts.history.map_or(0, |history| history.last_id),
         column_stats: Arc::default(),
     };
     add_segments(&mut table, parts.segments)?;

@@ -71,6 +71,11 @@ pub struct TableVersion {
     pub flushed_sequence: u64,
     /// The snapshot that created it.
     pub created_snapshot: SnapshotId,
+    /// The last snapshot that changed its columns; segments from before may have other ones. `None` if
+    /// it has those with which it was made.
+    pub altered_snapshot: Option<SnapshotId>,
+    /// The highest id that one of its columns ever had.
+    pub last_column_id: i64,
     /// The statistics of all segments merged, one entry per leaf column that any segment holds.
     pub column_stats: Arc<Vec<TableColumnStats>>,
 }
@@ -87,6 +92,12 @@ impl TableVersion {
             .iter()
             .flat_map(Column::preorder)
             .find(|column| column.id == id)
+    }
+
+    /// Whether a segment was written with the columns that the table has.
+    pub fn has_current_columns(&self, segment: &Segment) -> bool {
+        self.altered_snapshot
+            .is_none_or(|altered| segment.begin_snapshot >= altered)
     }
 
     /// A segment by its path.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::RwLock;
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::Mutex;
 use tracing::instrument;
 use uuid::Uuid;
@@ -27,7 +28,7 @@ use crate::ids::{SegmentId, SnapshotId, TableId};
 use crate::prune::ColumnPredicate;
 use crate::snapshots::{SnapshotInfo, SnapshotName};
 use crate::version::CatalogVersion;
-use crate::{commit, expiry, load, open, private, prune, snapshots, sqlite};
+use crate::{commit, expiry, load, open, private, prune, snapshots, sqlite, write};
 
 /// Where a tenant's catalog lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,7 +238,11 @@ impl TenantCatalog {
     pub async fn at_snapshot(&self, snapshot_id: SnapshotId) -> Result<CatalogVersion> {
         let _reader = self.reader.lock().await;
         let mut lent = self.lend(Role::Read).await?;
-        let version = load::at_snapshot(lent.get()?, &self.path, snapshot_id).await?;
+        // One state of the database: else an expiry could come between two of its tables.
+        let failed = || storage("read a version of the catalog");
+        let mut state = lent.get()?.begin().await.map_err(failed())?;
+        let version = load::at_snapshot(&mut state, &self.path, snapshot_id).await?;
+        state.rollback().await.map_err(failed())?;
         lent.keep();
         Ok(version)
     }
@@ -291,6 +296,7 @@ impl TenantCatalog {
         commit::settle(self, &mut committer).await?;
         let mut lent = self.lend(Role::Write).await?;
         let mut transaction = sqlite::begin(lent.get()?).await?;
+        self.check_no_foreign_commit(&mut transaction).await?;
         let expired = expiry::expire(&mut transaction, limits, self.now_micros()).await?;
         transaction
             .commit()
@@ -305,8 +311,11 @@ impl TenantCatalog {
     /// # Errors
     /// `Unavailable` if the database cannot be read.
     pub async fn scheduled_files(&self) -> Result<Vec<ScheduledFile>> {
-        let _reader = self.reader.lock().await;
-        let mut lent = self.lend(Role::Read).await?;
+        // The writer's connection: whoever asks holds up commits, and must not wait for readers.
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut lent = self.lend(Role::Write).await?;
+        self.check_no_foreign_commit(lent.get()?).await?;
         let files = expiry::scheduled(lent.get()?).await?;
         lent.keep();
         Ok(files)
@@ -340,6 +349,7 @@ impl TenantCatalog {
         let mut committer = self.committer.lock().await;
         commit::settle(self, &mut committer).await?;
         let mut lent = self.lend(Role::Write).await?;
+        self.check_no_foreign_commit(lent.get()?).await?;
         let files = expiry::known_files(lent.get()?).await?;
         lent.keep();
         Ok(files)
@@ -401,6 +411,11 @@ impl TenantCatalog {
         let _reader = self.reader.lock().await;
         self.is_closed.store(true, Ordering::Relaxed);
         self.connections.close(self.number).await
+    }
+
+    /// Nothing is thrown away by a version that is not the newest one.
+    async fn check_no_foreign_commit(&self, connection: &mut SqliteConnection) -> Result<()> {
+        write::check_no_foreign_commit(connection, self.current().snapshot_id).await
     }
 
     /// A connection, to be given back if all went well. The lock of its role is held.

@@ -31,7 +31,17 @@ pub(crate) async fn write(
         end_dropped(connection, &diff, after.snapshot_id).await?;
         objects::write_schemas(connection, &diff.created_schemas).await?;
         objects::write_tables(connection, &diff.created_tables, after.schema_version).await?;
-        objects::write_sort_keys(connection, catalog, &diff.created_tables).await?;
+        objects::write_altered(connection, &diff.altered, after).await?;
+        let resorted = diff.altered.iter();
+        let resorted = resorted.filter(|altered| altered.before.sort_key != altered.after.sort_key);
+        let resorted = resorted.map(|altered| altered.after);
+        let sorted: Vec<_> = diff
+            .created_tables
+            .iter()
+            .copied()
+            .chain(resorted)
+            .collect();
+        objects::write_sort_keys(connection, catalog, &sorted, after.snapshot_id).await?;
         segments::write(connection, &diff.changed, after, plan.commit.rewriting).await?;
         // Last: writing sort keys takes catalog ids.
         write_snapshot(connection, catalog, plan, &diff).await?;
@@ -39,7 +49,7 @@ pub(crate) async fn write(
     write_private(connection, plan).await
 }
 
-async fn check_no_foreign_commit(
+pub(crate) async fn check_no_foreign_commit(
     connection: &mut SqliteConnection,
     expected: SnapshotId,
 ) -> Result<()> {

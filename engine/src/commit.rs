@@ -9,13 +9,14 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use prost::Message;
 use quiver_catalog::{
-    CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, ProducerRecord, Rewriting, Stamp,
-    TableId,
+    Alteration, CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, ProducerRecord,
+    Rewriting, Stamp, TableId,
 };
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 use uuid::Uuid;
 
 use crate::error::{EngineError, Result};
+use crate::flush::{Written, flush, write_segments};
 use crate::idempotency::KeyReservation;
 use crate::ingest::StagedStream;
 use crate::node::{Node, frame_bytes};
@@ -299,6 +300,10 @@ async fn commit_with_catalog(
     tenant: &Arc<Tenant>,
     mut request: CommitRequest,
 ) -> Result<()> {
+    if !altered_tables(&request.changes).is_empty() {
+        // Most of their rows go to segments while others commit.
+        flush(node, tenant).await?;
+    }
     let _committer = tenant.committer().lock().await;
     tenant.check_writable()?;
     node.check_log()?;
@@ -350,9 +355,19 @@ async fn commit_prepared(
     let registered = request.segments.iter().map(UnregisteredSegments::change);
     request.changes.extend(registered);
     request.changes.extend(deletions);
-    let truncated = truncated_tables(&request.changes);
+    let mut truncated = truncated_tables(&request.changes);
+    let altered = altered_tables(&request.changes);
+    // Rows in memory have the columns from before: they go to segments in the same commit.
+    let rest = store_rest(node, tenant, &altered, sequence - 1).await?;
+    let (rest, up_to) = (rest.tables, rest.up_to);
+    let before = rest.iter().map(UnregisteredSegments::change);
+    request.changes.splice(0..0, before);
+    truncated.extend(altered);
     // Later rows of these tables have this sequence, or a higher one.
-    let flushed = truncated.iter().map(|table_id| (*table_id, sequence - 1));
+    let flushed = truncated
+        .iter()
+        .filter(|id| current.table_by_id(**id).is_some());
+    let flushed = flushed.map(|table_id| (*table_id, sequence - 1));
     let (mut idempotency, mut producers) = (vec![], vec![]);
     if !truncated.is_empty() {
         // Nothing in memory keeps the log of these rows any more, which has their keys.
@@ -364,6 +379,7 @@ async fn commit_prepared(
     let offered: Vec<_> = request
         .segments
         .into_iter()
+        .chain(rest)
         .map(UnregisteredSegments::offer)
         .collect();
     let rewriting = request.rewriting;
@@ -394,8 +410,10 @@ async fn commit_prepared(
     for record in &settled.steps {
         tenant.producers().commit_checkpointed(record);
     }
+    tenant.views().note_flushed(up_to);
     let catalog = Some((version, truncated));
     tenant.publish(sequence, catalog, request.streams, node.now_micros());
+    tenant.views().flush_is_seen();
     drop(settled);
     *tenant.sequencing().lock() = sequence + 1;
     node.reached(CrashPoint::CatalogPublished).await
@@ -446,6 +464,43 @@ async fn prepare_deletions(
     let with_own = catalog.apply(&request.changes, Stamp::overlay(&catalog))?;
     let (changes, own) = (&request.row_changes, &mut request.segments);
     row_changes::prepare(node, tenant, &with_own, changes, own).await
+}
+
+/// Rows of altered tables that are in memory, in segments with the columns that they have.
+async fn store_rest(
+    node: &Node,
+    tenant: &Tenant,
+    altered: &[TableId],
+    up_to: u64,
+) -> Result<Written> {
+    let memtables = tenant.memtables();
+    let memtables: Vec<_> = memtables
+        .all()
+        .filter(|memtable| altered.contains(&memtable.table_id()))
+        .map(Arc::clone)
+        .collect();
+    if memtables.is_empty() {
+        return Ok(Written::default());
+    }
+    let cuts = tenant.views().cuts(up_to);
+    let written = write_segments(node, tenant, &memtables, &cuts).await;
+    written.map_err(EngineError::not_stored)
+}
+
+/// Tables whose columns are others after the changes.
+fn altered_tables(changes: &[Change]) -> Vec<TableId> {
+    let altered = changes.iter().filter_map(|change| match change {
+        Change::AlterTable {
+            alteration: Alteration::Rename { .. } | Alteration::SetSortKey { .. },
+            ..
+        } => None,
+        Change::AlterTable { table_id, .. } => Some(*table_id),
+        _ => None,
+    });
+    let mut altered: Vec<_> = altered.collect();
+    altered.sort_unstable();
+    altered.dedup();
+    altered
 }
 
 fn truncated_tables(changes: &[Change]) -> Vec<TableId> {

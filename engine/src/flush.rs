@@ -91,13 +91,14 @@ async fn flush_tenant(node: &Node, tenant: &Tenant) -> Result<FlushOutcome> {
 
 /// The segments of a flush, by table.
 #[derive(Default)]
-struct Written {
-    tables: Vec<UnregisteredSegments>,
+pub(crate) struct Written {
+    pub(crate) tables: Vec<UnregisteredSegments>,
     /// Paths, with the sequence up to which the rows of each go.
-    up_to: Vec<(String, u64)>,
+    pub(crate) up_to: Vec<(String, u64)>,
 }
 
-async fn write_segments(
+/// Writes the rows of memtables, apart by the sequences `cuts`.
+pub(crate) async fn write_segments(
     node: &Node,
     tenant: &Tenant,
     memtables: &[Arc<Memtable>],

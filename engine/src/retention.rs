@@ -18,6 +18,9 @@ use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::blocking;
 use crate::tenant::Tenant;
 
+/// Deleted files that are forgotten before others may commit again.
+const FORGET_AT_ONCE: usize = 500;
+
 /// What a clean-up did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CleanedUp {
@@ -120,9 +123,11 @@ fn delete_scheduled<'a>(
         let deleted = delete(&node.fs, tenant.data_directory(), due).await?;
         if !deleted.is_empty() {
             node.reached(CrashPoint::FilesDeleted).await?;
-            let _committer = tenant.committer().lock().await;
-            tenant.check_writable()?;
-            tenant.catalog().forget_files(&deleted).await?;
+            for some in deleted.chunks(FORGET_AT_ONCE) {
+                let _committer = tenant.committer().lock().await;
+                tenant.check_writable()?;
+                tenant.catalog().forget_files(some).await?;
+            }
         }
         Ok(CleanedUp {
             deleted: deleted.len() as u64,
@@ -173,7 +178,10 @@ fn path_below(data: &Path, file: &ScheduledFile) -> Option<PathBuf> {
 }
 
 /// Deletes segments and lists of deleted rows that no snapshot ever had.
-fn delete_orphans<'a>(node: &'a Arc<Node>, tenant: &'a Arc<Tenant>) -> BoxFuture<'a, Result<u64>> {
+pub(crate) fn delete_orphans<'a>(
+    node: &'a Arc<Node>,
+    tenant: &'a Arc<Tenant>,
+) -> BoxFuture<'a, Result<u64>> {
     async move {
         // Whoever has a file that the catalog does not know yet holds one of these.
         let _flushing = tenant.flushing().lock().await;

@@ -2,6 +2,7 @@
 //!
 //! Order of locks: flushing, committer, commit gate, sequencing, published.
 
+mod changing;
 mod history;
 mod live_views;
 mod retired_files;
@@ -41,6 +42,8 @@ use crate::transaction::Transaction;
 use crate::wal::Lsn;
 use crate::write_buffer::{Budget, CommittedBytes, Memtable, MemtableSet};
 
+pub(crate) use changing::Changing;
+use changing::ChangingTables;
 use history::History;
 pub(crate) use live_views::LiveView;
 use live_views::LiveViews;
@@ -108,6 +111,7 @@ pub struct Tenant {
     /// All views, of whomever.
     live_views: Arc<LiveViews>,
     retired: RetiredFiles,
+    changing: Arc<ChangingTables>,
     compactions: Compactions,
     reading: Reading,
 }
@@ -186,6 +190,7 @@ impl Tenant {
             history: History::default(),
             live_views: Arc::default(),
             retired: RetiredFiles::default(),
+            changing: Arc::default(),
             compactions: Compactions::default(),
             reading,
         })
@@ -498,6 +503,16 @@ impl Tenant {
 
     pub(crate) fn live_views(&self) -> &LiveViews {
         &self.live_views
+    }
+
+    /// Notes that rows of a table are about to be changed, until what this returns is dropped.
+    pub(crate) fn begin_change(&self, table_id: TableId) -> Changing {
+        self.changing.begin(table_id)
+    }
+
+    /// Whether somebody is about to change rows of a table.
+    pub(crate) fn is_changing(&self, table_id: TableId) -> bool {
+        self.changing.contains(table_id)
     }
 
     /// Files that wait to be deleted.

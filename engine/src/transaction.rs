@@ -27,7 +27,7 @@ use crate::read_view::ReadView;
 use crate::row_changes::unite;
 use crate::segment::{SegmentSink, UnregisteredSegments};
 use crate::task;
-use crate::tenant::Tenant;
+use crate::tenant::{Changing, Tenant};
 
 mod staged;
 
@@ -53,6 +53,8 @@ pub struct Transaction {
     staged: Mutex<Option<Staged>>,
     /// One statement at a time brings rows to segments.
     moving: Mutex<()>,
+    /// The tables whose rows it changes.
+    changing: parking_lot::Mutex<BTreeMap<TableId, Changing>>,
 }
 
 /// What a transaction spans.
@@ -116,6 +118,7 @@ impl Transaction {
             uses: AtomicUsize::new(0),
             staged: Mutex::new(Some(Staged::default())),
             moving: Mutex::default(),
+            changing: parking_lot::Mutex::default(),
         })
     }
 
@@ -181,6 +184,17 @@ impl Transaction {
             .is_some_and(|staged| staged.segments().next().is_some() || staged.deletes_rows())
     }
 
+    /// Whether it has staged rows of a table, or deleted some.
+    pub(crate) async fn has_rows_of(&self, table_id: TableId) -> bool {
+        let staged = self.reader().staged.lock().await;
+        staged.as_ref().is_some_and(|staged| {
+            let added = staged.streams().any(|stream| stream.table_id() == table_id)
+                || staged.segments().any(|own| own.table_id() == table_id);
+            let deleted = staged.row_changes();
+            added || deleted.iter().any(|change| change.table_id == table_id)
+        })
+    }
+
     async fn own_view(&self) -> Result<ReadView> {
         let mut guard = self.staged.lock().await;
         let staged = guard.as_mut().ok_or_else(Self::over)?;
@@ -219,12 +233,32 @@ impl Transaction {
             Scope::Statement(Some(outer)) => outer,
             _ => self,
         };
+        let begin = || reader.tenant.begin_change(table_id);
+        reader.changing.lock().entry(table_id).or_insert_with(begin);
         {
             let _moving = reader.moving.lock().await;
             reader.flush_view(table_id).await?;
             reader.move_staged_rows(table_id).await?;
         }
         Ok(reader.own_view().await?.used_by(reader))
+    }
+
+    /// Brings the rows of a table that the transaction sees, and has not written, to segments.
+    ///
+    /// # Errors
+    /// As [`Self::change_view`].
+    pub(crate) async fn store_view(&self, table_id: TableId) -> Result<()> {
+        let reader = self.reader();
+        let _moving = reader.moving.lock().await;
+        reader.flush_view(table_id).await
+    }
+
+    /// Whose view its statements have.
+    fn reader(&self) -> &Self {
+        match &self.scope {
+            Scope::Statement(Some(outer)) => outer,
+            _ => self,
+        }
     }
 
     /// Brings the committed rows that the view has of a table to segments.

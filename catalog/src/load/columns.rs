@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::SqliteConnection;
 
 use super::{by_table, failed};
-use crate::column::Column;
+use crate::column::{Column, ColumnDefault};
 use crate::error::{CatalogError, Result};
 use crate::ids::{ColumnId, SnapshotId, TableId};
 use crate::names::quoted;
@@ -19,9 +19,53 @@ struct ColumnRow {
     shape: Shape,
     nullable: bool,
     parent: Option<i64>,
+    default: ColumnDefault,
 }
 
-type ColumnColumns = (i64, i64, String, String, i64, Option<i64>, Option<String>);
+type ColumnColumns = (
+    i64,
+    i64,
+    String,
+    String,
+    i64,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+/// What was ever said of the columns of a table, up to a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ColumnHistory {
+    /// The highest id.
+    pub(super) last_id: i64,
+    /// The last snapshot that changed one, if that was not when the table was made.
+    pub(super) altered: Option<SnapshotId>,
+}
+
+/// By table.
+pub(super) async fn read_history(
+    connection: &mut SqliteConnection,
+    at: SnapshotId,
+) -> Result<HashMap<TableId, ColumnHistory>> {
+    let rows: Vec<(i64, i64, i64, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT table_id, max(column_id), min(begin_snapshot), \
+           max(CASE WHEN begin_snapshot <= ?1 THEN begin_snapshot ELSE 0 END), \
+           max(CASE WHEN end_snapshot <= ?1 THEN end_snapshot END) \
+         FROM ducklake_column GROUP BY table_id",
+    )
+    .bind(at.0)
+    .fetch_all(connection)
+    .await
+    .map_err(failed("read the history of the columns"))?;
+    let entry = |(table_id, last_id, first, last, ended): (i64, i64, i64, i64, Option<i64>)| {
+        let last = last.max(ended.unwrap_or(0));
+        let altered = (last > first).then_some(SnapshotId(last));
+        (TableId(table_id), ColumnHistory { last_id, altered })
+    };
+    Ok(rows.into_iter().map(entry).collect())
+}
 
 pub(super) async fn read(
     connection: &mut SqliteConnection,
@@ -30,7 +74,8 @@ pub(super) async fn read(
 ) -> Result<HashMap<TableId, Vec<Column>>> {
     let rows: Vec<ColumnColumns> = sqlx::query_as(
         "SELECT c.table_id, c.column_id, c.column_name, c.column_type, c.nulls_allowed, \
-           c.parent_column, q.arrow_type \
+           c.parent_column, q.arrow_type, c.initial_default, c.default_value, \
+           c.default_value_type \
          FROM ducklake_column c \
          LEFT JOIN quiver_column q ON q.table_id = c.table_id AND q.column_id = c.column_id \
          WHERE c.begin_snapshot <= ?1 AND (c.end_snapshot IS NULL OR ?1 < c.end_snapshot) \
@@ -41,7 +86,9 @@ pub(super) async fn read(
     .await
     .map_err(failed("read the columns"))?;
     let mut tables: HashMap<TableId, Vec<ColumnRow>> = HashMap::new();
-    for (table_id, column_id, name, ducklake_type, nulls_allowed, parent, arrow_type) in rows {
+    for row in rows {
+        let (table_id, column_id, name, ducklake_type, nulls_allowed, parent, ..) = row;
+        let (.., arrow_type, initial, value, value_type) = row;
         let shape = shape(&ducklake_type, arrow_type.as_deref()).ok_or_else(|| {
             let reason = format!("column {name} has type {ducklake_type}, which is not supported");
             CatalogError::UnsupportedCatalog {
@@ -55,6 +102,12 @@ pub(super) async fn read(
             shape,
             nullable: nulls_allowed != 0,
             parent,
+            default: ColumnDefault {
+                initial,
+                // Of expressions, only the writer that knows them knows the value.
+                value: value
+                    .filter(|text| value_type.as_deref() == Some("literal") && text != "NULL"),
+            },
         };
         tables.entry(TableId(table_id)).or_default().push(row);
     }
@@ -102,13 +155,11 @@ fn take_children(
     for row in rows {
         let nested = take_children(Some(row.column_id), children, left)?;
         let id = ColumnId(row.column_id);
-        columns.push(Column::from_parts(
-            id,
-            row.name,
-            row.shape,
-            row.nullable,
-            nested,
-        )?);
+        let column = Column::from_parts(id, row.name, row.shape, row.nullable, nested)?;
+        columns.push(Column {
+            default: row.default,
+            ..column
+        });
     }
     Some(columns)
 }

@@ -158,26 +158,15 @@ pub(super) async fn table_stats(
 pub(super) async fn refuse_unknown_features(
     connection: &mut SqliteConnection,
     path: &Path,
-    at: SnapshotId,
 ) -> Result<()> {
     let features: Vec<(String, i64)> = sqlx::query_as(
         "SELECT 'rows kept in the catalog' AS name, count(*) AS uses \
            FROM ducklake_inlined_data_tables \
-         UNION ALL SELECT 'new names of columns', count(*) \
-           FROM ducklake_column a JOIN ducklake_column b ON a.table_id = b.table_id \
-           WHERE a.end_snapshot <= ?1 AND b.begin_snapshot <= ?1 \
-             AND (b.end_snapshot IS NULL OR ?1 < b.end_snapshot) \
-             AND ((a.column_id = b.column_id AND a.column_name <> b.column_name) \
-               OR (a.column_id <> b.column_id AND a.column_name = b.column_name \
-                 AND a.parent_column IS b.parent_column)) \
          UNION ALL SELECT 'absolute schema paths', count(*) FROM ducklake_schema \
            WHERE path_is_relative IS NOT 1 \
          UNION ALL SELECT 'absolute table paths', count(*) FROM ducklake_table \
-           WHERE path_is_relative IS NOT 1 \
-         UNION ALL SELECT 'default values for old rows', count(*) FROM ducklake_column \
-           WHERE initial_default IS NOT NULL",
+           WHERE path_is_relative IS NOT 1",
     )
-    .bind(at.0)
     .fetch_all(&mut *connection)
     .await
     .map_err(failed("look for unknown features"))?;

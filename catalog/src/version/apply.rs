@@ -13,6 +13,7 @@ use crate::ids::{SchemaId, TableId};
 use crate::names::{check_object_name, directory, fold};
 use crate::table::{NewTable, SchemaVersion, TableVersion};
 
+mod alter;
 mod segments;
 
 /// The schema that every catalog has from its first snapshot on.
@@ -37,6 +38,10 @@ pub(super) fn apply(
             Change::DropSchema { schema_id } => drop_schema(&mut version, *schema_id)?,
             Change::CreateTable(table) => create_table(&mut version, table)?,
             Change::DropTable { table_id, .. } => drop_table(&mut version, *table_id)?,
+            Change::AlterTable {
+                table_id,
+                alteration,
+            } => alter::alter(&mut version, *table_id, alteration)?,
             Change::AppendSegments { table_id, segments } => {
                 segments::append(&mut version, *table_id, segments)?;
             }
@@ -130,6 +135,8 @@ fn create_table(version: &mut CatalogVersion, table: &NewTable) -> Result<()> {
         next_row_id: 0,
         flushed_sequence: 0,
         created_snapshot: version.snapshot_id,
+        altered_snapshot: None,
+        last_column_id: last_column_id(&table.columns),
         column_stats: Arc::default(),
     };
     with_schema(version, &created.schema_name, |schema| {
@@ -137,6 +144,12 @@ fn create_table(version: &mut CatalogVersion, table: &NewTable) -> Result<()> {
     });
     version.tables.insert(created.id, Arc::new(created));
     Ok(())
+}
+
+/// The highest id of columns and what is below them.
+pub(crate) fn last_column_id(columns: &[Column]) -> i64 {
+    let all = columns.iter().flat_map(Column::preorder);
+    all.map(|column| column.id.0).max().unwrap_or(0)
 }
 
 fn drop_table(version: &mut CatalogVersion, id: TableId) -> Result<()> {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
 
 use super::apply::{NULL_REFUSED, Refusal, apply, first_null, nulls};
 use super::budget::Budget;
@@ -26,6 +27,8 @@ pub(crate) struct Adapter {
     incoming: Fields,
     table: SchemaRef,
     sources: Vec<Source>,
+    /// By column of the table; what stands for those that the stream does not have.
+    defaults: Vec<Option<ScalarValue>>,
     is_identity: bool,
     rows: AtomicU64,
 }
@@ -38,8 +41,25 @@ impl Adapter {
     /// `InvalidArgument`, naming the first column that is unknown, missing though NOT NULL, or
     /// of a type that cannot be kept.
     pub(crate) fn new(incoming: &Schema, table: &SchemaRef) -> Result<Self> {
+        Self::with_defaults(incoming, table, vec![])
+    }
+
+    /// The same, with values for columns of the table that the stream may leave out.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn with_defaults(
+        incoming: &Schema,
+        table: &SchemaRef,
+        defaults: Vec<Option<ScalarValue>>,
+    ) -> Result<Self> {
         check_size(incoming.fields(), 0, &mut 0)?;
-        let sources = plan_fields(incoming.fields(), table.fields(), Matching::ByName, "")?;
+        let may_miss = |(at, field): (usize, &FieldRef)| match defaults.get(at) {
+            Some(Some(_)) => Arc::new(field.as_ref().clone().with_nullable(true)),
+            _ => Arc::clone(field),
+        };
+        let wanted: Fields = table.fields().iter().enumerate().map(may_miss).collect();
+        let sources = plan_fields(incoming.fields(), &wanted, Matching::ByName, "")?;
         let is_identity = incoming.fields().len() == table.fields().len()
             && keep_places(&sources)
             && !tightens_nested(incoming.fields(), table.fields());
@@ -47,6 +67,7 @@ impl Adapter {
             incoming: incoming.fields().clone(),
             table: Arc::clone(table),
             sources,
+            defaults,
             is_identity,
             rows: AtomicU64::new(0),
         })
@@ -69,8 +90,10 @@ impl Adapter {
             .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         let budget = Budget::new();
         let mut columns = Vec::with_capacity(self.sources.len());
-        for (field, source) in self.table.fields().iter().zip(&self.sources) {
-            let column = adapt_column(&batch, field, source, &budget)
+        let fields = self.table.fields().iter();
+        for (at, (field, source)) in fields.zip(&self.sources).enumerate() {
+            let default = self.defaults.get(at).and_then(Option::as_ref);
+            let column = adapt_column(&batch, field, source, default, &budget)
                 .map_err(|refusal| explain(refusal, field.name(), Some(rows_before)))?;
             columns.push(column);
         }
@@ -110,11 +133,16 @@ fn adapt_column(
     batch: &RecordBatch,
     field: &Field,
     source: &Source,
+    default: Option<&ScalarValue>,
     budget: &Budget,
 ) -> Result<ArrayRef, Refusal> {
-    let column = match source.index {
-        None => nulls(field.data_type(), batch.num_rows(), budget)?,
-        Some(index) => apply(&source.conversion, batch.column(index), None, budget)?,
+    let column = match (source.index, default) {
+        (None, Some(value)) => {
+            let values = value.to_array_of_size(batch.num_rows());
+            values.map_err(|error| Refusal::Whole(error.into()))?
+        }
+        (None, None) => nulls(field.data_type(), batch.num_rows(), budget)?,
+        (Some(index), _) => apply(&source.conversion, batch.column(index), None, budget)?,
     };
     if !field.is_nullable()
         && let Some(row) = first_null(&column, None)

@@ -5,12 +5,14 @@
 //! has lost the race and changes nothing. Segments that lost none are *merged*: the new ones take their
 //! place in every snapshot, with the snapshot of each row in them. Rows keep their ids in both.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quiver_catalog::{Segment, SnapshotId, TableId, TableVersion};
 
 use self::pick::{Candidate, Pick, pick};
 use self::progress::NewJob;
+use self::rows::Made;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::scan::ScanOptions;
@@ -28,6 +30,8 @@ pub(crate) use progress::{Compactions, Job, JobEnd, JobState};
 
 /// Jobs for one table, one after the other; each leaves fewer segments than it found.
 const JOBS_MAX: usize = 10_000;
+/// Jobs for one table before others have their turn, unless somebody waits for it.
+const JOBS_PER_ROUND: usize = 4;
 /// How often a job that lost a race begins anew for somebody who asked for it.
 const ATTEMPTS: usize = 3;
 
@@ -35,14 +39,25 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug, Clone)]
 pub(crate) struct Compacted {
     pub(crate) table: Arc<TableVersion>,
-    /// Segments that were written anew, and those that they became.
-    pub(crate) segments: (u64, u64),
-    /// Rows that were written.
-    pub(crate) row_count: u64,
-    /// Size of both.
-    pub(crate) bytes: (u64, u64),
+    /// Segments that it found and that are gone, with their sizes in bytes and rows.
+    pub(crate) before: Vec<(u64, u64)>,
+    /// Those that they have become, by name.
+    pub(crate) after: BTreeMap<String, u64>,
     /// The snapshot as of which it holds.
     pub(crate) snapshot_id: SnapshotId,
+}
+
+impl Compacted {
+    /// Counts a job; what an earlier one made is in between.
+    fn add(&mut self, sources: &[Arc<Segment>], made: Made) {
+        for segment in sources {
+            if self.after.remove(&segment.path).is_none() {
+                let sizes = (segment.file_size_bytes, segment.live_count());
+                self.before.push(sizes);
+            }
+        }
+        self.after.extend(made.0);
+    }
 }
 
 /// Writes anew what is worth it of a table. Commits by itself, once per job.
@@ -56,31 +71,44 @@ pub(crate) async fn compact(
     wanted: Wanted,
 ) -> Result<Compacted> {
     let _compacting = tenant.compacting().lock().await;
-    let _place = engine.node().compactions.acquire().await;
     let table = current(tenant, table_id)?;
     let mut compacted = Compacted {
         table,
-        segments: (0, 0),
-        row_count: 0,
-        bytes: (0, 0),
+        before: vec![],
+        after: BTreeMap::new(),
         snapshot_id: tenant.catalog_version().snapshot_id,
     };
-    let mut attempts = 1;
-    for _ in 0..JOBS_MAX {
+    let (mut lost, mut overlaps_made) = (0, false);
+    let jobs_max = match wanted {
+        Wanted::All => JOBS_MAX,
+        Wanted::Due | Wanted::Resting => JOBS_PER_ROUND,
+    };
+    for _ in 0..jobs_max {
         if wanted != Wanted::All && tenant.compactions().is_paused() {
             break;
         }
+        let _place = engine.node().compactions.acquire().await;
         let view = tenant.read_view();
         let Some(table) = view.catalog().table_by_id(table_id) else {
             break;
         };
         let options = &tenant.reading().scan_options;
-        let Some(picked) = pick(&candidates(table, options), wanted) else {
+        let candidates = candidates(tenant, table, options);
+        let Some(picked) = pick(&candidates, wanted, lost < ATTEMPTS) else {
             break;
         };
+        let made = |at: &usize| compacted.after.contains_key(&table.segments[*at].path);
+        if picked.form == Form::Merge && picked.at.iter().all(made) {
+            // Twice is as often as it can help.
+            if overlaps_made {
+                break;
+            }
+            overlaps_made = true;
+        }
         match run_job(engine, tenant, table, &picked, &mut compacted).await {
-            Ok(()) => attempts = 1,
-            Err(EngineError::Conflict { .. }) if attempts < ATTEMPTS => attempts += 1,
+            Ok(()) => lost = 0,
+            // Those who delete rows go first; what nobody deletes from can be merged all the same.
+            Err(EngineError::Conflict { .. }) if lost <= ATTEMPTS => lost += 1,
             Err(error) => return Err(error),
         }
         compacted.snapshot_id = tenant.catalog_version().snapshot_id;
@@ -96,12 +124,14 @@ fn current(tenant: &Tenant, table_id: TableId) -> Result<Arc<TableVersion>> {
     })
 }
 
-fn candidates(table: &Arc<TableVersion>, options: &ScanOptions) -> Vec<Candidate> {
+fn candidates(tenant: &Tenant, table: &Arc<TableVersion>, options: &ScanOptions) -> Vec<Candidate> {
     let ranges = options.cache.statistics(table).ranks(table);
     let candidate = |(at, segment): (usize, &Arc<Segment>)| Candidate {
         bytes: segment.file_size_bytes,
         rows: segment.record_count,
         deleted: segment.delete_count(),
+        is_outdated: !table.has_current_columns(segment),
+        is_held: tenant.views().holds(&segment.path),
         range: ranges.get(at).copied().flatten(),
     };
     table.segments.iter().enumerate().map(candidate).collect()
@@ -148,12 +178,8 @@ async fn run_job(
     let result = match done {
         Ok(new) => {
             end.state = JobState::Done;
-            (end.segments_after, end.bytes_after) = (new.count, new.bytes);
-            compacted.segments.0 += sources.segments.len() as u64;
-            compacted.segments.1 += new.count;
-            compacted.row_count += rows;
-            compacted.bytes.0 += bytes_before;
-            compacted.bytes.1 += new.bytes;
+            (end.segments_after, end.bytes_after) = (new.0.len() as u64, new.bytes());
+            compacted.add(&sources.segments, new);
             Ok(())
         }
         Err(error) => {

@@ -30,6 +30,11 @@ pub(super) struct Candidate {
     pub(super) bytes: u64,
     pub(super) rows: u64,
     pub(super) deleted: u64,
+    /// Whether it was written before the table's columns were changed: merged, it would lose what older
+    /// snapshots see.
+    pub(super) is_outdated: bool,
+    /// Whether an open transaction may have to find its rows in it.
+    pub(super) is_held: bool,
     /// Ranks of its bounds among those of all segments, by the first column of the sort key.
     pub(super) range: Option<(u32, u32)>,
 }
@@ -37,6 +42,15 @@ pub(super) struct Candidate {
 impl Candidate {
     fn is_small(&self) -> bool {
         self.bytes < SMALL_BYTES
+    }
+
+    fn is_mergeable(&self) -> bool {
+        !self.is_lossy() && !self.is_held
+    }
+
+    /// Whether it may only be rewritten.
+    fn is_lossy(&self) -> bool {
+        self.deleted > 0 || self.is_outdated
     }
 }
 
@@ -68,9 +82,13 @@ pub(super) struct Pick {
     pub(super) at: Vec<usize>,
 }
 
-/// The next job; `None` when the table is as it should be.
-pub(super) fn pick(segments: &[Candidate], wanted: Wanted) -> Option<Pick> {
-    let lossy = losing(segments, wanted);
+/// The next job; `None` when the table is as it should be. Without any that rewrites, if others were
+/// faster.
+pub(super) fn pick(segments: &[Candidate], wanted: Wanted, rewrites: bool) -> Option<Pick> {
+    let lossy = match rewrites {
+        true => losing(segments, wanted),
+        false => vec![],
+    };
     let (form, mut at) = if !lossy.is_empty() {
         (Form::Rewrite, lossy)
     } else {
@@ -85,13 +103,14 @@ pub(super) fn pick(segments: &[Candidate], wanted: Wanted) -> Option<Pick> {
     (!at.is_empty()).then_some(Pick { form, at })
 }
 
-/// Segments that lost many rows, and small ones that lost any, if there are many.
+/// Segments that lost many rows, and small ones that lost any or have old columns, if there are many.
 fn losing(segments: &[Candidate], wanted: Wanted) -> Vec<usize> {
-    let places = || (0..segments.len()).filter(|at| segments[*at].deleted > 0);
+    let places =
+        || (0..segments.len()).filter(|at| segments[*at].is_lossy() && !segments[*at].is_held);
     let small = places().filter(|at| segments[*at].is_small()).count();
     let picked = places().filter(|at| {
         let segment = &segments[*at];
-        let many = segment.deleted * DELETED_PART >= segment.rows;
+        let many = segment.deleted > 0 && segment.deleted * DELETED_PART >= segment.rows;
         wanted == Wanted::All || many || (small > SMALL_MAX && segment.is_small())
     });
     bounded(segments, picked)
@@ -99,7 +118,7 @@ fn losing(segments: &[Candidate], wanted: Wanted) -> Vec<usize> {
 
 /// Small segments that become few: the smallest ones, as many as are of a size.
 fn small(segments: &[Candidate], wanted: Wanted) -> Vec<usize> {
-    let is_clean = |at: &usize| segments[*at].is_small() && segments[*at].deleted == 0;
+    let is_clean = |at: &usize| segments[*at].is_small() && segments[*at].is_mergeable();
     let mut places: Vec<usize> = (0..segments.len()).filter(is_clean).collect();
     places.sort_by_key(|at| (segments[*at].bytes, *at));
     let at_least = match wanted {
@@ -135,7 +154,7 @@ fn small(segments: &[Candidate], wanted: Wanted) -> Vec<usize> {
 /// Large segments that hold the same part of the sort key: merged, each part is in one.
 fn overlapping(segments: &[Candidate]) -> Vec<usize> {
     let mut ends: Vec<(u32, bool)> = vec![];
-    let ranges = segments.iter().filter(|segment| segment.deleted == 0);
+    let ranges = segments.iter().filter(|segment| segment.is_mergeable());
     for (low, high) in ranges.filter_map(|segment| segment.range) {
         // One that ends where another begins shares no more than a value with it.
         if low < high {
@@ -160,7 +179,7 @@ fn overlapping(segments: &[Candidate]) -> Vec<usize> {
     }
     let covers = |at: &usize| {
         let segment = &segments[*at];
-        let range = segment.range.filter(|_| segment.deleted == 0);
+        let range = segment.range.filter(|_| segment.is_mergeable());
         range.is_some_and(|(low, high)| low <= rank && rank < high)
     };
     let covering = (0..segments.len()).filter(covers);

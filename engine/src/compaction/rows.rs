@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use datafusion::catalog::default_table_source::provider_as_source;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident};
 use datafusion::physical_plan::execute_stream;
 use futures::TryStreamExt;
@@ -23,26 +26,31 @@ use crate::error::{EngineError, Result};
 use crate::row_changes::RowChange;
 use crate::scan::{BufferedRows, ChangeTarget, QuiverTable, TableRows};
 use crate::segment::{
-    RowPlaces, SegmentStream, UnregisteredSegments, row_id_column, row_snapshots, snapshot_column,
-    with_hidden,
+    RowPlaces, SegmentStream, UnregisteredSegments, row_id_column, row_snapshots, segment_name,
+    snapshot_column, with_hidden,
 };
 use crate::storage_fs::CrashPoint;
 use crate::tenant::Tenant;
 
-/// The segments that a job made.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Made {
-    pub(super) count: u64,
-    pub(super) bytes: u64,
-}
+/// Memory to sort in.
+const MEMORY_BYTES: usize = 256 << 20;
+
+/// The segments that a job made: their names when they are committed, and their sizes.
+#[derive(Debug, Clone)]
+pub(super) struct Made(pub(super) Vec<(String, u64)>);
 
 impl Made {
     pub(super) fn of(segments: &UnregisteredSegments) -> Self {
         let all = segments.segments().iter();
-        Self {
-            count: all.len() as u64,
-            bytes: all.map(|segment| segment.file_size_bytes).sum(),
-        }
+        let made = all.map(|segment| {
+            let name = segment_name(&segment.path).to_owned();
+            (name, segment.file_size_bytes)
+        });
+        Self(made.collect())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.iter().map(|(_, bytes)| bytes).sum()
     }
 }
 
@@ -53,7 +61,11 @@ pub(super) async fn rewrite(
     table: &Arc<TableVersion>,
     job: &Job,
 ) -> Result<Made> {
-    let (segments, moved) = write(engine, tenant, table, job).await?;
+    let (segments, mut moved) = write(engine, tenant, table, job).await?;
+    // One that no row was left of goes as well.
+    for at in 0..table.segments.len() {
+        moved.entry(at).or_default();
+    }
     let made = Made::of(&segments);
     let moved = moved.into_iter();
     let moved = moved.map(|(at, rows)| (table.segments[at].path.clone(), rows));
@@ -97,7 +109,7 @@ pub(super) async fn write(
     ));
     let plan = ordered(target, table)?;
     // One after the other: rows without a sort key stay in the order in which they came.
-    let mut session = engine.template().of_tenant(tenant).as_ref().clone();
+    let mut session = own_session(engine, tenant)?;
     let options = session.config_mut().options_mut();
     options.execution.target_partitions = 1;
     let plan = session.create_physical_plan(&plan).await?;
@@ -135,6 +147,16 @@ pub(super) async fn write(
     assert_eq!(segments.row_count(), count, "and written anew");
     node.reached(CrashPoint::CompactionWritten).await?;
     Ok((segments, moved))
+}
+
+/// A session with memory of its own: queries of the tenant keep theirs, and a sort goes to disk sooner.
+fn own_session(engine: &Engine, tenant: &Tenant) -> Result<SessionState> {
+    let runtime = RuntimeEnvBuilder::from_runtime_env(&tenant.reading().runtime);
+    let pool = Arc::new(GreedyMemoryPool::new(MEMORY_BYTES));
+    let runtime = runtime.with_memory_pool(pool).build_arc()?;
+    let session = engine.template().of_tenant(tenant).as_ref().clone();
+    let session = SessionStateBuilder::new_from_existing(session).with_runtime_env(runtime);
+    Ok(session.build())
 }
 
 /// All rows with what tells them apart, in the order of the table's sort key.

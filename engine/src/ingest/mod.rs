@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use datafusion::common::ScalarValue;
 use quiver_catalog::{
-    Change, ErrorKind, IdempotencyRecord, ProducerRecord, Rewriting, TableId, UserId,
+    Change, Column, ErrorKind, IdempotencyRecord, ProducerRecord, Rewriting, TableId, TableVersion,
+    UserId,
 };
 
 use stream::StreamWriter;
@@ -28,7 +30,7 @@ use crate::ids::new_id;
 use crate::node::Node;
 use crate::producers::{Admission, ProducerReservation, ProducerScope, ProducerStep};
 use crate::record::IpcBatch;
-use crate::segment::check_rows;
+use crate::segment::{check_rows, default_value};
 use crate::tenant::Tenant;
 use crate::transaction::{Transaction, TransactionUse};
 
@@ -64,6 +66,15 @@ pub struct IngestOutcome {
     /// The same ingest was committed before, under its key or its producer's number; no rows were
     /// added now.
     pub duplicate: bool,
+}
+
+/// By column, what rows have that come without it; NULL where nothing is said.
+fn default_values(table: &TableVersion) -> Vec<Option<ScalarValue>> {
+    let value = |column: &Column| {
+        let text = column.default.value.as_deref()?;
+        default_value(text, &column.data_type).ok()
+    };
+    table.columns.iter().map(value).collect()
 }
 
 /// An open ingest stream.
@@ -134,8 +145,9 @@ impl Ingest {
             (Some(_), Some(table_id)) => Target::existing(view.catalog(), table_id)?,
             _ => resolve_target(&tenant, view.catalog(), &request)?,
         };
-        let adapter = Adapter::new(&request.incoming, &target.arrow_schema)?;
         let table = target.table(view.catalog())?;
+        let (incoming, defaults) = (&request.incoming, default_values(&table));
+        let adapter = Adapter::with_defaults(incoming, &target.arrow_schema, defaults)?;
         let digest = request
             .idempotency_key
             .is_some()

@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::Result as ParquetResult;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{FileMetaData, PageIndexPolicy, ParquetMetaData};
 
 use crate::tenant::LiveView;
 
@@ -25,6 +25,8 @@ use crate::tenant::LiveView;
 #[derive(Debug)]
 pub(crate) struct SegmentReaders {
     pub(crate) readers: CachedParquetFileReaderFactory,
+    /// Whether columns are looked for by their ids, which a schema of Arrow in the footer would hide.
+    pub(crate) with_ids: bool,
     pub(crate) _live: Option<Arc<LiveView>>,
 }
 
@@ -39,23 +41,29 @@ impl ParquetFileReaderFactory for SegmentReaders {
         let reader = self
             .readers
             .create_reader(partition, file, footer_bytes, metrics)?;
-        Ok(Box::new(WithPageIndex(reader)))
+        Ok(Box::new(WithPageIndex {
+            reader,
+            with_ids: self.with_ids,
+        }))
     }
 }
 
 /// A reader that always asks for the page index.
-struct WithPageIndex(Box<dyn AsyncFileReader + Send>);
+struct WithPageIndex {
+    reader: Box<dyn AsyncFileReader + Send>,
+    with_ids: bool,
+}
 
 impl AsyncFileReader for WithPageIndex {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        self.0.get_bytes(range)
+        self.reader.get_bytes(range)
     }
 
     fn get_byte_ranges(
         &mut self,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
-        self.0.get_byte_ranges(ranges)
+        self.reader.get_byte_ranges(ranges)
     }
 
     fn get_metadata<'a>(
@@ -64,6 +72,32 @@ impl AsyncFileReader for WithPageIndex {
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         let options = options.cloned().unwrap_or_default();
         let options = options.with_page_index_policy(PageIndexPolicy::Optional);
-        async move { self.0.get_metadata(Some(&options)).await }.boxed()
+        async move {
+            let metadata = self.reader.get_metadata(Some(&options)).await?;
+            Ok(match self.with_ids {
+                true => without_arrow_schema(&metadata),
+                false => metadata,
+            })
+        }
+        .boxed()
     }
+}
+
+/// The same footer without the schema of Arrow: fields then have the ids of their columns.
+fn without_arrow_schema(metadata: &ParquetMetaData) -> Arc<ParquetMetaData> {
+    let file = metadata.file_metadata();
+    let file = FileMetaData::new(
+        file.version(),
+        file.num_rows(),
+        file.created_by().map(str::to_owned),
+        None,
+        file.schema_descr_ptr(),
+        file.column_orders().cloned(),
+    );
+    let plain = ParquetMetaData::new(file, metadata.row_groups().to_vec());
+    let plain = plain
+        .into_builder()
+        .set_column_index(metadata.column_index().cloned())
+        .set_offset_index(metadata.offset_index().cloned());
+    Arc::new(plain.build())
 }

@@ -6,6 +6,7 @@
 
 mod buffered;
 mod cache;
+mod columns_by_id;
 mod deletes;
 mod footers;
 mod options;

@@ -18,12 +18,14 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::physical_expr_adapter::PhysicalExprAdapterFactory;
 use datafusion::physical_plan::ExecutionPlan;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use quiver_catalog::{Segment, TableVersion};
 use roaring::RoaringTreemap;
 
+use super::columns_by_id::ColumnsById;
 use super::deletes::left_rows;
 use super::footers::SegmentReaders;
 use super::parts::SegmentPart;
@@ -92,7 +94,12 @@ impl SegmentScan<'_> {
             None if self.parts.is_some() || self.deletes_more => self.summary(kept).to_inexact(),
             None => self.summary(kept),
         };
+        let by_id = self.table.altered_snapshot.map(|_| {
+            let columns = Arc::new(self.table.columns.clone());
+            Arc::new(ColumnsById { columns }) as Arc<dyn PhysicalExprAdapterFactory>
+        });
         let config = FileScanConfigBuilder::new(self.store_url.clone(), source)
+            .with_expr_adapter(by_id)
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(self.projection.map(<[usize]>::to_vec))?
@@ -107,6 +114,7 @@ impl SegmentScan<'_> {
         let footers = runtime.cache_manager.get_file_metadata_cache();
         let readers = SegmentReaders {
             readers: CachedParquetFileReaderFactory::new(store, footers),
+            with_ids: self.table.altered_snapshot.is_some(),
             _live: self.live.cloned(),
         };
         let options = TableParquetOptions {

@@ -14,11 +14,15 @@ use quiver_catalog::{Column, ColumnId, ColumnStats, Segment, SegmentId, TableVer
 
 use crate::segment::{has_bounds, max_of, min_of, parse_bounds, without_nan};
 
+/// Texts below this length are bounds as they are.
+const EXACT_BYTES: usize = 100;
+
 /// Statistics of one list of segments.
 #[derive(Debug)]
 pub(crate) struct SegmentStatistics {
     segments: Vec<Arc<Segment>>,
-    column_ids: Vec<ColumnId>,
+    /// With their types.
+    column_ids: Vec<(ColumnId, DataType)>,
     /// Rows of the files, those that are deleted with them: what the bounds are about.
     row_counts: Arc<UInt64Array>,
     columns: Vec<OnceLock<Arc<ColumnBounds>>>,
@@ -34,6 +38,23 @@ pub(crate) struct ColumnBounds {
     pub(crate) stored_bytes: u64,
 }
 
+/// Whether bounds are values that are there: long ones are cut, and one zero stands for both.
+fn are_values(stats: &ColumnStats, data_type: &DataType) -> bool {
+    let exact = |text: &Option<String>| {
+        let Some(text) = text else { return false };
+        match data_type {
+            DataType::Float32 | DataType::Float64 => !matches!(text.as_str(), "0.0" | "-0.0"),
+            DataType::Utf8 | DataType::Binary => text.len() < EXACT_BYTES && !text.contains('\0'),
+            _ => true,
+        }
+    };
+    exact(&stats.min) && exact(&stats.max)
+}
+
+fn typed(column: &Column) -> (ColumnId, DataType) {
+    (column.id, column.data_type.clone())
+}
+
 impl SegmentStatistics {
     /// Statistics of the segments of `table`; what an `earlier` version of it has found out about
     /// the first of them is taken over.
@@ -41,7 +62,7 @@ impl SegmentStatistics {
         let rows = table.segments.iter().map(|segment| segment.record_count);
         let new = Self {
             segments: table.segments.to_vec(),
-            column_ids: table.columns.iter().map(|column| column.id).collect(),
+            column_ids: table.columns.iter().map(typed).collect(),
             row_counts: Arc::new(UInt64Array::from_iter_values(rows)),
             columns: table.columns.iter().map(|_| OnceLock::new()).collect(),
         };
@@ -115,9 +136,11 @@ impl SegmentStatistics {
             return none();
         };
         let count = self.segments.len();
+        let key = key.map(|key| key.column_id);
         let of_segment = |at: usize| {
             let known = bounds.min.is_valid(at) && bounds.max.is_valid(at);
-            known.then(|| (ranks[at], ranks[count + at]))
+            let stats = key.and_then(|key| self.segments[at].stats(key))?;
+            (known && are_values(stats, all.data_type())).then(|| (ranks[at], ranks[count + at]))
         };
         (0..count).map(of_segment).collect()
     }

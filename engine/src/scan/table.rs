@@ -16,7 +16,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
-use quiver_catalog::{SnapshotId, TableVersion};
+use quiver_catalog::{Column, SnapshotId, TableVersion};
 
 use super::buffered::{BufferedRows, BufferedScan};
 use super::deletes::DeletedRows;
@@ -26,6 +26,7 @@ use super::pruning::prune;
 use super::row_filter;
 use super::segments::{ExtraColumns, SegmentScan, first_rows};
 use super::statistics::SegmentStatistics;
+use crate::segment::default_value;
 use crate::tenant::LiveView;
 
 /// What a read view has of a table beside its segments.
@@ -63,6 +64,18 @@ pub(crate) struct QuiverTable {
     statistics: Arc<SegmentStatistics>,
     /// What is to be read of the segments, if not all.
     parts: Option<Arc<[SegmentPart]>>,
+    /// Of columns that have one, what an INSERT without a value gives them.
+    defaults: Vec<(String, Expr)>,
+}
+
+/// The values of columns that nobody names, as constants. What cannot be read is NULL.
+fn defaults(table: &TableVersion) -> Vec<(String, Expr)> {
+    let value = |column: &Column| {
+        let text = column.default.value.as_deref()?;
+        let value = default_value(text, &column.data_type).ok()?;
+        Some((column.name.clone(), Expr::Literal(value, None)))
+    };
+    table.columns.iter().filter_map(value).collect()
 }
 
 impl QuiverTable {
@@ -76,6 +89,7 @@ impl QuiverTable {
     ) -> Self {
         let statistics = options.cache.statistics(&table);
         Self {
+            defaults: defaults(&table),
             table,
             rows,
             store_url,
@@ -100,6 +114,7 @@ impl QuiverTable {
             store_url,
             options,
             statistics,
+            defaults: vec![],
             parts: Some(parts),
         }
     }
@@ -171,6 +186,7 @@ impl QuiverTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let row_filter = self.options.row_filters
             && extra.is_none()
+            && self.has_plain_filters(filters)
             && row_filter::pays(&self.table, &self.statistics, projection, filters);
         let store = state.runtime_env().object_store(&self.store_url)?;
         let deleted = self.options.delete_files.of_table(
@@ -195,6 +211,13 @@ impl QuiverTable {
             live: self.rows.live.as_ref(),
         };
         scan.plan(state, kept)
+    }
+
+    /// Whether filters look at columns that every segment has as they are: DataFusion decides before it
+    /// sees a file how far it filters rows, and counts on parts of structs that an old one lacks.
+    fn has_plain_filters(&self, filters: &[Expr]) -> bool {
+        let plain = |at: usize| self.table.columns[at].is_leaf();
+        self.table.altered_snapshot.is_none() || self.filtered(filters).into_iter().all(plain)
     }
 
     /// Whether it is the table as it was.
@@ -223,6 +246,12 @@ impl TableProvider for QuiverTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        let mut defaults = self.defaults.iter();
+        let (_, value) = defaults.find(|(name, _)| name == column)?;
+        Some(value)
     }
 
     async fn scan(

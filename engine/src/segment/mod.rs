@@ -6,6 +6,7 @@
 //! catalogs, commits or snapshots: a file no catalog names is garbage and is swept.
 
 mod bound_text;
+mod default_text;
 mod delete_file;
 mod leaf;
 mod options;
@@ -22,6 +23,7 @@ mod value_sample;
 mod writer;
 
 pub(crate) use bound_text::{has_bounds, parse_bounds};
+pub(crate) use default_text::{default_text, default_value};
 pub(crate) use delete_file::{read_delete_file, write_delete_file};
 pub(crate) use options::SegmentOptions;
 pub(crate) use row_ids::{

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, Schema};
 use quiver_catalog::{
-    Column, ColumnId, ROW_ID_COLUMN, ROW_ID_FIELD, SNAPSHOT_COLUMN, SNAPSHOT_FIELD, TableVersion,
+    Column, ColumnDefault, ColumnId, ROW_ID_COLUMN, ROW_ID_FIELD, SNAPSHOT_COLUMN, SNAPSHOT_FIELD,
+    TableVersion,
 };
 
 use crate::error::{EngineError, Result};
@@ -86,6 +87,7 @@ fn hidden_column(id: i64, name: &str) -> Column {
         data_type: DataType::Int64,
         nullable: false,
         children: vec![],
+        default: ColumnDefault::default(),
     }
 }
 

@@ -160,11 +160,11 @@ fn compacted_rows(done: &[Compacted]) -> Vec<ArrayRef> {
     vec![
         texts(|done| &done.table.schema_name),
         texts(|done| &done.table.name),
-        counts(|done| done.segments.0),
-        counts(|done| done.segments.1),
-        counts(|done| done.row_count),
-        counts(|done| done.bytes.0),
-        counts(|done| done.bytes.1),
+        counts(|done| done.before.len() as u64),
+        counts(|done| done.after.len() as u64),
+        counts(|done| done.before.iter().map(|(_, rows)| rows).sum()),
+        counts(|done| done.before.iter().map(|(bytes, _)| bytes).sum()),
+        counts(|done| done.after.values().sum()),
         Arc::new(Int64Array::from_iter_values(snapshots)),
     ]
 }

@@ -94,6 +94,11 @@ impl StatementContext {
         match statement {
             Statement::Insert(insert) => self.insert(insert, parameters).await,
             Statement::Change(change) => self.change_rows(change, parameters).await,
+            Statement::AlterTable {
+                name,
+                if_exists,
+                action,
+            } => self.alter_table(name, *if_exists, action).await,
             Statement::Truncate { names, if_exists } => self.truncate(names, *if_exists).await,
             Statement::CreateTable(create) => self.create_table(create, parameters).await,
             Statement::DropTable { names, if_exists } => self.drop_tables(names, *if_exists).await,

@@ -9,15 +9,16 @@ use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use datafusion::sql::sqlparser::ast::{
-    ColumnOption, Expr, Ident, ObjectName, ObjectNamePart, Query, Statement as AstStatement, Value,
+    ColumnDef, ColumnOption, ColumnOptionDef, Ident, ObjectName, ObjectNamePart, Query,
+    Statement as AstStatement,
 };
 use quiver_catalog::{
-    CatalogVersion, Change, Column, NewTable, SchemaId, SortColumn, TableId, TableVersion,
-    assign_columns,
+    CatalogVersion, Change, NewTable, SchemaId, TableId, TableVersion, assign_columns,
 };
 
+use super::alter::{sort_key, with_defaults};
 use super::context::StatementContext;
-use super::names::{TableName, check_writable, normalise};
+use super::names::{TableName, check_writable};
 use super::parser::CreateTable;
 use super::planning::{plan_statement, with_types};
 use super::query::{analyzed, read_only_plan, row_parameters, run, verify_read_only};
@@ -124,7 +125,8 @@ impl StatementContext {
             });
         }
         let schema = canonical_schema(&self.declared_schema(create).await?)?;
-        let table = self.new_table(&catalog, create, &name, &schema)?;
+        let session = self.new_session().await?;
+        let table = self.new_table(&session, &catalog, create, &name, &schema)?;
         let mut changes: Vec<_> = existing.map(|table| drop_of(table)).into_iter().collect();
         changes.push(Change::CreateTable(table));
         self.apply(CommitRequest {
@@ -137,6 +139,7 @@ impl StatementContext {
 
     fn new_table(
         &self,
+        session: &SessionState,
         catalog: &CatalogVersion,
         create: &CreateTable,
         name: &TableName,
@@ -149,7 +152,8 @@ impl StatementContext {
             })?;
         let columns = assign_columns(schema)?;
         check_storable(&columns)?;
-        let sort_key = sort_key(create, &columns)?;
+        let columns = with_defaults(session, columns, &create.columns)?;
+        let sort_key = sort_key(&create.sorted_by, &columns)?;
         let table_id = TableId(self.tenant.catalog().reserve_ids(1));
         Ok(NewTable {
             table_id,
@@ -162,9 +166,7 @@ impl StatementContext {
 
     /// Column types as DataFusion understands them.
     async fn declared_schema(&self, create: &CreateTable) -> Result<Schema> {
-        let session = self.new_session().await?;
-        let rows = declared_rows(&session, create, None).await?;
-        Ok(rows.schema().as_arrow().clone())
+        declared_schema(&self.new_session().await?, create.columns.clone()).await
     }
 
     async fn create_table_as(
@@ -173,10 +175,18 @@ impl StatementContext {
         name: TableName,
         parameters: Option<&RecordBatch>,
     ) -> Result<u64> {
-        if !create.sorted_by.is_empty() {
-            return Err(EngineError::Unsupported {
-                what: "CREATE TABLE with SORTED BY together with AS".to_owned(),
-            });
+        let options = create.columns.iter().flat_map(|column| &column.options);
+        let mut options = options.map(|def| &def.option);
+        let has_default = options.any(|option| matches!(option, ColumnOption::Default(_)));
+        for (found, clause) in [
+            (!create.sorted_by.is_empty(), "SORTED BY"),
+            (has_default, "DEFAULT"),
+        ] {
+            if found {
+                return Err(EngineError::Unsupported {
+                    what: format!("CREATE TABLE with {clause} together with AS"),
+                });
+            }
         }
         let Some(query) = &create.query else {
             return Err(EngineError::internal("CREATE TABLE AS without a query"));
@@ -188,7 +198,8 @@ impl StatementContext {
             (read_only_plan(&session, query).await?, None)
         } else {
             let declared = self.declared_schema(create).await?;
-            let plan = match declared_rows(&session, create, Some(query.clone())).await {
+            let columns = create.columns.clone();
+            let plan = match declared_rows(&session, columns, Some(query.clone())).await {
                 Ok(plan) => plan,
                 // As the columns of a table, those of a query must have names of their own.
                 Err(error) if is_about_repeated(&error) => {
@@ -243,15 +254,29 @@ fn is_about_repeated(error: &EngineError) -> bool {
     matches!(error, EngineError::DataFusion(error) if is_about_repeated_names(error))
 }
 
+/// The types of declared columns.
+pub(super) async fn declared_schema(
+    session: &SessionState,
+    columns: Vec<ColumnDef>,
+) -> Result<Schema> {
+    let rows = declared_rows(session, columns, None).await?;
+    Ok(rows.schema().as_arrow().clone())
+}
+
 /// The rows of a query, or none, under the names and types of the columns.
 async fn declared_rows(
     session: &SessionState,
-    create: &CreateTable,
+    mut columns: Vec<ColumnDef>,
     query: Option<Box<Query>>,
 ) -> Result<LogicalPlan> {
+    // Values come later: the planner would want them to be of the column's type.
+    for column in &mut columns {
+        let is_default = |def: &ColumnOptionDef| matches!(def.option, ColumnOption::Default(_));
+        column.options.retain(|def| !is_default(def));
+    }
     let name = ObjectName(vec![ObjectNamePart::Identifier(Ident::new("declared"))]);
     let statement = CreateTableBuilder::new(name)
-        .columns(create.columns.clone())
+        .columns(columns)
         .query(query)
         .build();
     let statement = AstStatement::CreateTable(statement);
@@ -269,12 +294,7 @@ async fn declared_rows(
 }
 
 fn refuse_unbuilt(create: &CreateTable) -> Result<()> {
-    let options = create.columns.iter().flat_map(|column| &column.options);
-    let mut defaults = options
-        .filter(|def| matches!(&def.option, ColumnOption::Default(value) if !is_null(value)));
-    let has_default = defaults.next().is_some();
     let unbuilt = [
-        (has_default, "DEFAULT on a column"),
         (!create.partitioned_by.is_empty(), "PARTITIONED BY"),
         (!create.primary_key.is_empty(), "PRIMARY KEY"),
         (!create.options.is_empty(), "WITH (…) on a table"),
@@ -285,30 +305,6 @@ fn refuse_unbuilt(create: &CreateTable) -> Result<()> {
         }),
         None => Ok(()),
     }
-}
-
-fn is_null(expr: &Expr) -> bool {
-    matches!(expr, Expr::Value(value) if value.value == Value::Null)
-}
-
-fn sort_key(create: &CreateTable, columns: &[Column]) -> Result<Vec<SortColumn>> {
-    let find = |ident: &Ident| {
-        let name = normalise(ident);
-        let column = columns.iter().find(|column| column.name == name);
-        column
-            .filter(|column| !column.data_type.is_nested())
-            .ok_or_else(|| {
-                EngineError::invalid(format!("SORTED BY: there is no sortable column '{name}'"))
-            })
-    };
-    let key = |sort: &super::parser::SortBy| {
-        Ok(SortColumn {
-            column_id: find(&sort.column)?.id,
-            descending: sort.descending,
-            nulls_first: sort.nulls_first,
-        })
-    };
-    create.sorted_by.iter().map(key).collect()
 }
 
 fn drop_of(table: &TableVersion) -> Change {

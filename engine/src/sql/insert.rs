@@ -9,6 +9,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{Insert, Statement as AstStatement, TableObject};
 
 use futures::{StreamExt, TryStreamExt};
+use quiver_catalog::Column;
 
 use super::constant_rows::ConstantRows;
 use super::context::StatementContext;
@@ -32,6 +33,10 @@ impl StatementContext {
         let Some(table) = view.catalog().table(&name.schema, &name.table) else {
             return Ok(None);
         };
+        let has_default = |column: &Column| column.default.value.is_some();
+        if !insert.columns.is_empty() && table.columns.iter().any(has_default) {
+            return Ok(None);
+        }
         let rows = ConstantRows::of(insert, &table.arrow_schema);
         Ok(rows.map(|rows| (name, rows)))
     }

@@ -5,6 +5,7 @@
 //! ([`StatementContext::update`], [`StatementContext::call`]). Planning happens in a session that
 //! holds one read view of one tenant and nothing else.
 
+mod alter;
 mod call;
 mod change;
 mod cheap_first;

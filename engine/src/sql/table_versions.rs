@@ -76,7 +76,10 @@ impl AsOf {
     /// The version that a constant stands for: the id of a snapshot, or its name.
     pub(super) fn version(session: &SessionState, value: &Expr) -> Result<Self> {
         let scalar = constant(session, value)?;
-        if let Ok(ScalarValue::Int64(Some(id))) = scalar.cast_to(&DataType::Int64) {
+        let is_whole = scalar.data_type().is_integer() || scalar.try_as_str().is_some();
+        if let (true, Ok(ScalarValue::Int64(Some(id)))) =
+            (is_whole, scalar.cast_to(&DataType::Int64))
+        {
             return Ok(Self::Snapshot(SnapshotId(id)));
         }
         match scalar.try_as_str() {
@@ -169,7 +172,7 @@ pub(super) fn time_or_age(session: &SessionState, value: &Expr, now_micros: i64)
 }
 
 /// The value of an expression without columns and parameters.
-fn constant(session: &SessionState, value: &Expr) -> Result<ScalarValue> {
+pub(super) fn constant(session: &SessionState, value: &Expr) -> Result<ScalarValue> {
     let schema = DFSchema::empty();
     let expr = session.create_logical_expr(&value.to_string(), &schema)?;
     // The optimizer knows what time it is.

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
-use quiver_catalog::{CatalogVersion, SnapshotId};
+use quiver_catalog::{CatalogVersion, SnapshotId, SnapshotInfo};
 
 use super::Tenant;
 use crate::error::{EngineError, Result};
@@ -96,10 +96,14 @@ impl History {
     ) -> BoxFuture<'a, Result<Arc<CatalogVersion>>> {
         async move {
             let snapshots = tenant.catalog().snapshots().await?;
-            let last = snapshots
-                .iter()
-                .rfind(|snapshot| snapshot.time_micros <= micros);
-            let Some(last) = last else {
+            let later = snapshots.partition_point(|snapshot| snapshot.time_micros <= micros);
+            let last = later.checked_sub(1).map(|at| &snapshots[at]);
+            // Between one that was kept for its name and the next one, others may have expired.
+            let follows = |last: &&SnapshotInfo| {
+                let next = snapshots.get(later);
+                next.is_none_or(|next| next.id.0 == last.id.0 + 1)
+            };
+            let Some(last) = last.filter(follows) else {
                 return Err(EngineError::NotFound {
                     what: "a snapshot at or before this time".to_owned(),
                 });

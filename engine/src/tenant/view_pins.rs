@@ -100,6 +100,11 @@ impl ViewPins {
         inner.forget_seen();
     }
 
+    /// Whether some open view may have to find its rows in a segment.
+    pub(crate) fn holds(&self, path: &str) -> bool {
+        self.inner.lock().flushed.contains_key(path)
+    }
+
     /// Whether all rows of a segment were flushed since the oldest view, and belong to a view at
     /// `sequence`.
     pub(crate) fn belongs(&self, path: &str, sequence: u64) -> bool {

@@ -52,6 +52,15 @@ impl MemtableSet {
             .collect()
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        let frozen = self
+            .frozen
+            .values()
+            .flat_map(|generations| generations.iter());
+        frozen.chain(self.active.values())
+    }
+
     /// A set without `flushed` memtables.
     pub(crate) fn without(&self, flushed: &[Arc<Memtable>]) -> Self {
         let gone = |memtable: &Arc<Memtable>| flushed.iter().any(|f| Arc::ptr_eq(f, memtable));

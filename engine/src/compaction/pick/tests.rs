@@ -20,7 +20,7 @@ fn losing_rows(bytes: u64, deleted: u64) -> Candidate {
 }
 
 fn picked(segments: &[Candidate], wanted: Wanted) -> Option<(Form, Vec<usize>)> {
-    pick(segments, wanted).map(|pick| (pick.form, pick.at))
+    pick(segments, wanted, true).map(|pick| (pick.form, pick.at))
 }
 
 #[test]
@@ -79,6 +79,37 @@ fn many_small_ones_that_lost_a_row_are_rewritten() {
 }
 
 #[test]
+fn what_transactions_hold_is_left_alone_and_lost_races_leave_merging() {
+    let held = |segment: Candidate| Candidate {
+        is_held: true,
+        ..segment
+    };
+    let segments = [
+        held(sized(10)),
+        held(losing_rows(10, 90)),
+        sized(10),
+        sized(10),
+    ];
+    let merge = Some((Form::Merge, vec![2, 3]));
+    assert_eq!(picked(&segments, Wanted::All), merge);
+    let segments = [losing_rows(10, 90), sized(10), sized(10)];
+    let merged = pick(&segments, Wanted::All, false).map(|pick| pick.at);
+    assert_eq!(merged, Some(vec![1, 2]));
+}
+
+#[test]
+fn segments_with_old_columns_are_rewritten_and_not_merged() {
+    let old = Candidate {
+        is_outdated: true,
+        ..sized(10)
+    };
+    let segments = [old.clone(), old, sized(10)];
+    assert_eq!(picked(&segments, Wanted::Resting), None);
+    let all = Some((Form::Rewrite, vec![0, 1]));
+    assert_eq!(picked(&segments, Wanted::All), all);
+}
+
+#[test]
 fn large_segments_over_the_same_keys_are_merged() {
     let over = |range| Candidate {
         range: Some(range),
@@ -128,13 +159,13 @@ proptest! {
             .collect();
         let jobs_max = 10 * segments.len() + 10;
         for _ in 0..jobs_max {
-            let Some(pick) = pick(&segments, wanted) else { break };
+            let Some(pick) = pick(&segments, wanted, true) else { break };
             prop_assert!(!pick.at.is_empty());
             let clean = pick.at.iter().all(|at| segments[*at].deleted == 0);
             prop_assert_eq!(clean, pick.form == Form::Merge);
             segments = done(&segments, &pick);
         }
-        prop_assert_eq!(pick(&segments, wanted), None, "it comes to an end");
+        prop_assert_eq!(pick(&segments, wanted, true), None, "it comes to an end");
         let small = |with_deletes: bool| {
             let is_such = |segment: &&Candidate| segment.is_small() && (segment.deleted > 0) == with_deletes;
             segments.iter().filter(is_such).count()
@@ -150,7 +181,7 @@ proptest! {
         let flushes = 2_000;
         for _ in 0..flushes {
             segments.push(sized(flush_bytes));
-            while let Some(pick) = pick(&segments, Wanted::Due) {
+            while let Some(pick) = pick(&segments, Wanted::Due, true) {
                 written += pick.at.iter().map(|at| segments[*at].bytes).sum::<u64>();
                 segments = done(&segments, &pick);
             }

@@ -42,6 +42,8 @@ fn table(segments: &[(u64, u64)]) -> TableVersion {
         next_row_id: 0,
         flushed_sequence: 0,
         created_snapshot: SnapshotId(1),
+        altered_snapshot: None,
+        last_column_id: 100,
         column_stats: Arc::default(),
     }
 }

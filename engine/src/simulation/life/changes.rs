@@ -107,7 +107,7 @@ impl Life {
                     return;
                 };
                 let done = compact(&run.node.engine, tenant, table.id, wanted).await;
-                done.map(|done| format!("{:?}", done.segments))
+                done.map(|done| format!("{} into {}", done.before.len(), done.after.len()))
             }
             3..4 => {
                 let limits = ExpiryLimits {

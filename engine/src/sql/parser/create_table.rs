@@ -205,7 +205,7 @@ fn bucket_count(cursor: &mut Cursor) -> Result<u32, ParseError> {
 }
 
 /// `column [ASC | DESC] [NULLS FIRST | NULLS LAST]`.
-fn sort_by(cursor: &mut Cursor) -> Result<SortBy, ParseError> {
+pub(super) fn sort_by(cursor: &mut Cursor) -> Result<SortBy, ParseError> {
     let column = cursor.ident("the name of a column")?;
     let descending = cursor.take_one_of(&["ASC", "DESC"]) == Some("DESC");
     let nulls_first = match cursor.take("NULLS") {
@@ -270,7 +270,7 @@ fn constraint_name(constraint: &TableConstraint) -> String {
     }
 }
 
-fn check_column_options(columns: &[ColumnDef]) -> Result<(), ParseError> {
+pub(super) fn check_column_options(columns: &[ColumnDef]) -> Result<(), ParseError> {
     for def in columns.iter().flat_map(|column| &column.options) {
         match &def.option {
             ColumnOption::Null | ColumnOption::NotNull | ColumnOption::Comment(_) => {}

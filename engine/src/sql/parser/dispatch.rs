@@ -7,7 +7,7 @@ use super::cursor::{Cursor, is_word, unquoted};
 use super::error::ParseError;
 use super::query::{leading_words, starts_query};
 use super::statement::Statement;
-use super::{admin, change, copy, create_table, query, session};
+use super::{admin, alter, change, copy, create_table, query, session};
 
 /// Words that may stand between a verb and its object; none of them is taken.
 const MODIFIERS: [&str; 22] = [
@@ -189,6 +189,7 @@ fn parse_definition(tokens: Vec<TokenWithSpan>, verb: &str) -> Result<Statement,
     };
     match (verb, *object) {
         ("CREATE", "TABLE") if modifiers == 0 => create_table::parse(tokens),
+        ("ALTER", "TABLE") if object_at == 1 => alter::parse(tokens),
         ("CREATE", "SCHEMA") if object_at == 1 => parse_create_schema(tokens),
         ("DROP", "TABLE") if object_at == 1 => parse_drop_table(tokens),
         ("DROP", "SCHEMA") if object_at == 1 => parse_drop_schema(tokens),

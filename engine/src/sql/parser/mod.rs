@@ -8,6 +8,7 @@
 //! Knows nothing of names, rights or types: whether a table exists is decided later.
 
 mod admin;
+mod alter;
 mod change;
 mod copy;
 mod create_table;
@@ -33,7 +34,7 @@ pub(crate) use statement::PartitionTransform;
 pub(crate) use statement::QueryForm;
 pub use statement::{AdminStatement, ParsedStatement, Statement};
 pub(crate) use statement::{
-    CallArgument, Change, CopyFormat, CopyOptions, CopySource, CreateTable, SortBy,
+    AlterAction, CallArgument, Change, CopyFormat, CopyOptions, CopySource, CreateTable, SortBy,
 };
 
 /// Parses exactly one statement; a trailing semicolon and comments are fine.

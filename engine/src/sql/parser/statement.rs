@@ -8,7 +8,7 @@ use std::fmt;
 
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
-    ColumnDef, Delete, Expr, Ident, Insert, Merge, ObjectName, Query, Update, Value,
+    ColumnDef, DataType, Delete, Expr, Ident, Insert, Merge, ObjectName, Query, Update, Value,
 };
 
 use super::super::substrait::SubstraitPlan;
@@ -71,6 +71,15 @@ pub enum Statement {
         if_exists: bool,
         /// Whether its tables go with it.
         cascade: bool,
+    },
+    /// `ALTER TABLE`.
+    AlterTable {
+        /// The table, possibly with schema and tenant.
+        name: ObjectName,
+        /// Whether a missing table is no error.
+        if_exists: bool,
+        /// What changes.
+        action: Box<AlterAction>,
     },
     /// `COPY t FROM 'file'`.
     CopyFrom {
@@ -137,6 +146,65 @@ pub enum Change {
     Update(Box<Update>),
     /// `MERGE INTO t [AS a] USING … ON … WHEN …`; each INSERT has one row of values.
     Merge(Box<Merge>),
+}
+
+/// What `ALTER TABLE` does. Paths name a column, or a field of one by way of the columns above it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AlterAction {
+    /// `ADD [COLUMN]`.
+    AddColumn {
+        /// Whether it is no error when it is there.
+        if_not_exists: bool,
+        /// The column, and the fields below it, that the new field is part of; empty for a column.
+        parents: Vec<Ident>,
+        /// Name, type, NOT NULL and DEFAULT.
+        column: ColumnDef,
+    },
+    /// `DROP [COLUMN]`.
+    DropColumn {
+        /// Whether it is no error when it is not there.
+        if_exists: bool,
+        /// The column.
+        path: Vec<Ident>,
+    },
+    /// `RENAME [COLUMN] … TO …`.
+    RenameColumn {
+        /// The column.
+        path: Vec<Ident>,
+        /// Its new name.
+        to: Ident,
+    },
+    /// `RENAME TO …`.
+    RenameTable {
+        /// Its new name, in the same schema.
+        to: Ident,
+    },
+    /// `ALTER [COLUMN] … [SET DATA] TYPE …`.
+    SetType {
+        /// The column.
+        path: Vec<Ident>,
+        /// Its new type.
+        data_type: DataType,
+    },
+    /// `ALTER [COLUMN] … SET | DROP NOT NULL`.
+    SetNullable {
+        /// The column.
+        path: Vec<Ident>,
+        /// Whether values may be missing.
+        nullable: bool,
+    },
+    /// `ALTER [COLUMN] … SET DEFAULT … | DROP DEFAULT`.
+    SetDefault {
+        /// The column.
+        path: Vec<Ident>,
+        /// A constant.
+        value: Option<Expr>,
+    },
+    /// `SET SORTED BY (…)`, `RESET SORTED BY`.
+    SetSortedBy {
+        /// Empty for no order.
+        sorted_by: Vec<SortBy>,
+    },
 }
 
 /// How a query is written.

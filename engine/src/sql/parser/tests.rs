@@ -24,6 +24,16 @@ fn brief(sql: &str) -> String {
         Statement::Truncate { names, if_exists } => {
             format!("truncate {}{}", list(&names), flag(if_exists, " if exists"))
         }
+        Statement::AlterTable {
+            name,
+            if_exists,
+            action,
+        } => {
+            format!(
+                "alter table {name}{} {action:?}",
+                flag(if_exists, " if exists")
+            )
+        }
         Statement::CreateTable(create) => brief_create_table(&create),
         Statement::DropTable { names, if_exists } => {
             format!(
