@@ -74,8 +74,8 @@ async fn read(
     rows::refuse_unknown_features(connection, path).await?;
     let schemas = rows::schemas(connection, at).await?;
     let tables = rows::tables(connection, at).await?;
-    let mut columns = columns::read(connection, path, at).await?;
     let mut histories = columns::read_history(connection, at).await?;
+    let mut columns = columns::read(connection, path, at, &histories).await?;
     let mut sort_keys = columns::read_sort_keys(connection, path, at, &columns).await?;
     let mut segments = segments::read(connection, path, at).await?;
 

@@ -33,6 +33,7 @@ type ColumnColumns = (
     Option<String>,
     Option<String>,
     Option<String>,
+    i64,
 );
 
 /// What was ever said of the columns of a table, up to a snapshot.
@@ -40,6 +41,8 @@ type ColumnColumns = (
 pub(super) struct ColumnHistory {
     /// The highest id.
     pub(super) last_id: i64,
+    /// When the table was made.
+    first: SnapshotId,
     /// The last snapshot that changed one, if that was not when the table was made.
     pub(super) altered: Option<SnapshotId>,
 }
@@ -61,8 +64,12 @@ pub(super) async fn read_history(
     .map_err(failed("read the history of the columns"))?;
     let entry = |(table_id, last_id, first, last, ended): (i64, i64, i64, i64, Option<i64>)| {
         let last = last.max(ended.unwrap_or(0));
-        let altered = (last > first).then_some(SnapshotId(last));
-        (TableId(table_id), ColumnHistory { last_id, altered })
+        let history = ColumnHistory {
+            last_id,
+            first: SnapshotId(first),
+            altered: (last > first).then_some(SnapshotId(last)),
+        };
+        (TableId(table_id), history)
     };
     Ok(rows.into_iter().map(entry).collect())
 }
@@ -71,11 +78,12 @@ pub(super) async fn read(
     connection: &mut SqliteConnection,
     path: &Path,
     at: SnapshotId,
+    histories: &HashMap<TableId, ColumnHistory>,
 ) -> Result<HashMap<TableId, Vec<Column>>> {
     let rows: Vec<ColumnColumns> = sqlx::query_as(
         "SELECT c.table_id, c.column_id, c.column_name, c.column_type, c.nulls_allowed, \
            c.parent_column, q.arrow_type, c.initial_default, c.default_value, \
-           c.default_value_type \
+           c.default_value_type, c.begin_snapshot \
          FROM ducklake_column c \
          LEFT JOIN quiver_column q ON q.table_id = c.table_id AND q.column_id = c.column_id \
          WHERE c.begin_snapshot <= ?1 AND (c.end_snapshot IS NULL OR ?1 < c.end_snapshot) \
@@ -88,7 +96,7 @@ pub(super) async fn read(
     let mut tables: HashMap<TableId, Vec<ColumnRow>> = HashMap::new();
     for row in rows {
         let (table_id, column_id, name, ducklake_type, nulls_allowed, parent, ..) = row;
-        let (.., arrow_type, initial, value, value_type) = row;
+        let (.., arrow_type, initial, value, value_type, begin) = row;
         let shape = shape(&ducklake_type, arrow_type.as_deref()).ok_or_else(|| {
             let reason = format!("column {name} has type {ducklake_type}, which is not supported");
             CatalogError::UnsupportedCatalog {
@@ -96,11 +104,16 @@ pub(super) async fn read(
                 reason,
             }
         })?;
+        let history = histories.get(&TableId(table_id));
+        let is_later = history.is_some_and(|history| SnapshotId(begin) > history.first);
+        // Other writers say of a field that they add to a struct that it is never NULL, which it is in
+        // all rows from before.
+        let may_miss = parent.is_some() && is_later && initial.is_none();
         let row = ColumnRow {
             column_id,
             name,
             shape,
-            nullable: nulls_allowed != 0,
+            nullable: nulls_allowed != 0 || may_miss,
             parent,
             default: ColumnDefault {
                 initial,
