@@ -374,7 +374,7 @@ def test_who_looks_back_finds_all_or_nothing(server, client):
             assert_refused(error, "NOT_FOUND", mentions="does not exist")
 
     with crowd(server, look_back, look_back, lambda client: clean_up(client, "")):
-        for n in range(1, 40):
+        for n in range(1, 25):
             client.execute(f"DELETE FROM t WHERE id = {2 * n}")
             expected[snapshots(client)[-1]] = 1001 - 2 * n
             client.execute(f"DELETE FROM t WHERE id = {2 * n + 1}")
@@ -427,7 +427,7 @@ def test_housekeeping_disturbs_nobody_and_survives_crashes(make_server):
         client.query("CALL system.expire_snapshots(keep => 5)")
         clean_up(client)
 
-    for _ in range(4):
+    for _ in range(3):
         assert server.stop() == 0
         server.settings |= BUSY
         with crowd(server.start(), count, transfer, look, tidy) as over:

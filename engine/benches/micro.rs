@@ -90,6 +90,7 @@ fn column(id: i64, name: &str, data_type: DataType) -> Column {
         data_type,
         nullable: true,
         children: vec![],
+        default: quiver_catalog::ColumnDefault::default(),
     }
 }
 

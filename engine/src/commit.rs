@@ -302,7 +302,8 @@ async fn commit_with_catalog(
 ) -> Result<()> {
     if !altered_tables(&request.changes).is_empty() {
         // Most of their rows go to segments while others commit.
-        flush(node, tenant).await?;
+        let flushed = flush(node, tenant).await;
+        flushed.map_err(EngineError::not_stored)?;
     }
     let _committer = tenant.committer().lock().await;
     tenant.check_writable()?;

@@ -222,6 +222,8 @@ impl PrunedTable {
             next_row_id: 0,
             flushed_sequence: 0,
             created_snapshot: SnapshotId(1),
+            altered_snapshot: None,
+            last_column_id: 100,
             column_stats: Arc::default(),
         };
         let statistics = Arc::new(SegmentStatistics::new(&table, None));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -15,6 +15,7 @@ use datafusion::physical_plan::execute_stream;
 use futures::TryStreamExt;
 use quiver_catalog::{Rewriting, TableVersion};
 use roaring::RoaringTreemap;
+use tokio::time::Instant;
 
 use super::Form;
 use super::pick::SEGMENT_BYTES;

@@ -320,7 +320,7 @@ impl Life {
             faults.disk_bytes = full.then(|| self.rng.random_range(100_000..1_500_000));
             self.fs.set_faults(faults);
         }
-        match self.rng.random_range(0..40) {
+        match self.rng.random_range(0..42) {
             0..6 => self.append(run).await,
             6..8 => self.repeat(run).await,
             8..9 => self.crowd(run).await,
@@ -338,6 +338,7 @@ impl Life {
             28..33 => self.change(run).await,
             33..35 => self.compact(run).await,
             35..39 => self.keep_house(run).await,
+            39..41 => self.alter(run).await,
             _ => self.pass_time(run).await,
         }
     }

@@ -67,6 +67,9 @@ pub(super) fn rows(ids: &[i64]) -> RecordBatch {
         .expect("columns of one length")
 }
 
+/// What columns hold that are added later.
+pub(super) const EXTRA: i64 = 77;
+
 /// The schema of [`rows`].
 pub(super) fn schema() -> SchemaRef {
     rows(&[]).schema()
@@ -87,7 +90,20 @@ pub(super) fn checked_ids(schema: &SchemaRef, batches: &[RecordBatch]) -> Vec<i6
             .map(|field| field.name().clone())
             .collect()
     };
-    assert_eq!(named(&sorted.schema()), named(&expected.schema()));
+    let (found, wanted) = (named(&sorted.schema()), named(&expected.schema()));
+    assert_eq!(found[..wanted.len()], wanted);
+    // Added by ALTER TABLE, with a default value that nobody changes.
+    assert!(
+        found[wanted.len()..]
+            .iter()
+            .all(|name| name.starts_with("extra"))
+    );
+    for extra in &sorted.columns()[wanted.len()..] {
+        let extra = extra.as_any().downcast_ref::<Int64Array>();
+        let extra = extra.expect("an added column holds numbers");
+        let same = extra.null_count() == 0 && extra.values().iter().all(|value| *value == EXTRA);
+        assert!(same, "an added column has its default");
+    }
     for (found, expected) in sorted.columns().iter().zip(expected.columns()) {
         let found = cast(found, expected.data_type()).expect("the type is kept");
         assert_eq!(

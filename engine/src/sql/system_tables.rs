@@ -1,6 +1,7 @@
 //! Schema `system`: tables that show state, each tenant its own.
 //!
-//! The engine keeps those listed in [`own_tables`]; the server adds its own through [`SystemTables`]. Rows are made when a statement reads the table.
+//! The engine keeps those of `schemas.rs`; the server adds its own through [`SystemTables`]. Rows are
+//! made when a statement reads the table.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -16,11 +17,14 @@ use datafusion::logical_expr::TableType;
 
 use quiver_catalog::ProducerRecord;
 
+use self::schemas::own_tables;
 use super::context::StatementContext;
 use super::functions::ListedFunction;
 use crate::compaction::{Form, Job, JobEnd, JobState};
 use crate::error::Result;
 use crate::read_view::ReadView;
+
+mod schemas;
 
 /// A table of schema `system`.
 #[derive(Debug, Clone)]
@@ -387,121 +391,4 @@ fn batch(table: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
 
 fn texts_of(values: Vec<&str>) -> ArrayRef {
     Arc::new(StringArray::from(values))
-}
-
-fn own_tables() -> Vec<SystemTable> {
-    use DataType::{Boolean, Int64, Timestamp, UInt64, Utf8};
-    let time = || Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    vec![
-        table(
-            "compactions",
-            vec![
-                ("compaction_id", UInt64),
-                ("schema_name", Utf8),
-                ("table_name", Utf8),
-                ("form", Utf8),
-                ("state", Utf8),
-                ("record_count", UInt64),
-                ("records_done", UInt64),
-                ("segments_before", UInt64),
-                ("segments_after", UInt64),
-                ("bytes_before", UInt64),
-                ("bytes_after", UInt64),
-                ("started_at", time()),
-                ("ended_at", time()),
-                ("error", Utf8),
-            ],
-        ),
-        table(
-            "files_scheduled_for_deletion",
-            vec![
-                ("data_file_id", Int64),
-                ("path", Utf8),
-                ("schedule_start", time()),
-            ],
-        ),
-        table(
-            "functions",
-            vec![
-                ("function_name", Utf8),
-                ("function_type", Utf8),
-                ("syntax", Utf8),
-                ("description", Utf8),
-            ],
-        ),
-        table(
-            "producers",
-            vec![
-                ("schema_name", Utf8),
-                ("table_name", Utf8),
-                ("producer", Utf8),
-                ("epoch", UInt64),
-                ("last_sequence", UInt64),
-                ("updated_at", time()),
-            ],
-        ),
-        table(
-            "snapshot_names",
-            vec![
-                ("name", Utf8),
-                ("snapshot_id", Int64),
-                ("created_at", time()),
-            ],
-        ),
-        table(
-            "snapshots",
-            vec![
-                ("snapshot_id", Int64),
-                ("snapshot_time", time()),
-                ("schema_version", Int64),
-                ("changes_made", Utf8),
-            ],
-        ),
-        table(
-            "segments",
-            vec![
-                ("schema_name", Utf8),
-                ("table_name", Utf8),
-                ("data_file_id", Int64),
-                ("path", Utf8),
-                ("record_count", UInt64),
-                ("file_size_bytes", UInt64),
-                ("begin_snapshot", Int64),
-                ("delete_count", UInt64),
-            ],
-        ),
-        table(
-            "tables",
-            vec![
-                ("schema_name", Utf8),
-                ("table_name", Utf8),
-                ("table_id", Int64),
-                ("record_count", UInt64),
-                ("buffered_record_count", UInt64),
-                ("segment_count", UInt64),
-                ("file_size_bytes", UInt64),
-            ],
-        ),
-        table(
-            "wal",
-            vec![
-                ("table_name", Utf8),
-                ("frozen", Boolean),
-                ("record_count", UInt64),
-                ("memory_bytes", UInt64),
-                ("first_lsn", UInt64),
-                ("first_time", time()),
-            ],
-        ),
-    ]
-}
-
-fn table(name: &'static str, columns: Vec<(&str, DataType)>) -> SystemTable {
-    let fields = columns
-        .into_iter()
-        .map(|(name, kind)| Field::new(name, kind, true));
-    SystemTable {
-        name,
-        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
-    }
 }

@@ -76,10 +76,10 @@ impl AsOf {
     /// The version that a constant stands for: the id of a snapshot, or its name.
     pub(super) fn version(session: &SessionState, value: &Expr) -> Result<Self> {
         let scalar = constant(session, value)?;
-        let is_whole = scalar.data_type().is_integer() || scalar.try_as_str().is_some();
-        if let (true, Ok(ScalarValue::Int64(Some(id)))) =
-            (is_whole, scalar.cast_to(&DataType::Int64))
-        {
+        if let (true, Ok(ScalarValue::Int64(Some(id)))) = (
+            scalar.data_type().is_integer(),
+            scalar.cast_to(&DataType::Int64),
+        ) {
             return Ok(Self::Snapshot(SnapshotId(id)));
         }
         match scalar.try_as_str() {
@@ -150,7 +150,13 @@ fn micros_type() -> DataType {
 /// A time, or how long ago it was, in microseconds since 1970.
 pub(super) fn time_or_age(session: &SessionState, value: &Expr, now_micros: i64) -> Result<i64> {
     const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
-    let scalar = constant(session, value)?;
+    let refused = || {
+        EngineError::invalid(format!(
+            "{} is no time and no age: write '2026-01-31 12:00:00' or INTERVAL '7 days'",
+            short(&value.to_string())
+        ))
+    };
+    let scalar = constant(session, value).map_err(|_| refused())?;
     let as_time = scalar.cast_to(&micros_type());
     if let (false, Ok(ScalarValue::TimestampMicrosecond(Some(micros), _))) =
         (scalar.data_type().is_numeric(), as_time)
@@ -164,10 +170,7 @@ pub(super) fn time_or_age(session: &SessionState, value: &Expr, now_micros: i64)
             let micros = days.saturating_mul(DAY_MICROS);
             Ok(now_micros.saturating_sub(micros.saturating_add(age.nanoseconds / 1000)))
         }
-        _ => Err(EngineError::invalid(format!(
-            "'{}' is no time and no age: write '2026-01-31 12:00:00' or INTERVAL '7 days'",
-            short(&value.to_string())
-        ))),
+        _ => Err(refused()),
     }
 }
 

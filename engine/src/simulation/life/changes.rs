@@ -10,7 +10,7 @@ use super::{Life, Run};
 use crate::compaction::{Wanted, compact};
 use crate::retention;
 use crate::simulation::model::{Contents, State};
-use crate::simulation::rows::UNIT_IDS;
+use crate::simulation::rows::{EXTRA, UNIT_IDS};
 use crate::sql::{Statement, parse};
 
 /// A statement that removes rows, or moves them to where they are the same.
@@ -129,6 +129,20 @@ impl Life {
             let expected = [Conflict, NotFound, Overloaded, Unavailable];
             assert!(expected.contains(&error.kind()), "{error}");
         }
+    }
+
+    /// Adds a column, gives it another name, or drops it: the rows stay what they are.
+    pub(super) async fn alter(&mut self, run: &mut Run) {
+        let table = self.table();
+        let action = match self.rng.random_range(0..4) {
+            0..2 => format!("ADD COLUMN IF NOT EXISTS extra BIGINT DEFAULT {EXTRA}"),
+            2 => "RENAME COLUMN extra TO extra2".to_owned(),
+            _ => "DROP COLUMN IF EXISTS extra".to_owned(),
+        };
+        let sql = format!("ALTER TABLE {table} {action}");
+        let unit = self.model.add(None);
+        let result = run.node.update(&sql).await;
+        self.conclude(run, &sql, unit, &result);
     }
 
     fn draw_change(&mut self) -> DrawnChange {
