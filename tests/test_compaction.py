@@ -424,7 +424,7 @@ BAD_CALLS = {
         "expire_snapshots(older_than => 'noon')", "expire_snapshots(older_than => NULL)",
         "expire_snapshots(5)", "cleanup_files(older_than => 5)", "cleanup_files(true)",
     ],
-    ("INVALID_ARGUMENT", "older_than"): ["expire_snapshots(older_than => (SELECT 1))"],
+    ("INVALID_ARGUMENT", "(SELECT 1) is no time"): ["expire_snapshots(older_than => (SELECT 1))"],
     ("INVALID_ARGUMENT", "write CALL system.cleanup_files"): ["cleanup_files(keep => 3)"],
     ("INVALID_ARGUMENT", "write CALL system.name_snapshot('name')"): [
         f"name_snapshot({arguments})" for arguments in ("", "''", "5", "'a', 1, 2", "'a', id => 3")

@@ -93,8 +93,9 @@ def test_old_rows_read_as_the_table_is_now(lake_server, flushed):
             assert client.scalar(f"SELECT count(*) FROM {name} WHERE n = 3") == sum(
                 value == 3 for value in now["n"].to_pylist()
             )
-        (theirs,) = lake.read(lake_server.catalog_path, f"SELECT * FROM {name}")
-        compare.assert_same(now, theirs)
+        if number % 6 == 5:
+            (theirs,) = lake.read(lake_server.catalog_path, f"SELECT * FROM {name}")
+            compare.assert_same(now, theirs)
     queries = [
         f"SELECT * FROM {'u' if rows.num_rows == 40 + len(STEPS) - 1 else 't'} AT (VERSION => {snapshot})"
         for snapshot, rows in seen.items()
@@ -213,7 +214,8 @@ def test_sort_keys_are_set_and_kept(lake_server):
         ("ADD COLUMN ID BIGINT", "ALREADY_EXISTS", "exists already"),
         ("ADD COLUMN v BIGINT NOT NULL", "INVALID_ARGUMENT", "give it a DEFAULT"),
         ("ADD COLUMN v BIGINT DEFAULT 'x'", "INVALID_ARGUMENT", "is no constant of type Int64"),
-        ("ADD COLUMN v BIGINT DEFAULT random()", "INVALID_ARGUMENT", "is no constant"),
+        ("ADD COLUMN v BIGINT DEFAULT random()", "UNIMPLEMENTED", "is no constant"),
+        ("ADD COLUMN v TIMESTAMP DEFAULT now()", "UNIMPLEMENTED", "is no constant"),
         ("ADD COLUMN id.x BIGINT", "INVALID_ARGUMENT", "no fields of its own"),
         ("ADD COLUMN _quiver_x BIGINT", "INVALID_ARGUMENT", "are taken"),
         ("DROP COLUMN nothing", "NOT_FOUND", "column nothing"),

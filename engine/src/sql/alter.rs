@@ -1,7 +1,9 @@
 //! `ALTER TABLE`, and the values that columns have by default.
 
-use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::Expr as PlanExpr;
 use datafusion::sql::sqlparser::ast::{ColumnDef, ColumnOption, Expr, Ident, ObjectName};
 use quiver_catalog::{
     Alteration, Change, Column, ColumnDefault, ColumnId, SortColumn, TableVersion, assign_columns,
@@ -9,6 +11,7 @@ use quiver_catalog::{
 
 use super::context::StatementContext;
 use super::ddl::declared_schema;
+use super::known_query::changes_by_statement;
 use super::names::{TableName, check_writable, normalise};
 use super::parser::{AlterAction, SortBy};
 use super::table_versions::constant;
@@ -204,6 +207,12 @@ fn default_of(session: &SessionState, column: &Column, value: &Expr) -> Result<O
             column.data_type
         ))
     };
+    if depends_on_time(session, value) {
+        let value = value.to_string();
+        return Err(EngineError::Unsupported {
+            what: format!("DEFAULT {}, which is no constant", short(&value)),
+        });
+    }
     let scalar = constant(session, value).map_err(|_| refused())?;
     if scalar.is_null() {
         return Ok(None);
@@ -222,6 +231,13 @@ fn default_of(session: &SessionState, column: &Column, value: &Expr) -> Result<O
         .filter(|cast| !cast.is_null())
         .ok_or_else(refused)?;
     default_text(&cast)
+}
+
+/// Whether each row, or each statement, would get another value.
+fn depends_on_time(session: &SessionState, value: &Expr) -> bool {
+    let planned = session.create_logical_expr(&value.to_string(), &DFSchema::empty());
+    let differs = |expr: &PlanExpr| Ok(expr.is_volatile_node() || changes_by_statement(expr));
+    planned.is_ok_and(|planned| planned.exists(differs).unwrap_or(true))
 }
 
 /// The columns of `SORTED BY`.
