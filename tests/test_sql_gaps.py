@@ -405,7 +405,7 @@ def test_table_as_a_statement(flight):
     [
         ("SELECT 'abc' SIMILAR TO 'a%'", "LIKE"),
         ("SELECT to_char(now(), 'Month')", "Month"),
-        (f"CREATE TABLE {SCHEMA}.no (a INT DEFAULT 1)", "DEFAULT"),
+        (f"CREATE TABLE {SCHEMA}.no (a TIMESTAMP DEFAULT now())", "DEFAULT"),
         (f"SELECT * FROM {T} FETCH FIRST 1 ROW WITH TIES", "WITH TIES"),
         (f"SELECT * FROM {T} LIMIT 1 FETCH FIRST 1 ROW ONLY", "FETCH"),
         (f"SHOW CREATE TABLE {T}", "DESCRIBE"),
