@@ -4,27 +4,24 @@ Quiver and for DuckDB; asked for, or in the background."""
 from __future__ import annotations
 
 import random
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 
 import pytest
 
-from quiver_testing import exact, random_tables
+from quiver_testing import exact, lake, random_tables
 from quiver_testing.duck import Duck
 from quiver_testing.errors import CLIENT_ERRORS, assert_refused
 from quiver_testing.flight import Flight
-from quiver_testing.server import NO_TIMED_FLUSH, Server
+from quiver_testing.server import NO_BACKGROUND, NO_TIMED_FLUSH, Server
 
-QUIET = {**NO_TIMED_FLUSH, "QUIVER_COMPACTION__ENABLED": "false"}
 AWAKE = {**NO_TIMED_FLUSH, "QUIVER_COMPACTION__INTERVAL_MS": "200"}
 
 
 @pytest.fixture
 def server(make_server) -> Server:
     """Where nothing is compacted unless a test asks for it."""
-    return make_server(settings=QUIET).start()
+    return make_server(settings=NO_BACKGROUND).start()
 
 
 @pytest.fixture
@@ -39,21 +36,6 @@ def duck():
         yield duck
 
 
-@contextmanager
-def attached(server: Server, duck: Duck) -> Iterator[None]:
-    """DuckDB reads the catalog beside the server."""
-    duck.attach(server.catalog_path)
-    try:
-        yield
-    finally:
-        duck.detach()
-
-
-def catalog(server: Server, sql: str) -> list[tuple]:
-    with closing(sqlite3.connect(f"file:{server.catalog_path}?mode=ro", uri=True)) as connection:
-        return connection.execute(sql).fetchall()
-
-
 def segments(server: Server) -> dict[str, list[int]]:
     """By table, how many rows of each segment are deleted."""
     sql = (
@@ -63,7 +45,7 @@ def segments(server: Server) -> dict[str, list[int]]:
         "AND d.end_snapshot IS NULL WHERE f.end_snapshot IS NULL"
     )
     found: dict[str, list[int]] = {}
-    for table, deleted in catalog(server, sql):
+    for table, deleted in lake.catalog_rows(server.catalog_path, sql):
         found.setdefault(table, []).append(deleted)
     return found
 
@@ -98,7 +80,7 @@ class Past:
     def note(self, client: Flight, *tables: str) -> int:
         """Flushes, and remembers."""
         snapshot = flush(client)
-        with attached(self.server, self.duck):
+        with self.duck.attached(self.server.catalog_path):
             for table in tables:
                 ours = exact.rows_of(client.query(f"SELECT * FROM {table}"))
                 theirs = exact.rows_of(self.duck.query(f"SELECT rowid, * FROM {table}"))
@@ -111,7 +93,7 @@ class Past:
         return snapshot
 
     def assert_unchanged(self, client: Flight) -> None:
-        with attached(self.server, self.duck):
+        with self.duck.attached(self.server.catalog_path):
             for at, (ours, theirs) in self.seen.items():
                 got = exact.rows_of(client.query(f"SELECT * FROM {at}"))
                 assert got == ours, f"Quiver, {at}: {exact.difference(got, ours)}"
@@ -130,7 +112,7 @@ def test_small_segments_become_one_in_every_snapshot(server, client, past):
     for n in range(8):
         client.execute(f"INSERT INTO t VALUES ({n}, 'wörd'), ({n + 100}, NULL)")
         last = past.note(client, "t")
-    sources = catalog(server, "SELECT path, file_size_bytes, table_id FROM ducklake_data_file")
+    sources = lake.catalog_rows(server.catalog_path, "SELECT path, file_size_bytes, table_id FROM ducklake_data_file")
     paths, table_id = {f"main/t/{path}" for path, *_ in sources}, sources[0][2]
     done = compact(client, "t")
     assert (done["segments_before"], done["segments_after"]) == (8, 1)
@@ -138,7 +120,7 @@ def test_small_segments_become_one_in_every_snapshot(server, client, past):
     assert done["bytes_before"] == sum(size for _, size, _ in sources)
     assert changes(client, last + 1) == f"merge_adjacent:{table_id}"
     columns = "begin_snapshot, end_snapshot, partial_max, record_count, file_size_bytes"
-    assert catalog(server, f"SELECT {columns} FROM ducklake_data_file") == [
+    assert lake.catalog_rows(server.catalog_path, f"SELECT {columns} FROM ducklake_data_file") == [
         (created + 1, None, last, 16, done["bytes_after"])
     ]
     scheduled = client.query("SELECT path FROM system.files_scheduled_for_deletion")
@@ -170,7 +152,7 @@ def test_merged_rows_are_in_order(server, client, duck, sorted_by, order):
             flush(client)
             rows += added
         assert compact(client, "t")["segments_after"] == 1
-        with attached(server, duck):
+        with duck.attached(server.catalog_path):
             found = duck.query("SELECT id, n, v FROM t ORDER BY file_row_number")
         found = [tuple(row.values()) for row in found.to_pylist()]
         assert set(found) == set(rows) and len(found) == len(rows)
@@ -196,7 +178,7 @@ def test_values_of_all_types_stay(server, client, duck, past):
     assert compact(client, "t")["segments_after"] == 1
     past.note(client, "t")
     past.assert_unchanged(client)
-    with attached(server, duck):
+    with duck.attached(server.catalog_path):
         for query, expected in zip(queries, before, strict=True):
             for got in (exact.rows_of(who.query(query)) for who in (client, duck)):
                 assert got == expected, f"{query}: {exact.difference(got, expected)}"
@@ -218,7 +200,7 @@ def test_segments_that_lost_rows_are_rewritten(server, client, past):
     past.note(client, "t")
     assert segments(server) == {"t": [0]}
     assert (done["segments_before"], done["segments_after"], done["snapshot_id"]) == (6, 1, last + 2)
-    ((table_id,),) = catalog(server, "SELECT DISTINCT table_id FROM ducklake_table")
+    ((table_id,),) = lake.catalog_rows(server.catalog_path, "SELECT DISTINCT table_id FROM ducklake_table")
     assert changes(client, last + 1) == f"rewrite_delete:{table_id}"
     assert changes(client, last + 2) == f"merge_adjacent:{table_id}"
     past.assert_unchanged(client)
@@ -290,7 +272,7 @@ ALTERED = {
 @pytest.fixture(scope="module")
 def changed(servers, duck) -> dict[str, str]:
     """What Quiver or DuckDB read differently after the tables of ALTERED were compacted."""
-    server = servers(settings=QUIET).start()
+    server = servers(settings=NO_BACKGROUND).start()
     client, snapshots = Flight(server.uri), []
     for table in ALTERED:
         client.execute(f"CREATE TABLE {table} (id BIGINT, n INTEGER, v VARCHAR)")
@@ -311,7 +293,7 @@ def changed(servers, duck) -> dict[str, str]:
     def states() -> dict[str, exact.Rows]:
         """What both show of each table at each snapshot."""
         shown, places = {}, [f"{table} AT (VERSION => {n})" for table in ALTERED for n in snapshots]
-        with Flight(server.uri) as client, attached(server, duck):
+        with Flight(server.uri) as client, duck.attached(server.catalog_path):
             for at in places:
                 shown[f"Quiver: {at}"] = exact.rows_of(client.query(f"SELECT * FROM {at}"))
                 shown[f"DuckDB: {at}"] = exact.rows_of(duck.query(f"SELECT * FROM {at}"))

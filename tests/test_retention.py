@@ -5,22 +5,20 @@ from __future__ import annotations
 
 import random
 import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from itertools import product
 
 import pytest
 
-from quiver_testing import exact
+from quiver_testing import exact, lake
 from quiver_testing.duck import Duck
 from quiver_testing.errors import CLIENT_ERRORS, assert_refused, code_and_message
 from quiver_testing.flight import Flight
-from quiver_testing.server import NO_TIMED_FLUSH, Server
+from quiver_testing.server import NO_BACKGROUND, Server
 
-QUIET = {**NO_TIMED_FLUSH, "QUIVER_COMPACTION__ENABLED": "false"}
 BUSY = {"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "60", "QUIVER_COMPACTION__INTERVAL_MS": "40",
         "QUIVER_COMPACTION__ENABLED": "true", "QUIVER_COMPACTION__BYTES_PER_SECOND_MAX": "50000"}
 EXPIRE = "CALL system.expire_snapshots(keep => 1)"
@@ -30,7 +28,7 @@ ROWS = 240_000  # more than a stream sends ahead
 @pytest.fixture
 def server(make_server) -> Server:
     """Where nothing is tidied unless a test asks for it."""
-    return make_server(settings=QUIET).start()
+    return make_server(settings=NO_BACKGROUND).start()
 
 
 @pytest.fixture
@@ -45,18 +43,8 @@ def duck():
         yield duck
 
 
-@contextmanager
-def attached(server: Server, duck: Duck, options: str = "READ_ONLY") -> Iterator[None]:
-    duck.attach(server.catalog_path, options)
-    try:
-        yield
-    finally:
-        duck.detach()
-
-
 def paths(server: Server, sql: str) -> set[str]:
-    with closing(sqlite3.connect(f"file:{server.catalog_path}?mode=ro", uri=True)) as connection:
-        return {path for (path,) in connection.execute(sql)}
+    return {path for (path,) in lake.catalog_rows(server.catalog_path, sql)}
 
 
 def scheduled(server: Server) -> set[str]:
@@ -203,7 +191,7 @@ def test_what_no_snapshot_has_goes_after_its_time(server, client, duck):
         assert clean_up(client, too_young) == (0, len(listed), 0) and files(server) == before
     assert clean_up(client) == (len(listed), 0, 0)
     assert files(server) == needed(server) == before - set(listed) and not scheduled(server)
-    with Flight(server.restart().uri) as client, attached(server, duck):
+    with Flight(server.restart().uri) as client, duck.attached(server.catalog_path):
         for who, table in product((client, duck), tables):
             assert exact.rows_of(who.query(f"SELECT * FROM {table}")) == expected[table], table
 
@@ -295,7 +283,7 @@ def test_each_deletes_what_the_other_has_scheduled(server, client, duck):
     client.query("CALL system.compact()")
     client.query(EXPIRE)
     assert server.stop() == 0
-    with attached(server, duck, "DATA_INLINING_ROW_LIMIT 0"):
+    with duck.attached(server.catalog_path, "DATA_INLINING_ROW_LIMIT 0"):
         unknown = "CALL ducklake_delete_orphaned_files('lake', dry_run => true, cleanup_all => true)"
         assert duck.query(unknown).num_rows == 0
         assert duck.query("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)").num_rows >= 6
@@ -304,7 +292,7 @@ def test_each_deletes_what_the_other_has_scheduled(server, client, duck):
                     "CALL ducklake_merge_adjacent_files('lake', 't')",
                     "CALL ducklake_expire_snapshots('lake', older_than => now())"):
             duck.execute(sql)
-    with Flight(server.start().uri) as client, attached(server, duck):
+    with Flight(server.start().uri) as client, duck.attached(server.catalog_path):
         left_by_duckdb = len(scheduled(server))
         assert left_by_duckdb and clean_up(client) == (left_by_duckdb, 0, 0)
         assert files(server) == needed(server) and not scheduled(server)
@@ -394,7 +382,7 @@ def test_compaction_lets_slow_transactions_commit(make_server):
 def test_housekeeping_disturbs_nobody_and_survives_crashes(make_server):
     """Rows that are added and changed, money that moves, and who looks at them; compaction, expiry and
     cleaning all the time, until the server is killed."""
-    server, rng = make_server(settings=QUIET).start(), random.Random(6)
+    server, rng = make_server(settings=NO_BACKGROUND).start(), random.Random(6)
     sent = acknowledged = 0
     with Flight(server.uri) as client:
         client.execute("CREATE TABLE counter (n BIGINT) SORTED BY (n)")
@@ -434,7 +422,7 @@ def test_housekeeping_disturbs_nobody_and_survives_crashes(make_server):
             over.wait(0.8 + rng.random())
             over.set()
             server.kill9()
-        server.settings |= QUIET
+        server.settings |= NO_BACKGROUND
         with Flight(server.start().uri) as client:
             look(client)
             clean_up(client)

@@ -1,6 +1,8 @@
 """Tables that are altered: what is in old segments, in memory and in the log reads as the table is now,
 older snapshots as it was then, and DuckDB agrees."""
 
+import struct
+
 import pyarrow as pa
 import pytest
 
@@ -128,6 +130,46 @@ def test_a_dropped_column_does_not_come_back_under_its_name(flight, name):
     assert flight.query(f"SELECT * FROM {name} ORDER BY id").to_pylist() == [{"id": 1, "v": None}, {"id": 2, "v": None}]
     assert flight.query(f"SELECT id FROM {name} WHERE v = 10").num_rows == 0
     assert flight.scalar(f"SELECT count(*) FROM {name} WHERE v IS NULL") == 2
+
+
+def test_a_widened_real_is_found_by_its_exact_value(lake_server):
+    """0.1 as a REAL is a little more than 0.1 as a DOUBLE, and bounds were written as REAL."""
+    with Flight(lake_server.uri) as client:
+        client.execute("CREATE TABLE t (id BIGINT, f REAL)")
+        client.execute("INSERT INTO t VALUES (1, 0.1), (2, -0.7), (3, 0.25)")
+        client.query("CALL system.flush()")
+        client.execute("ALTER TABLE t ALTER f TYPE DOUBLE")
+        client.execute("INSERT INTO t VALUES (4, 0.1)")
+        client.query("CALL system.flush()")
+    exact = {"low": struct.unpack("f", struct.pack("f", -0.7))[0], "high": 0.25}
+    for _ in range(2):
+        with Flight(lake_server.uri) as client:
+            assert client.query("SELECT min(f) AS low, max(f) AS high FROM t").to_pylist() == [exact]
+            for condition, ids in {
+                "f < -0.7": [],
+                "f > -0.7 AND f < -0.6": [2],
+                "f > 0.1000000005 AND f < 0.2": [1],
+                "f = 0.1": [4],
+            }.items():
+                found = client.query(f"SELECT id FROM t WHERE {condition}").column(0).to_pylist()
+                assert found == ids, condition
+        lake_server.kill9()
+        lake_server.start()
+
+
+def test_rows_are_changed_after_the_table_in_one_transaction(server, flight, name):
+    flight.execute(f"CREATE TABLE {name} (id BIGINT)")
+    flight.execute(f"INSERT INTO {name} VALUES (1), (2), (3)")
+    with adbc.connect(server.uri, autocommit=False) as writer, writer.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {name} ADD COLUMN v BIGINT DEFAULT 4")
+        flight.execute(f"INSERT INTO {name} VALUES (9)")
+        cursor.execute(f"UPDATE {name} SET v = id WHERE id < 3")
+        cursor.execute(f"DELETE FROM {name} WHERE id = 3")
+        cursor.execute(f"SELECT * FROM {name} ORDER BY id")
+        assert cursor.fetchall() == [(1, 1), (2, 2)]
+        writer.commit()
+    rows = [{"id": 1, "v": 1}, {"id": 2, "v": 2}, {"id": 9, "v": 4}]
+    assert flight.query(f"SELECT * FROM {name} ORDER BY id").to_pylist() == rows
 
 
 def test_names_that_change_places(flight, name):

@@ -53,15 +53,16 @@ pub enum Change {
         /// What is left of each segment.
         deletions: Vec<Deletion>,
     },
-    /// Puts segments in the place of others that hold the same rows, in all snapshots: the others are
-    /// forgotten. Only in commits that are [`Rewriting::Merge`].
-    MergeSegments {
+    /// Puts segments in the place of others with the same rows. No other change comes with it.
+    ReplaceSegments {
         /// The table.
         table_id: TableId,
-        /// Paths of the segments that go. None of their rows is deleted.
+        /// Paths of the segments that go.
         sources: Vec<String>,
-        /// Those that come, with the id and the snapshot of each row.
-        merged: Vec<NewSegment>,
+        /// Those that come, with the id of each row.
+        segments: Vec<NewSegment>,
+        /// What older snapshots see.
+        form: Replacement,
     },
     /// Removes all rows of a table, in whatever segment; older snapshots keep them. Rows that are not
     /// in segments yet are gone on replay if the commit says that they are flushed.
@@ -92,7 +93,7 @@ impl Change {
             | Self::DropTable { .. } => true,
             Self::AppendSegments { .. }
             | Self::DeleteRows { .. }
-            | Self::MergeSegments { .. }
+            | Self::ReplaceSegments { .. }
             | Self::Truncate { .. } => false,
         }
     }
@@ -155,16 +156,13 @@ pub enum Alteration {
     },
 }
 
-/// What a commit means that moves rows between segments and changes none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Rewriting {
-    /// It does no such thing.
-    #[default]
-    No,
-    /// The rows that it adds are those that it removes, without deleted ones; older snapshots keep the
-    /// old segments.
-    Compact,
-    /// New segments take the place of old ones in every snapshot.
+/// How segments take the place of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replacement {
+    /// From now on, without the rows that are deleted; older snapshots keep the old segments.
+    Rewrite,
+    /// In every snapshot: the old ones are forgotten. None of their rows is deleted, and the new ones
+    /// have the snapshot of each row.
     Merge,
 }
 
@@ -211,8 +209,6 @@ pub struct ProducerRecord {
 pub struct Commit {
     /// Changes, in order. Without any, no snapshot is made.
     pub changes: Vec<Change>,
-    /// Whether the rows that it adds are there already, in other segments.
-    pub rewriting: Rewriting,
     /// Tables whose rows up to a sequence are now in segments.
     pub flushed: Vec<(TableId, u64)>,
     /// The highest sequence of the tenant that is covered by this commit.
@@ -227,4 +223,14 @@ pub struct Commit {
     pub author: Option<String>,
     /// Why, for the list of snapshots.
     pub message: Option<String>,
+}
+
+impl Commit {
+    /// How its segments take the place of others, if that is what it does.
+    pub(crate) fn replacement(&self) -> Option<Replacement> {
+        self.changes.iter().find_map(|change| match change {
+            Change::ReplaceSegments { form, .. } => Some(*form),
+            _ => None,
+        })
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::change::{Change, Commit, Rewriting};
+use crate::change::{Change, Commit};
 use crate::connections::Role;
 use crate::diff::Diff;
 use crate::error::{CatalogError, Result, storage};
@@ -99,7 +99,7 @@ pub(crate) async fn settle(catalog: &TenantCatalog, committer: &mut Committer) -
 fn plan(state: &State, commit: Commit, now_micros: i64) -> Result<Plan> {
     let base = Arc::clone(&state.version);
     check_ranges(&commit)?;
-    check_merge(&commit)?;
+    check_replacement(&commit)?;
     let stamp = Stamp {
         snapshot_id: SnapshotId(base.snapshot_id.0 + 1),
         snapshot_time_micros: now_micros.max(base.snapshot_time_micros + 1),
@@ -175,19 +175,21 @@ fn last_sequence(before: u64, commit: &Commit) -> u64 {
     all.fold(before, u64::max)
 }
 
-/// A merge takes segments away from older snapshots: nothing else may come with it.
-fn check_merge(commit: &Commit) -> Result<()> {
-    let is_merge = |change: &Change| matches!(change, Change::MergeSegments { .. });
-    let allowed = match commit.rewriting {
-        Rewriting::Merge => commit.changes.iter().all(is_merge),
-        Rewriting::No | Rewriting::Compact => !commit.changes.iter().any(is_merge),
+/// Nothing else may come with a replacement: what it removes is there all the same.
+fn check_replacement(commit: &Commit) -> Result<()> {
+    let Some(first) = commit.replacement() else {
+        return Ok(());
     };
-    if allowed {
+    let is_alike = |change: &Change| match change {
+        Change::ReplaceSegments { form, .. } => *form == first,
+        _ => false,
+    };
+    if commit.changes.iter().all(is_alike) {
         return Ok(());
     }
     Err(CatalogError::InvalidCommit {
-        rule: "a commit merges segments or does something else",
-        detail: format!("{:?}", commit.rewriting),
+        rule: "a commit replaces segments in one way or does something else",
+        detail: format!("{first:?}"),
     })
 }
 

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::change::Rewriting;
+use crate::change::Replacement;
 use crate::names::quoted;
 use crate::segment::{DeleteFile, Segment};
 use crate::table::{SchemaVersion, TableVersion};
@@ -33,8 +33,16 @@ pub(crate) struct AlteredTable<'a> {
 impl<'a> AlteredTable<'a> {
     fn between(before: &'a TableVersion, after: &'a TableVersion) -> Option<Self> {
         let altered = Self { before, after };
-        let is_same = before.columns == after.columns && before.sort_key == after.sort_key;
-        (!is_same || altered.is_renamed()).then_some(altered)
+        let is_altered = altered.has_other_columns() || altered.is_sorted_anew();
+        (is_altered || altered.is_renamed()).then_some(altered)
+    }
+
+    pub(crate) fn has_other_columns(&self) -> bool {
+        self.before.columns != self.after.columns
+    }
+
+    pub(crate) fn is_sorted_anew(&self) -> bool {
+        self.before.sort_key != self.after.sort_key
     }
 
     pub(crate) fn is_renamed(&self) -> bool {
@@ -105,12 +113,12 @@ impl<'a> ChangedSegments<'a> {
     }
 
     /// In DuckLake's words.
-    fn words(&self, rewriting: Rewriting) -> Vec<String> {
+    fn words(&self, replacement: Option<Replacement>) -> Vec<String> {
         let id = self.table.id;
-        match rewriting {
-            Rewriting::No => {}
-            Rewriting::Compact => return vec![format!("rewrite_delete:{id}")],
-            Rewriting::Merge => return vec![format!("merge_adjacent:{id}")],
+        match replacement {
+            None => {}
+            Some(Replacement::Rewrite) => return vec![format!("rewrite_delete:{id}")],
+            Some(Replacement::Merge) => return vec![format!("merge_adjacent:{id}")],
         }
         let deletes = !self.ended.is_empty() || !self.deleted_from.is_empty();
         let mut words = vec![];
@@ -197,7 +205,7 @@ impl<'a> Diff<'a> {
 
     /// The list of changes in DuckLake's words. DuckDB refuses a catalog in which it does not
     /// understand one of them.
-    pub(crate) fn changes_made(&self, rewriting: Rewriting) -> String {
+    pub(crate) fn changes_made(&self, replacement: Option<Replacement>) -> String {
         let dropped_schemas = self
             .dropped_schemas
             .iter()
@@ -221,12 +229,12 @@ impl<'a> Diff<'a> {
                 quoted(&table.name)
             )
         });
-        let altered = self.altered.iter().filter(|altered| {
-            let (before, after) = (altered.before, altered.after);
-            before.columns != after.columns || before.sort_key != after.sort_key
-        });
+        let altered = self.altered.iter();
+        let altered =
+            altered.filter(|altered| altered.has_other_columns() || altered.is_sorted_anew());
         let altered = altered.map(|altered| format!("altered_table:{}", altered.after.id));
-        let changed = self.changed.iter().flat_map(|table| table.words(rewriting));
+        let changed = self.changed.iter();
+        let changed = changed.flat_map(|table| table.words(replacement));
         let all = dropped_schemas
             .chain(dropped_tables)
             .chain(created_schemas)

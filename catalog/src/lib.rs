@@ -36,7 +36,7 @@ mod version;
 mod write;
 
 pub use change::{
-    Alteration, Change, Commit, Deletion, IdempotencyRecord, ProducerRecord, Rewriting,
+    Alteration, Change, Commit, Deletion, IdempotencyRecord, ProducerRecord, Replacement,
 };
 pub use clock::{Clock, SystemClock};
 pub use column::{Column, ColumnDefault, assign_columns, columns_to_schema};

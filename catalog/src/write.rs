@@ -32,8 +32,10 @@ pub(crate) async fn write(
         objects::write_schemas(connection, &diff.created_schemas).await?;
         objects::write_tables(connection, &diff.created_tables, after.schema_version).await?;
         objects::write_altered(connection, &diff.altered, after).await?;
-        let resorted = diff.altered.iter();
-        let resorted = resorted.filter(|altered| altered.before.sort_key != altered.after.sort_key);
+        let resorted = diff
+            .altered
+            .iter()
+            .filter(|altered| altered.is_sorted_anew());
         let resorted = resorted.map(|altered| altered.after);
         let sorted: Vec<_> = diff
             .created_tables
@@ -42,7 +44,7 @@ pub(crate) async fn write(
             .chain(resorted)
             .collect();
         objects::write_sort_keys(connection, catalog, &sorted, after.snapshot_id).await?;
-        segments::write(connection, &diff.changed, after, plan.commit.rewriting).await?;
+        segments::write(connection, &diff.changed, after, plan.commit.replacement()).await?;
         // Last: writing sort keys takes catalog ids.
         write_snapshot(connection, catalog, plan, &diff).await?;
     }
@@ -95,7 +97,7 @@ async fn write_snapshot(
          VALUES (?, ?, ?, ?, NULL)",
     )
     .bind(after.snapshot_id.0)
-    .bind(diff.changes_made(plan.commit.rewriting))
+    .bind(diff.changes_made(plan.commit.replacement()))
     .bind(plan.commit.author.as_deref())
     .bind(plan.commit.message.as_deref())
     .execute(connection)

@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use prost::Message;
 use quiver_catalog::{
     Alteration, CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, ProducerRecord,
-    Rewriting, Stamp, TableId,
+    Stamp, TableId,
 };
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 use uuid::Uuid;
@@ -56,8 +56,6 @@ pub(crate) struct CommitRequest {
     pub(crate) segments: Vec<UnregisteredSegments>,
     /// Rows that are deleted, of registered segments and of those above.
     pub(crate) row_changes: Vec<RowChange>,
-    /// Whether its rows are those that it deletes, in other segments.
-    pub(crate) rewriting: Rewriting,
     /// Whether segments for a table that the commit makes may go to one that somebody else has made.
     pub(crate) adopts_table: bool,
     /// Whether the table that the commit makes takes the place of any other of its name.
@@ -76,7 +74,6 @@ impl CommitRequest {
             streams: vec![],
             segments: vec![],
             row_changes: vec![],
-            rewriting: Rewriting::No,
             adopts_table: false,
             replaces_table: false,
             keys: vec![],
@@ -383,10 +380,8 @@ async fn commit_prepared(
         .chain(rest)
         .map(UnregisteredSegments::offer)
         .collect();
-    let rewriting = request.rewriting;
     let version = tenant
         .commit_catalog(Commit {
-            rewriting,
             changes: request.changes,
             flushed: flushed.collect(),
             last_sequence: Some(sequence),

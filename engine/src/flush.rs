@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use futures::{FutureExt, StreamExt};
-use quiver_catalog::{Commit, Rewriting, SnapshotId, TableId, TenantId};
+use quiver_catalog::{Commit, SnapshotId, TableId, TenantId};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -199,7 +199,6 @@ async fn register(
     let changes = written.iter().map(UnregisteredSegments::change).collect();
     let commit = Commit {
         changes,
-        rewriting: Rewriting::No,
         flushed: flushed
             .into_iter()
             .map(|table_id| (table_id, cut))

@@ -18,6 +18,8 @@ use crate::storage_fs::{CrashPoint, StorageFs};
 use crate::task::blocking;
 use crate::tenant::Tenant;
 
+/// Ends the names of segments and lists of deleted rows that are not parts of a stream.
+const SEGMENT_SUFFIX: &str = ".parquet";
 /// Deleted files that are forgotten before others may commit again.
 const FORGET_AT_ONCE: usize = 500;
 
@@ -217,6 +219,3 @@ pub(crate) fn delete_orphans<'a>(
     }
     .boxed()
 }
-
-/// Ends the names of segments and lists of deleted rows that are not parts of a stream.
-const SEGMENT_SUFFIX: &str = ".parquet";

@@ -185,7 +185,7 @@ impl Transaction {
     }
 
     /// Whether it has staged rows of a table, or deleted some.
-    pub(crate) async fn has_rows_of(&self, table_id: TableId) -> bool {
+    pub(crate) async fn has_rows_of(self: &Arc<Self>, table_id: TableId) -> bool {
         let staged = self.reader().staged.lock().await;
         staged.as_ref().is_some_and(|staged| {
             let added = staged.streams().any(|stream| stream.table_id() == table_id)
@@ -229,10 +229,7 @@ impl Transaction {
     /// `Conflict` when the transaction is over, or rows of its view cannot be told from later ones
     /// any more.
     pub(crate) async fn change_view(self: &Arc<Self>, table_id: TableId) -> Result<ReadView> {
-        let reader = match &self.scope {
-            Scope::Statement(Some(outer)) => outer,
-            _ => self,
-        };
+        let reader = self.reader();
         let begin = || reader.tenant.begin_change(table_id);
         reader.changing.lock().entry(table_id).or_insert_with(begin);
         {
@@ -247,14 +244,14 @@ impl Transaction {
     ///
     /// # Errors
     /// As [`Self::change_view`].
-    pub(crate) async fn store_view(&self, table_id: TableId) -> Result<()> {
+    pub(crate) async fn store_view(self: &Arc<Self>, table_id: TableId) -> Result<()> {
         let reader = self.reader();
         let _moving = reader.moving.lock().await;
         reader.flush_view(table_id).await
     }
 
     /// Whose view its statements have.
-    fn reader(&self) -> &Self {
+    fn reader(self: &Arc<Self>) -> &Arc<Self> {
         match &self.scope {
             Scope::Statement(Some(outer)) => outer,
             _ => self,

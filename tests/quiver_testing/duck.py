@@ -10,6 +10,8 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,6 +64,15 @@ class Duck:
     def attach(self, catalog: Path, options: str = "READ_ONLY") -> None:
         """Opens a catalog as `lake` and makes it the place where tables are looked up."""
         self._call("attach", str(catalog), options)
+
+    @contextmanager
+    def attached(self, catalog: Path, options: str = "READ_ONLY") -> Iterator[None]:
+        """The catalog is open as `lake` inside the block."""
+        self.attach(catalog, options)
+        try:
+            yield
+        finally:
+            self.detach()
 
     def detach(self) -> None:
         """Closes the catalog, and with it all files of SQLite."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,6 +43,12 @@ for statement in request["statements"]:
     sys.stdout.buffer.write(struct.pack("<Q", sink.tell()))
     sys.stdout.buffer.write(sink.getvalue())
 """
+
+
+def catalog_rows(catalog: Path, sql: str) -> list[tuple]:
+    """What the tables of the catalog say, asked of SQLite itself."""
+    with closing(sqlite3.connect(f"file:{catalog}?mode=ro", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
 
 
 def read(catalog: Path, *statements: str) -> list[pa.Table]:

@@ -20,6 +20,8 @@ READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
 # Long enough that nothing is flushed behind a test's back: tests that want a flush call for it.
 NO_TIMED_FLUSH = {"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "3600000"}
+# And nothing compacted.
+NO_BACKGROUND = {**NO_TIMED_FLUSH, "QUIVER_COMPACTION__ENABLED": "false"}
 
 
 # Below the ports that the kernel gives to whoever connects (32768 on), so that none of these is lost between the

@@ -6,6 +6,8 @@ that the same build made. Every step runs even if an earlier one failed, so that
 that is broken; only tests that need a binary that did not build are not started, and that counts as
 a failure.
 
+What failed is named once more before that line, where the end of a cut log still shows it.
+
 Exit code: 0 when nothing failed; with CI=true, when nothing was skipped either.
 """
 
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from s3_server import install_s3_server
@@ -27,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 LOGIC_TESTS_VERSION = "55.2.0"
 RESULT_LINE = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;")
+TEST_LINE = re.compile(r"^test (.+) \.\.\. (ok|FAILED)$")
 
 
 @dataclass
@@ -34,11 +37,18 @@ class Count:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    broken: list[str] = field(default_factory=list)  # what failed: names of tests, or what did not run
 
     def add(self, other: "Count") -> None:
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
+        self.broken += other.broken
+
+    def fail(self, what: str) -> None:
+        """Counts something that failed without being a test."""
+        self.failed += 1
+        self.broken.append(what)
 
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
@@ -52,13 +62,14 @@ def main() -> int:
     logic_tests = fetch_logic_tests()
     total.add(timed("Rust tests", lambda: run_cargo_tests(logic_tests)))
     if binary is None:
-        print("the binary did not build, so the black-box tests cannot run")
-        total.failed += 1
+        total.fail("the binary did not build, so the black-box tests cannot run")
     else:
         total.add(timed("black-box tests", lambda: run_pytest(python, binary, s3_server)))
     refused = total.skipped > 0 and os.environ.get("CI", "").lower() == "true"
     if refused:
-        print("CI=true allows no skipped test")
+        total.broken.append("CI=true allows no skipped test")
+    for what in total.broken:
+        print(f"FAILED: {what}")
     print(total, flush=True)
     return 1 if total.failed > 0 or total.passed == 0 or refused else 0
 
@@ -123,7 +134,7 @@ def fetch_logic_tests() -> Path:
 
 
 def run_cargo_tests(logic_tests: Path) -> Count:
-    """`cargo test`, its output passed on, its result lines added up."""
+    """`cargo test`, its output passed on without the tests that passed, its result lines added up."""
     count = Count()
     command = ["cargo", "test", "--workspace", "--no-fail-fast"]
     environment = dict(os.environ, QUIVER_SLT_DIR=str(logic_tests))
@@ -132,12 +143,15 @@ def run_cargo_tests(logic_tests: Path) -> Count:
         text=True,
     ) as cargo:
         for line in cargo.stdout:
-            sys.stdout.write(line)
+            if test := TEST_LINE.match(line):
+                if test[2] == "ok":
+                    continue
+                count.broken.append(test[1])
             if match := RESULT_LINE.match(line):
                 count.add(Count(*map(int, match.groups())))
+            print(line, end="", flush=True)
     if cargo.returncode != 0 and count.failed == 0:
-        print("cargo test did not finish")
-        count.failed = 1
+        count.fail(f"cargo test did not finish (exit code {cargo.returncode})")
     return count
 
 
@@ -151,14 +165,17 @@ def run_pytest(python: Path, binary: Path, s3_server: Path) -> Count:
     code = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL).returncode
     count = count_junit(report) if report.exists() else Count()
     if code != 0 and count.failed == 0:
-        print(f"pytest did not finish (exit code {code})")
-        count.failed = 1
+        count.fail(f"pytest did not finish (exit code {code})")
     return count
 
 
 def count_junit(report: Path) -> Count:
     count = Count()
-    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+    root = ElementTree.parse(report).getroot()
+    for case in root.iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            count.broken.append(f"{case.get('classname')}::{case.get('name')}")
+    for suite in root.iter("testsuite"):
         numbers = {key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")}
         broken = numbers["failures"] + numbers["errors"]
         count.add(

@@ -49,11 +49,12 @@ pub(super) fn apply(
                 table_id,
                 deletions,
             } => segments::delete_rows(&mut version, *table_id, deletions)?,
-            Change::MergeSegments {
+            Change::ReplaceSegments {
                 table_id,
                 sources,
-                merged,
-            } => segments::merge(&mut version, *table_id, sources, merged)?,
+                segments,
+                form,
+            } => segments::replace(&mut version, *table_id, sources, segments, *form)?,
             Change::Truncate { table_id } => segments::truncate(&mut version, *table_id)?,
         }
     }

@@ -101,8 +101,7 @@ pub(super) async fn write_altered(
         .map_err(storage("end a column"))?;
     }
     write_columns(connection, &added).await?;
-    let resorted = altered.iter();
-    let resorted = resorted.filter(|altered| altered.before.sort_key != altered.after.sort_key);
+    let resorted = altered.iter().filter(|altered| altered.is_sorted_anew());
     let resorted: Vec<i64> = resorted.map(|altered| altered.after.id.0).collect();
     end_rows(connection, "ducklake_sort_info", "table_id", &resorted, at).await?;
     let renamed: Vec<_> = altered.iter().filter(|table| table.is_renamed()).collect();
@@ -113,7 +112,7 @@ pub(super) async fn write_altered(
     // An order of rows alone makes no other version of the schema.
     let versions = altered
         .iter()
-        .filter(|table| table.is_renamed() || table.before.columns != table.after.columns);
+        .filter(|table| table.is_renamed() || table.has_other_columns());
     let versions: Vec<_> = versions.map(|table| table.after).collect();
     write_schema_versions(connection, &versions, at, after.schema_version).await
 }

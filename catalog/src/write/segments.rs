@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::end_rows;
-use crate::change::Rewriting;
+use crate::change::Replacement;
 use crate::diff::ChangedSegments;
 use crate::error::{Result, storage};
 use crate::expiry::{self, ScheduledFile};
@@ -17,11 +17,11 @@ pub(super) async fn write(
     connection: &mut SqliteConnection,
     changed: &[ChangedSegments<'_>],
     after: &CatalogVersion,
-    rewriting: Rewriting,
+    replacement: Option<Replacement>,
 ) -> Result<()> {
-    match rewriting {
-        Rewriting::Merge => forget(connection, changed, after.snapshot_time_micros).await?,
-        Rewriting::No | Rewriting::Compact => end(connection, changed, after.snapshot_id).await?,
+    match replacement {
+        Some(Replacement::Merge) => forget(connection, changed, after.snapshot_time_micros).await?,
+        None | Some(Replacement::Rewrite) => end(connection, changed, after.snapshot_id).await?,
     }
     write_files(connection, changed).await?;
     write_delete_files(connection, changed).await?;

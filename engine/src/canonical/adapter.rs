@@ -58,7 +58,10 @@ impl Adapter {
             Some(Some(_)) => Arc::new(field.as_ref().clone().with_nullable(true)),
             _ => Arc::clone(field),
         };
-        let wanted: Fields = table.fields().iter().enumerate().map(may_miss).collect();
+        let wanted = match defaults.iter().any(Option::is_some) {
+            true => table.fields().iter().enumerate().map(may_miss).collect(),
+            false => table.fields().clone(),
+        };
         let sources = plan_fields(incoming.fields(), &wanted, Matching::ByName, "")?;
         let is_identity = incoming.fields().len() == table.fields().len()
             && keep_places(&sources)

@@ -1,9 +1,9 @@
 //! Compaction: rows of several segments are written anew into fewer, sorted over all of them.
 //!
-//! There are two forms. Segments that lost rows are *rewritten* without these: a commit like any other,
-//! after which older snapshots keep the old segments; if somebody deletes one of the rows meanwhile, it
-//! has lost the race and changes nothing. Segments that lost none are *merged*: the new ones take their
-//! place in every snapshot, with the snapshot of each row in them. Rows keep their ids in both.
+//! There are two forms. Segments that lost rows are *rewritten* without these, and older snapshots keep
+//! the old ones. Segments that lost none are *merged*: the new ones take their place in every snapshot,
+//! with the snapshot of each row in them. Rows keep their ids in both; if somebody deletes one of them
+//! meanwhile, the compaction has lost the race and changes nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +15,18 @@ use self::progress::NewJob;
 use self::rows::Made;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
+use crate::read_view::ReadView;
 use crate::scan::ScanOptions;
 use crate::tenant::Tenant;
 
 mod background;
-mod merge;
 mod pick;
 mod progress;
+mod replace;
 mod rows;
 
 pub(crate) use background::run_compactor;
-pub(crate) use pick::{Form, Wanted};
+pub(crate) use pick::Wanted;
 pub(crate) use progress::{Compactions, Job, JobEnd, JobState};
 
 /// Jobs for one table, one after the other; each leaves fewer segments than it found.
@@ -78,7 +79,7 @@ pub(crate) async fn compact(
         after: BTreeMap::new(),
         snapshot_id: tenant.catalog_version().snapshot_id,
     };
-    let (mut lost, mut overlaps_made) = (0, false);
+    let mut lost = 0;
     let jobs_max = match wanted {
         Wanted::All => JOBS_MAX,
         Wanted::Due | Wanted::Resting => JOBS_PER_ROUND,
@@ -97,15 +98,7 @@ pub(crate) async fn compact(
         let Some(picked) = pick(&candidates, wanted, lost < ATTEMPTS) else {
             break;
         };
-        let made = |at: &usize| compacted.after.contains_key(&table.segments[*at].path);
-        if picked.form == Form::Merge && picked.at.iter().all(made) {
-            // Twice is as often as it can help.
-            if overlaps_made {
-                break;
-            }
-            overlaps_made = true;
-        }
-        match run_job(engine, tenant, table, &picked, &mut compacted).await {
+        match run_job(engine, tenant, &view, table, &picked, &mut compacted).await {
             Ok(()) => lost = 0,
             // Those who delete rows go first; what nobody deletes from can be merged all the same.
             Err(EngineError::Conflict { .. }) if lost <= ATTEMPTS => lost += 1,
@@ -141,6 +134,7 @@ fn candidates(tenant: &Tenant, table: &Arc<TableVersion>, options: &ScanOptions)
 async fn run_job(
     engine: &Engine,
     tenant: &Arc<Tenant>,
+    view: &ReadView,
     table: &Arc<TableVersion>,
     picked: &Pick,
     compacted: &mut Compacted,
@@ -167,10 +161,13 @@ async fn run_job(
         segments: Arc::new(sources),
         ..table.as_ref().clone()
     });
-    let done = match picked.form {
-        Form::Rewrite => rows::rewrite(engine, tenant, &sources, &job).await,
-        Form::Merge => merge::merge(engine, tenant, &sources, &job).await,
+    let done = async {
+        let written = rows::write(engine, tenant, view, &sources, &job).await?;
+        let made = Made::of(&written);
+        replace::replace(engine.node(), tenant, &sources, written, picked.form).await?;
+        Ok(made)
     };
+    let done: Result<Made> = done.await;
     let mut end = JobEnd {
         ended_micros: Some(engine.node().now_micros()),
         ..JobEnd::default()

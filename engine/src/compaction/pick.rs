@@ -4,6 +4,8 @@
 //! again after each job comes to an end, and then no table has more than [`SMALL_MAX`] small segments
 //! of either kind.
 
+use quiver_catalog::Replacement;
+
 /// Segments below this size are small: reading them costs more than their bytes.
 pub(super) const SMALL_BYTES: u64 = 32 << 20;
 /// Size that new segments get.
@@ -45,11 +47,11 @@ impl Candidate {
     }
 
     fn is_mergeable(&self) -> bool {
-        !self.is_lossy() && !self.is_held
+        !self.needs_rewrite() && !self.is_held
     }
 
     /// Whether it may only be rewritten.
-    fn is_lossy(&self) -> bool {
+    fn needs_rewrite(&self) -> bool {
         self.deleted > 0 || self.is_outdated
     }
 }
@@ -65,19 +67,10 @@ pub(crate) enum Wanted {
     All,
 }
 
-/// How segments are written anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Without their deleted rows; older snapshots keep the old segments.
-    Rewrite,
-    /// As they are, in the place of the old ones for all snapshots.
-    Merge,
-}
-
 /// A job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pick {
-    pub(super) form: Form,
+    pub(super) form: Replacement,
     /// Places of the segments, in order.
     pub(super) at: Vec<usize>,
 }
@@ -85,28 +78,28 @@ pub(super) struct Pick {
 /// The next job; `None` when the table is as it should be. Without any that rewrites, if others were
 /// faster.
 pub(super) fn pick(segments: &[Candidate], wanted: Wanted, rewrites: bool) -> Option<Pick> {
-    let lossy = match rewrites {
-        true => losing(segments, wanted),
+    let losing = match rewrites {
+        true => losing_rows(segments, wanted),
         false => vec![],
     };
-    let (form, mut at) = if !lossy.is_empty() {
-        (Form::Rewrite, lossy)
+    let (form, mut at) = if !losing.is_empty() {
+        (Replacement::Rewrite, losing)
     } else {
         let small = small(segments, wanted);
         let at = match small.is_empty() {
             false => small,
             true => overlapping(segments),
         };
-        (Form::Merge, at)
+        (Replacement::Merge, at)
     };
     at.sort_unstable();
     (!at.is_empty()).then_some(Pick { form, at })
 }
 
 /// Segments that lost many rows, and small ones that lost any or have old columns, if there are many.
-fn losing(segments: &[Candidate], wanted: Wanted) -> Vec<usize> {
+fn losing_rows(segments: &[Candidate], wanted: Wanted) -> Vec<usize> {
     let places =
-        || (0..segments.len()).filter(|at| segments[*at].is_lossy() && !segments[*at].is_held);
+        || (0..segments.len()).filter(|at| segments[*at].needs_rewrite() && !segments[*at].is_held);
     let small = places().filter(|at| segments[*at].is_small()).count();
     let picked = places().filter(|at| {
         let segment = &segments[*at];

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::Form;
+use quiver_catalog::Replacement;
 
 /// Ended jobs that are remembered.
 const REMEMBERED_MAX: usize = 200;
@@ -27,7 +27,7 @@ pub(crate) struct Job {
     pub(crate) id: u64,
     pub(crate) schema_name: String,
     pub(crate) table_name: String,
-    pub(crate) form: Form,
+    pub(crate) form: Replacement,
     pub(crate) segments_before: u64,
     pub(crate) bytes_before: u64,
     pub(crate) rows: u64,
@@ -64,7 +64,7 @@ impl Job {
 pub(super) struct NewJob {
     pub(super) schema_name: String,
     pub(super) table_name: String,
-    pub(super) form: Form,
+    pub(super) form: Replacement,
     pub(super) segments: u64,
     pub(super) bytes: u64,
     pub(super) rows: u64,

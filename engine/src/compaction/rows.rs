@@ -1,6 +1,5 @@
 //! The rows of segments, written anew.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,18 +12,15 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident};
 use datafusion::physical_plan::execute_stream;
 use futures::TryStreamExt;
-use quiver_catalog::{Rewriting, TableVersion};
-use roaring::RoaringTreemap;
+use quiver_catalog::{Replacement, TableVersion};
 use tokio::time::Instant;
 
-use super::Form;
 use super::pick::SEGMENT_BYTES;
 use super::progress::Job;
 use crate::batch_bytes::slice_bytes;
-use crate::commit::{CommitRequest, commit};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
-use crate::row_changes::RowChange;
+use crate::read_view::ReadView;
 use crate::scan::{BufferedRows, ChangeTarget, QuiverTable, TableRows};
 use crate::segment::{
     RowPlaces, SegmentStream, UnregisteredSegments, row_id_column, row_snapshots, segment_name,
@@ -36,7 +32,7 @@ use crate::tenant::Tenant;
 /// Memory to sort in.
 const MEMORY_BYTES: usize = 256 << 20;
 
-/// The segments that a job made: their names when they are committed, and their sizes.
+/// The segments that a job made: their names when they are committed, and their sizes in bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Made(pub(super) Vec<(String, u64)>);
 
@@ -55,54 +51,20 @@ impl Made {
     }
 }
 
-/// Puts the rows that are left of all segments of `table` into new ones, in a commit.
-pub(super) async fn rewrite(
-    engine: &Engine,
-    tenant: &Arc<Tenant>,
-    table: &Arc<TableVersion>,
-    job: &Job,
-) -> Result<Made> {
-    let (segments, mut moved) = write(engine, tenant, table, job).await?;
-    // One that no row was left of goes as well.
-    for at in 0..table.segments.len() {
-        moved.entry(at).or_default();
-    }
-    let made = Made::of(&segments);
-    let moved = moved.into_iter();
-    let moved = moved.map(|(at, rows)| (table.segments[at].path.clone(), rows));
-    let row_change = RowChange {
-        table_id: table.id,
-        deleted: moved.collect(),
-    };
-    let request = CommitRequest {
-        segments: match segments.segments().is_empty() {
-            true => vec![],
-            false => vec![segments],
-        },
-        row_changes: vec![row_change],
-        rewriting: Rewriting::Compact,
-        ..CommitRequest::of_changes(vec![])
-    };
-    commit(engine.node(), tenant, request).await?;
-    Ok(made)
-}
-
-/// Rows by the place of their segment.
-type Moved = BTreeMap<usize, RoaringTreemap>;
-
-/// Writes the rows that are left of all segments of `table` to part files. Returns which rows it found.
+/// Writes the rows that are left of all segments of `table`, as `view` has them, to part files.
 pub(super) async fn write(
     engine: &Engine,
     tenant: &Arc<Tenant>,
+    view: &ReadView,
     table: &Arc<TableVersion>,
     job: &Job,
-) -> Result<(UnregisteredSegments, Moved)> {
+) -> Result<UnregisteredSegments> {
     let node = engine.node();
     let reading = tenant.reading();
     let target = ChangeTarget::new(QuiverTable::new(
         Arc::clone(table),
         TableRows {
-            live: Some(Arc::clone(tenant.read_view().live())),
+            live: Some(Arc::clone(view.live())),
             ..TableRows::new(BufferedRows::new(Box::new(Vec::new)))
         },
         reading.store_url.clone(),
@@ -116,24 +78,20 @@ pub(super) async fn write(
     let plan = session.create_physical_plan(&plan).await?;
     let mut rows = execute_stream(plan, session.task_ctx())?;
     let mut hidden = vec![row_id_column()];
-    if job.form == Form::Merge {
+    if job.form == Replacement::Merge {
         hidden.push(snapshot_column());
     }
     let directory = tenant.data_directory().join(&table.path);
     let mut segments = SegmentStream::new(&node.folders, directory, table, hidden, SEGMENT_BYTES);
-    let (mut moved, mut count) = (Moved::new(), 0);
+    let mut count = 0;
     let mut pace = Pace::new(node.settings.compaction_bytes_per_second_max);
     while let Some(batch) = rows.try_next().await? {
         let own = table.arrow_schema.fields().len();
         let places = places(&batch, own)?;
-        for row in 0..batch.num_rows() {
-            let (segment, position) = places.of(row)?;
-            moved.entry(segment).or_default().insert(position);
-        }
         let values = batch.columns()[..own].to_vec();
         let values = RecordBatch::try_new(Arc::clone(&table.arrow_schema), values)?;
         let mut with = vec![(row_id_column(), places.row_ids(table)?)];
-        if job.form == Form::Merge {
+        if job.form == Replacement::Merge {
             let snapshots = row_snapshots(&places, numbers(&batch, own + 1)?, table)?;
             with.push((snapshot_column(), snapshots));
         }
@@ -147,7 +105,7 @@ pub(super) async fn write(
     assert_eq!(count, live.sum::<u64>(), "every row that is there is read");
     assert_eq!(segments.row_count(), count, "and written anew");
     node.reached(CrashPoint::CompactionWritten).await?;
-    Ok((segments, moved))
+    Ok(segments)
 }
 
 /// A session with memory of its own: queries of the tenant keep theirs, and a sort goes to disk sooner.

@@ -11,11 +11,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use datafusion::common::ScalarValue;
-use quiver_catalog::{
-    Change, Column, ErrorKind, IdempotencyRecord, ProducerRecord, Rewriting, TableId, TableVersion,
-    UserId,
-};
+use quiver_catalog::{Change, ErrorKind, IdempotencyRecord, ProducerRecord, TableId, UserId};
 
 use stream::StreamWriter;
 pub(crate) use stream::{BATCH_HEAD_BYTES, StagedStream};
@@ -30,7 +26,7 @@ use crate::ids::new_id;
 use crate::node::Node;
 use crate::producers::{Admission, ProducerReservation, ProducerScope, ProducerStep};
 use crate::record::IpcBatch;
-use crate::segment::{check_rows, default_value};
+use crate::segment::{check_rows, column_default};
 use crate::tenant::Tenant;
 use crate::transaction::{Transaction, TransactionUse};
 
@@ -66,15 +62,6 @@ pub struct IngestOutcome {
     /// The same ingest was committed before, under its key or its producer's number; no rows were
     /// added now.
     pub duplicate: bool,
-}
-
-/// By column, what rows have that come without it; NULL where nothing is said.
-fn default_values(table: &TableVersion) -> Vec<Option<ScalarValue>> {
-    let value = |column: &Column| {
-        let text = column.default.value.as_deref()?;
-        default_value(text, &column.data_type).ok()
-    };
-    table.columns.iter().map(value).collect()
 }
 
 /// An open ingest stream.
@@ -146,8 +133,9 @@ impl Ingest {
             _ => resolve_target(&tenant, view.catalog(), &request)?,
         };
         let table = target.table(view.catalog())?;
-        let (incoming, defaults) = (&request.incoming, default_values(&table));
-        let adapter = Adapter::with_defaults(incoming, &target.arrow_schema, defaults)?;
+        let defaults = table.columns.iter().map(column_default).collect();
+        let schema = &target.arrow_schema;
+        let adapter = Adapter::with_defaults(&request.incoming, schema, defaults)?;
         let digest = request
             .idempotency_key
             .is_some()
@@ -281,7 +269,6 @@ impl Ingest {
             streams: vec![rows.stream],
             segments: rows.spilled.into_iter().collect(),
             row_changes: vec![],
-            rewriting: Rewriting::No,
             adopts_table: self.request.mode == IngestMode::CREATE_APPEND,
             // A statement may have read the table, and begins anew when somebody was faster.
             replaces_table: self.request.mode.exists == TableExists::Replace

@@ -25,8 +25,6 @@ use crate::tenant::LiveView;
 #[derive(Debug)]
 pub(crate) struct SegmentReaders {
     pub(crate) readers: CachedParquetFileReaderFactory,
-    /// Whether columns are looked for by their ids, which a schema of Arrow in the footer would hide.
-    pub(crate) with_ids: bool,
     pub(crate) _live: Option<Arc<LiveView>>,
 }
 
@@ -38,23 +36,29 @@ impl ParquetFileReaderFactory for SegmentReaders {
         footer_bytes: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let has_old_columns = file.extension::<OldColumns>().is_some();
         let reader = self
             .readers
             .create_reader(partition, file, footer_bytes, metrics)?;
-        Ok(Box::new(WithPageIndex {
+        Ok(Box::new(SegmentReader {
             reader,
-            with_ids: self.with_ids,
+            has_old_columns,
         }))
     }
 }
 
+/// Marks a file from before its table was altered: its columns are told by their ids, which the schema
+/// of Arrow in the footer would hide.
+#[derive(Debug)]
+pub(crate) struct OldColumns;
+
 /// A reader that always asks for the page index.
-struct WithPageIndex {
+struct SegmentReader {
     reader: Box<dyn AsyncFileReader + Send>,
-    with_ids: bool,
+    has_old_columns: bool,
 }
 
-impl AsyncFileReader for WithPageIndex {
+impl AsyncFileReader for SegmentReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         self.reader.get_bytes(range)
     }
@@ -74,7 +78,7 @@ impl AsyncFileReader for WithPageIndex {
         let options = options.with_page_index_policy(PageIndexPolicy::Optional);
         async move {
             let metadata = self.reader.get_metadata(Some(&options)).await?;
-            Ok(match self.with_ids {
+            Ok(match self.has_old_columns {
                 true => without_arrow_schema(&metadata),
                 false => metadata,
             })

@@ -27,7 +27,7 @@ use roaring::RoaringTreemap;
 
 use super::columns_by_id::ColumnsById;
 use super::deletes::left_rows;
-use super::footers::SegmentReaders;
+use super::footers::{OldColumns, SegmentReaders};
 use super::parts::SegmentPart;
 use super::statistics::SegmentStatistics;
 use crate::tenant::LiveView;
@@ -114,7 +114,6 @@ impl SegmentScan<'_> {
         let footers = runtime.cache_manager.get_file_metadata_cache();
         let readers = SegmentReaders {
             readers: CachedParquetFileReaderFactory::new(store, footers),
-            with_ids: self.table.altered_snapshot.is_some(),
             _live: self.live.cloned(),
         };
         let options = TableParquetOptions {
@@ -189,6 +188,9 @@ impl SegmentScan<'_> {
         let tail = segment.footer_size + TRAILER_BYTES + PAGE_INDEX_BYTES;
         let tail = usize::try_from(tail.min(segment.file_size_bytes)).unwrap_or(usize::MAX);
         let mut file = PartitionedFile::new_from_meta(meta).with_metadata_size_hint(tail);
+        if !self.table.has_current_columns(segment) {
+            file = file.with_extension(OldColumns);
+        }
         if self.extra.is_some() {
             let place = i64::try_from(part.at).unwrap_or(i64::MAX);
             file.partition_values = vec![ScalarValue::from(place)];

@@ -99,7 +99,8 @@ impl SegmentStatistics {
         {
             let Some(known) = known.get() else { continue };
             // What cannot be joined is read again when it is asked for.
-            if let Ok(bounds) = known.followed_by(&ColumnBounds::new(column, added)) {
+            let added = ColumnBounds::new(table, column, added);
+            if let Ok(bounds) = known.followed_by(&added) {
                 let _ = cell.set(Arc::new(bounds));
             }
         }
@@ -114,7 +115,7 @@ impl SegmentStatistics {
     pub(crate) fn column(&self, table: &TableVersion, index: usize) -> Option<&Arc<ColumnBounds>> {
         let column = table.columns.get(index)?;
         let cell = self.columns.get(index)?;
-        Some(cell.get_or_init(|| Arc::new(ColumnBounds::new(column, &table.segments))))
+        Some(cell.get_or_init(|| Arc::new(ColumnBounds::new(table, column, &table.segments))))
     }
 
     /// The bounds of each segment in the first column of the sort key, as ranks among all bounds; none
@@ -177,14 +178,18 @@ impl SegmentStatistics {
 }
 
 impl ColumnBounds {
-    fn new(column: &Column, segments: &[Arc<Segment>]) -> Self {
+    fn new(table: &TableVersion, column: &Column, segments: &[Arc<Segment>]) -> Self {
         let stats: Vec<Option<&ColumnStats>> = segments
             .iter()
             .map(|segment| segment.stats(column.id))
             .collect();
         let usable = |stats: &ColumnStats| !is_float(column) || stats.contains_nan == Some(false);
+        let may_be_widened =
+            table.altered_snapshot.is_some() && column.data_type == DataType::Float64;
+        let says_enough = |text: &&str| !may_be_widened || is_double(text);
         let texts = |text: fn(&ColumnStats) -> Option<&str>| {
             let texts = stats.iter().map(|s| s.filter(|s| usable(s)).and_then(text));
+            let texts = texts.map(|text| text.filter(says_enough));
             parse_bounds(texts, &column.data_type)
                 .unwrap_or_else(|_| new_null_array(&column.data_type, segments.len()))
         };
@@ -304,6 +309,18 @@ fn is_exact(value: &ScalarValue) -> bool {
     }
 }
 
+/// Whether a text is the same number to whoever reads it as a double, although a single may have been
+/// meant: 0.1 is not.
+fn is_double(text: &str) -> bool {
+    /// Enough to tell any two singles apart; whoever writes more means a double.
+    const SINGLE_DIGITS: usize = 9;
+    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits = digits.chars().filter(char::is_ascii_digit);
+    let digits = digits.skip_while(|digit| *digit == '0').count();
+    let as_single = text.parse::<f32>().map(f64::from);
+    digits > SINGLE_DIGITS || as_single.ok() == text.parse::<f64>().ok()
+}
+
 fn is_float(column: &Column) -> bool {
     matches!(column.data_type, DataType::Float32 | DataType::Float64)
 }
@@ -338,4 +355,19 @@ fn exact_count(count: u64) -> Precision<usize> {
 /// A place in the list of segments, which is in memory and thus indexed by `usize`.
 fn place(at: u64) -> usize {
     usize::try_from(at).expect("an index into a list in memory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_a_single_says_too_little_of_a_double() {
+        for exact in ["0.25", "-3.0", "1e10", "inf", "0.10000000149011612", "-0.0"] {
+            assert!(is_double(exact), "{exact}");
+        }
+        for unsure in ["0.1", "-0.7", "1e-05", "16777217.0", "3.4028235e38"] {
+            assert!(!is_double(unsure), "{unsure}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The table provider.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::datatypes::SchemaRef;
@@ -16,7 +16,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
-use quiver_catalog::{Column, SnapshotId, TableVersion};
+use quiver_catalog::{SnapshotId, TableVersion};
 
 use super::buffered::{BufferedRows, BufferedScan};
 use super::deletes::DeletedRows;
@@ -26,7 +26,7 @@ use super::pruning::prune;
 use super::row_filter;
 use super::segments::{ExtraColumns, SegmentScan, first_rows};
 use super::statistics::SegmentStatistics;
-use crate::segment::default_value;
+use crate::segment::column_default;
 use crate::tenant::LiveView;
 
 /// What a read view has of a table beside its segments.
@@ -64,18 +64,8 @@ pub(crate) struct QuiverTable {
     statistics: Arc<SegmentStatistics>,
     /// What is to be read of the segments, if not all.
     parts: Option<Arc<[SegmentPart]>>,
-    /// Of columns that have one, what an INSERT without a value gives them.
-    defaults: Vec<(String, Expr)>,
-}
-
-/// The values of columns that nobody names, as constants. What cannot be read is NULL.
-fn defaults(table: &TableVersion) -> Vec<(String, Expr)> {
-    let value = |column: &Column| {
-        let text = column.default.value.as_deref()?;
-        let value = default_value(text, &column.data_type).ok()?;
-        Some((column.name.clone(), Expr::Literal(value, None)))
-    };
-    table.columns.iter().filter_map(value).collect()
+    /// By column, what an INSERT without a value gives it; made for the first one that asks.
+    defaults: OnceLock<Vec<Option<Expr>>>,
 }
 
 impl QuiverTable {
@@ -89,13 +79,13 @@ impl QuiverTable {
     ) -> Self {
         let statistics = options.cache.statistics(&table);
         Self {
-            defaults: defaults(&table),
             table,
             rows,
             store_url,
             options,
             statistics,
             parts: None,
+            defaults: OnceLock::new(),
         }
     }
 
@@ -114,8 +104,8 @@ impl QuiverTable {
             store_url,
             options,
             statistics,
-            defaults: vec![],
             parts: Some(parts),
+            defaults: OnceLock::new(),
         }
     }
 
@@ -249,9 +239,14 @@ impl TableProvider for QuiverTable {
     }
 
     fn get_column_default(&self, column: &str) -> Option<&Expr> {
-        let mut defaults = self.defaults.iter();
-        let (_, value) = defaults.find(|(name, _)| name == column)?;
-        Some(value)
+        let at = self.table.arrow_schema.index_of(column).ok()?;
+        let defaults = self.defaults.get_or_init(|| {
+            let columns = self.table.columns.iter().map(column_default);
+            columns
+                .map(|value| Some(Expr::Literal(value?, None)))
+                .collect()
+        });
+        defaults[at].as_ref()
     }
 
     async fn scan(

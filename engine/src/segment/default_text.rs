@@ -2,10 +2,17 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use quiver_catalog::Column;
 
 use super::bound_text::{Side, bound_text};
 use crate::canonical::short;
 use crate::error::{EngineError, Result};
+
+/// What rows of a column have that name no value, if not NULL. What cannot be read is NULL as well.
+pub(crate) fn column_default(column: &Column) -> Option<ScalarValue> {
+    let text = column.default.value.as_deref()?;
+    default_value(text, &column.data_type).ok()
+}
 
 /// The text of a value; `None` for NULL.
 ///

@@ -17,10 +17,10 @@ use parquet::file::properties::WriterProperties;
 use quiver_catalog::{NewDeleteFile, SNAPSHOT_COLUMN, SnapshotId};
 use roaring::RoaringTreemap;
 
-use super::writer::{FileWriter, Unfinished, io_error, reached, sync_file};
+use super::new_file::NewFile;
 use crate::error::{EngineError, Result};
 use crate::ids::new_id;
-use crate::storage_fs::{CrashPoint, Folders, StorageFile};
+use crate::storage_fs::{CrashPoint, Folders};
 
 const PATH_COLUMN: &str = "file_path";
 const PATH_FIELD: i32 = 2_147_483_646;
@@ -41,16 +41,7 @@ pub(crate) fn write_delete_file(
     deleted: &RoaringTreemap,
 ) -> Result<NewDeleteFile> {
     let name = format!("{}-deletes.parquet", new_id());
-    let path = directory.join(&name);
-    let fs = &**folders.fs();
-    folders
-        .create(directory)
-        .map_err(|source| io_error("create", directory, source))?;
-    let file = fs
-        .create_new(&path)
-        .map_err(|source| io_error("create", &path, source))?;
-    let file: Arc<dyn StorageFile> = file.into();
-    let unfinished = Unfinished::new(folders.fs(), path.clone());
+    let file = NewFile::create(folders, directory, &name)?;
     let schema = Arc::new(Schema::new(vec![
         field(PATH_COLUMN, DataType::Utf8, PATH_FIELD),
         field(POSITION_COLUMN, DataType::Int64, POSITION_FIELD),
@@ -61,8 +52,7 @@ pub(crate) fn write_delete_file(
         .set_column_encoding(POSITION_COLUMN.into(), Encoding::DELTA_BINARY_PACKED)
         .set_created_by(concat!("quiver ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
-    let sink = FileWriter::new(Arc::clone(&file));
-    let mut writer = ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties))?;
+    let mut writer = ArrowWriter::try_new(file.sink(), Arc::clone(&schema), Some(properties))?;
     let mut positions = deleted.iter().peekable();
     while positions.peek().is_some() {
         let chunk = positions.by_ref().take(CHUNK_ROWS);
@@ -72,11 +62,8 @@ pub(crate) fn write_delete_file(
         writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
     }
     writer.close()?;
-    reached(fs, CrashPoint::DeleteFileWritten, &path)?;
-    let sizes = sync_file(&*file, &path)?;
-    fs.sync_dir(directory)
-        .map_err(|source| io_error("sync", directory, source))?;
-    unfinished.keep();
+    let sizes = file.sync(CrashPoint::DeleteFileWritten, None)?;
+    file.keep();
     Ok(NewDeleteFile {
         path: name,
         delete_count: deleted.len(),

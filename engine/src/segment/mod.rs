@@ -9,6 +9,7 @@ mod bound_text;
 mod default_text;
 mod delete_file;
 mod leaf;
+mod new_file;
 mod options;
 mod properties;
 mod row_ids;
@@ -23,7 +24,7 @@ mod value_sample;
 mod writer;
 
 pub(crate) use bound_text::{has_bounds, parse_bounds};
-pub(crate) use default_text::{default_text, default_value};
+pub(crate) use default_text::{column_default, default_text, default_value};
 pub(crate) use delete_file::{read_delete_file, write_delete_file};
 pub(crate) use options::SegmentOptions;
 pub(crate) use row_ids::{

@@ -1,7 +1,6 @@
 //! Writes one segment: with statistics, synced.
 
-use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -12,16 +11,14 @@ use quiver_catalog::{
     Column, ColumnId, ColumnStats, NewSegment, ROW_ID_FIELD, RowIds, SNAPSHOT_FIELD, SortColumn,
 };
 
+use super::new_file::{FileSink, NewFile};
 use super::options::SegmentOptions;
 use super::properties::writer_properties;
 use super::sort::SortedRows;
 use super::stats::{LeafStats, add_leaf_stats, leaf_stats};
 use super::storage::StorageSchema;
 use crate::error::{EngineError, Result};
-use crate::storage_fs::{CrashPoint, Folders, StorageFile, StorageFs};
-
-/// What follows the footer: its length and the magic bytes.
-const TRAILER_BYTES: u64 = 8;
+use crate::storage_fs::{CrashPoint, Folders};
 
 /// Writes `batches`, which have the schema of `columns`, as a file `name` into `directory` (made if
 /// missing), ordered by `sort_key`. When it returns, the file and its directory entries
@@ -87,9 +84,8 @@ pub(crate) struct SegmentForm<'a> {
 ///
 /// Holds one encoded row group. Everything here blocks.
 pub(crate) struct SegmentWriter {
-    unfinished: Unfinished,
-    file: Arc<dyn StorageFile>,
-    writer: ArrowWriter<FileWriter>,
+    file: NewFile,
+    writer: ArrowWriter<FileSink>,
     name: String,
     columns: Vec<Column>,
     schema: StorageSchema,
@@ -113,17 +109,7 @@ impl SegmentWriter {
     ) -> Result<Self> {
         let columns = form.columns;
         let schema = StorageSchema::new(columns)?;
-        let path = directory.join(name);
-        let fs = folders.fs();
-        folders
-            .create(directory)
-            .map_err(|source| io_error("create", directory, source))?;
-        // Never onto an existing file: a segment is written once.
-        let file = fs
-            .create_new(&path)
-            .map_err(|source| io_error("create", &path, source))?;
-        let file: Arc<dyn StorageFile> = file.into();
-        let unfinished = Unfinished::new(fs, path);
+        let file = NewFile::create(folders, directory, name)?;
         let (options, key) = (form.options, form.sort_key);
         let without_bounds: Vec<bool> = stats
             .iter()
@@ -135,10 +121,9 @@ impl SegmentWriter {
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
             .with_parquet_schema(schema.parquet.clone());
-        let sink = FileWriter::new(Arc::clone(&file));
-        let writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&schema.arrow), options)?;
+        let arrow = Arc::clone(&schema.arrow);
+        let writer = ArrowWriter::try_new_with_options(file.sink(), arrow, options)?;
         Ok(Self {
-            unfinished,
             file,
             writer,
             name: name.to_owned(),
@@ -179,7 +164,6 @@ impl SegmentWriter {
     /// # Errors
     /// `Io` and `Parquet` when writing fails, `Internal` when what was written is not what was given.
     pub(crate) fn finish(self) -> Result<NewSegment> {
-        let (fs, path) = (&*self.unfinished.fs, &self.unfinished.path);
         if self.row_count == 0 {
             return Err(EngineError::internal("a segment needs at least one row"));
         }
@@ -190,12 +174,9 @@ impl SegmentWriter {
             ));
         }
         let metadata = self.writer.close()?;
-        reached(fs, CrashPoint::SegmentWritten, path)?;
-        let sizes = sync_file(&*self.file, path)?;
-        reached(fs, CrashPoint::SegmentSynced, path)?;
-        let directory = path.parent().unwrap_or(path);
-        fs.sync_dir(directory)
-            .map_err(|source| io_error("sync", directory, source))?;
+        let sizes = self
+            .file
+            .sync(CrashPoint::SegmentWritten, Some(CrashPoint::SegmentSynced))?;
         let record_count = checked_rows(&metadata, self.row_count)?;
         let mut column_stats = column_stats(&self.columns, &metadata, &self.stats)?;
         let of_table = |stats: &ColumnStats| !is_hidden(stats.column_id);
@@ -204,7 +185,7 @@ impl SegmentWriter {
             false => RowIds::InFile,
         };
         column_stats.retain(of_table);
-        self.unfinished.keep();
+        self.file.keep();
         Ok(NewSegment {
             path: self.name,
             record_count,
@@ -219,107 +200,6 @@ impl SegmentWriter {
 /// Whether it is a column beside those of the table.
 fn is_hidden(id: ColumnId) -> bool {
     matches!(id.0, ROW_ID_FIELD | SNAPSHOT_FIELD)
-}
-
-/// A file that is removed again unless it is kept.
-pub(super) struct Unfinished {
-    fs: Arc<dyn StorageFs>,
-    path: PathBuf,
-    is_kept: bool,
-}
-
-impl Unfinished {
-    pub(super) fn new(fs: &Arc<dyn StorageFs>, path: PathBuf) -> Self {
-        Self {
-            fs: Arc::clone(fs),
-            path,
-            is_kept: false,
-        }
-    }
-
-    pub(super) fn keep(mut self) {
-        self.is_kept = true;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            // What cannot be removed is an orphan and does no harm: only catalogued files count.
-            let _ = self.fs.remove(&self.path);
-        }
-    }
-}
-
-/// Sizes in bytes.
-pub(super) struct Sizes {
-    pub(super) file_bytes: u64,
-    /// The footer without its length and the magic.
-    pub(super) footer_bytes: u64,
-}
-
-/// Appends to a file from its beginning on.
-pub(super) struct FileWriter {
-    file: Arc<dyn StorageFile>,
-    at: u64,
-}
-
-impl FileWriter {
-    pub(super) fn new(file: Arc<dyn StorageFile>) -> Self {
-        Self { file, at: 0 }
-    }
-}
-
-impl io::Write for FileWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_at(self.at, &mut [IoSlice::new(bytes)])?;
-        self.at += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-pub(super) fn sync_file(file: &dyn StorageFile, path: &Path) -> Result<Sizes> {
-    file.sync_data()
-        .map_err(|source| io_error("sync", path, source))?;
-    sizes(file)
-        .map_err(|source| io_error("read back", path, source))?
-        .ok_or_else(|| EngineError::internal("a segment was written without a footer"))
-}
-
-/// `None` when the file does not end as Parquet files do.
-fn sizes(file: &dyn StorageFile) -> io::Result<Option<Sizes>> {
-    let file_bytes = file.len()?;
-    if file_bytes <= TRAILER_BYTES {
-        return Ok(None);
-    }
-    let mut trailer = [0; TRAILER_BYTES as usize];
-    if file.read_at(file_bytes - TRAILER_BYTES, &mut trailer)? < trailer.len() {
-        return Ok(None);
-    }
-    let [a, b, c, d, magic @ ..] = trailer;
-    let footer_bytes = u64::from(u32::from_le_bytes([a, b, c, d]));
-    let fits = footer_bytes + TRAILER_BYTES <= file_bytes && &magic == b"PAR1";
-    Ok(fits.then_some(Sizes {
-        file_bytes,
-        footer_bytes,
-    }))
-}
-
-pub(super) fn reached(fs: &dyn StorageFs, point: CrashPoint, path: &Path) -> Result<()> {
-    fs.reached(point)
-        .map_err(|source| io_error(point.name(), path, source))
-}
-
-pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> EngineError {
-    EngineError::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 fn checked_rows(metadata: &ParquetMetaData, given: u64) -> Result<u64> {

@@ -15,12 +15,12 @@ use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::logical_expr::TableType;
 
-use quiver_catalog::ProducerRecord;
+use quiver_catalog::{ProducerRecord, Replacement};
 
 use self::schemas::own_tables;
 use super::context::StatementContext;
 use super::functions::ListedFunction;
-use crate::compaction::{Form, Job, JobEnd, JobState};
+use crate::compaction::{Job, JobEnd, JobState};
 use crate::error::Result;
 use crate::read_view::ReadView;
 
@@ -259,8 +259,8 @@ impl SystemSchema {
         };
         let states: Vec<_> = ends.iter().map(state).collect();
         let form = |job: &Arc<Job>| match job.form {
-            Form::Merge => Some("merge"),
-            Form::Rewrite => Some("rewrite"),
+            Replacement::Merge => Some("merge"),
+            Replacement::Rewrite => Some("rewrite"),
         };
         let after = |value: fn(&JobEnd) -> u64| -> ArrayRef {
             let values = ends.iter().map(|end| end.ended_micros.map(|_| value(end)));

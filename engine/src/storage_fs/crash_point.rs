@@ -38,8 +38,8 @@ pub(crate) enum CrashPoint {
     DeleteFilesDurable,
     /// A compaction has written all rows anew, and the catalog does not know.
     CompactionWritten,
-    /// Merged segments are registered; nothing of it is published.
-    SegmentsMerged,
+    /// Segments have taken the place of others, and whoever asked for it does not know.
+    SegmentsReplaced,
     /// Snapshots are forgotten; the files that only they needed are there.
     SnapshotsExpired,
     /// Files are deleted; the catalog still lists them for that.
@@ -73,7 +73,7 @@ impl CrashPoint {
             Self::DeleteFileWritten => "delete file written",
             Self::DeleteFilesDurable => "delete files durable",
             Self::CompactionWritten => "compaction written",
-            Self::SegmentsMerged => "segments merged",
+            Self::SegmentsReplaced => "segments replaced",
             Self::SnapshotsExpired => "snapshots expired",
             Self::FilesDeleted => "files deleted",
             Self::SegmentsDurable => "segments durable",
@@ -85,7 +85,7 @@ impl CrashPoint {
     /// All of them, in no order.
     #[cfg(test)]
     pub(crate) const ALL: [Self; 23] = [
-        Self::SegmentsMerged,
+        Self::SegmentsReplaced,
         Self::SnapshotsExpired,
         Self::FilesDeleted,
         Self::LogOpened,

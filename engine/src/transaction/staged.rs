@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{Change, Rewriting, TableId};
+use quiver_catalog::{Change, TableId};
 use uuid::Uuid;
 
 use crate::commit::{CommitRequest, SettledKey, SettledStep};
@@ -268,7 +268,6 @@ impl Staged {
             streams,
             segments,
             row_changes,
-            rewriting: Rewriting::No,
             adopts_table: false,
             replaces_table: self.replaces_table,
             keys: self.keys,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::invalid_commit;
-use crate::change::Deletion;
+use crate::change::{Deletion, Replacement};
 use crate::error::{CatalogError, Result};
 use crate::ids::TableId;
 use crate::leaf_index::LeafIndex;
@@ -132,12 +132,12 @@ fn check_deletes(table: &TableVersion, segment: &Segment, file: &NewDeleteFile) 
     })
 }
 
-/// The merged segments begin where the first of their rows does, and say how far they go.
-pub(super) fn merge(
+pub(super) fn replace(
     version: &mut CatalogVersion,
     id: TableId,
     sources: &[String],
-    merged: &[NewSegment],
+    segments: &[NewSegment],
+    form: Replacement,
 ) -> Result<()> {
     let table = table(version, id)?;
     let rule = |rule| invalid_commit(rule, &table.qualified_name());
@@ -150,32 +150,35 @@ pub(super) fn merge(
     if let Some(path) = wanted.into_iter().next() {
         return Err(CatalogError::not_found("segment", path));
     }
-    if gone.iter().any(|segment| segment.deletes.is_some()) {
-        return Err(rule("segments with deleted rows are not merged"));
-    }
-    let before: u64 = gone.iter().map(|segment| segment.record_count).sum();
-    let after: u64 = merged.iter().map(|segment| segment.record_count).sum();
+    let before: u64 = gone.iter().map(|segment| segment.live_count()).sum();
+    let after: u64 = segments.iter().map(|segment| segment.record_count).sum();
     if before != after {
-        return Err(rule("merged segments hold the rows of their sources"));
+        return Err(rule("segments hold the rows of those that they replace"));
     }
-    let first = gone.iter().map(|segment| segment.begin_snapshot).min();
-    let last = gone.iter().map(|segment| segment.last_snapshot()).max();
-    let (Some(first), Some(last)) = (first, last) else {
-        return Err(rule("a merge has sources"));
+    let (begin_snapshot, partial_max) = match form {
+        Replacement::Rewrite => (version.snapshot_id, None),
+        Replacement::Merge => {
+            if gone.iter().any(|segment| segment.deletes.is_some()) {
+                return Err(rule("segments with deleted rows are not merged"));
+            }
+            let first = gone.iter().map(|segment| segment.begin_snapshot).min();
+            let last = gone.iter().map(|segment| segment.last_snapshot()).max();
+            (first.ok_or_else(|| rule("a merge has sources"))?, last)
+        }
     };
     let leaves = LeafIndex::new(&table.columns);
-    for segment in merged {
+    for segment in segments {
         check_segment(&table, &leaves, segment)?;
         if segment.row_ids != RowIds::InFile {
-            return Err(rule("merged rows have their ids with them"));
+            return Err(rule("rows that are moved have their ids with them"));
         }
         let mut column_stats = segment.column_stats.clone();
         column_stats.sort_by_key(|stats| stats.column_id);
         left.push(Arc::new(Segment {
             id: version.next_segment_id(),
-            begin_snapshot: first,
+            begin_snapshot,
             row_id_start: None,
-            partial_max: Some(last),
+            partial_max,
             path: segment.path.clone(),
             record_count: segment.record_count,
             file_size_bytes: segment.file_size_bytes,

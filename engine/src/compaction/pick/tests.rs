@@ -19,7 +19,7 @@ fn losing_rows(bytes: u64, deleted: u64) -> Candidate {
     }
 }
 
-fn picked(segments: &[Candidate], wanted: Wanted) -> Option<(Form, Vec<usize>)> {
+fn picked(segments: &[Candidate], wanted: Wanted) -> Option<(Replacement, Vec<usize>)> {
     pick(segments, wanted, true).map(|pick| (pick.form, pick.at))
 }
 
@@ -35,12 +35,12 @@ fn one_small_segment_stays_as_it_is() {
 fn small_segments_wait_for_others_of_their_size_while_the_table_grows() {
     let three = [sized(10), sized(BIG), sized(10), sized(10)];
     assert_eq!(picked(&three, Wanted::Due), None);
-    let all = Some((Form::Merge, vec![0, 2, 3]));
+    let all = Some((Replacement::Merge, vec![0, 2, 3]));
     assert_eq!(picked(&three, Wanted::Resting), all);
     assert_eq!(picked(&three, Wanted::All), all);
     let sizes = [1_000_000, 10, 10, 12, 15];
     let four = sizes.map(sized);
-    let alike = Some((Form::Merge, vec![1, 2, 3, 4]));
+    let alike = Some((Replacement::Merge, vec![1, 2, 3, 4]));
     assert_eq!(picked(&four, Wanted::Due), alike);
 }
 
@@ -49,7 +49,7 @@ fn too_many_of_different_sizes_are_merged_all_the_same() {
     let growing: Vec<_> = (0..9).map(|power| sized(8_u64.pow(power))).collect();
     assert_eq!(
         picked(&growing, Wanted::Due),
-        Some((Form::Merge, vec![0, 1, 2, 3]))
+        Some((Replacement::Merge, vec![0, 1, 2, 3]))
     );
 }
 
@@ -62,10 +62,10 @@ fn segments_that_lost_many_rows_are_rewritten_first() {
         sized(10),
         sized(10),
     ];
-    let due = Some((Form::Rewrite, vec![1]));
+    let due = Some((Replacement::Rewrite, vec![1]));
     assert_eq!(picked(&segments, Wanted::Due), due);
     assert_eq!(picked(&segments, Wanted::Resting), due);
-    let all = Some((Form::Rewrite, vec![0, 1]));
+    let all = Some((Replacement::Rewrite, vec![0, 1]));
     assert_eq!(picked(&segments, Wanted::All), all);
 }
 
@@ -75,7 +75,10 @@ fn many_small_ones_that_lost_a_row_are_rewritten() {
     assert_eq!(picked(&segments, Wanted::Due), None);
     segments.push(losing_rows(10, 1));
     let all = (0..=SMALL_MAX).collect();
-    assert_eq!(picked(&segments, Wanted::Due), Some((Form::Rewrite, all)));
+    assert_eq!(
+        picked(&segments, Wanted::Due),
+        Some((Replacement::Rewrite, all))
+    );
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn what_transactions_hold_is_left_alone_and_lost_races_leave_merging() {
         sized(10),
         sized(10),
     ];
-    let merge = Some((Form::Merge, vec![2, 3]));
+    let merge = Some((Replacement::Merge, vec![2, 3]));
     assert_eq!(picked(&segments, Wanted::All), merge);
     let segments = [losing_rows(10, 90), sized(10), sized(10)];
     let merged = pick(&segments, Wanted::All, false).map(|pick| pick.at);
@@ -105,7 +108,7 @@ fn segments_with_old_columns_are_rewritten_and_not_merged() {
     };
     let segments = [old.clone(), old, sized(10)];
     assert_eq!(picked(&segments, Wanted::Resting), None);
-    let all = Some((Form::Rewrite, vec![0, 1]));
+    let all = Some((Replacement::Rewrite, vec![0, 1]));
     assert_eq!(picked(&segments, Wanted::All), all);
 }
 
@@ -124,7 +127,10 @@ fn large_segments_over_the_same_keys_are_merged() {
     );
     segments.push(over((8, 12)));
     let deep = (0..OVERLAP_MAX).chain([OVERLAP_MAX + 1]).collect();
-    assert_eq!(picked(&segments, Wanted::Due), Some((Form::Merge, deep)));
+    assert_eq!(
+        picked(&segments, Wanted::Due),
+        Some((Replacement::Merge, deep))
+    );
     let same_value = vec![over((3, 3)); 50];
     assert_eq!(picked(&same_value, Wanted::Due), None);
 }
@@ -162,7 +168,7 @@ proptest! {
             let Some(pick) = pick(&segments, wanted, true) else { break };
             prop_assert!(!pick.at.is_empty());
             let clean = pick.at.iter().all(|at| segments[*at].deleted == 0);
-            prop_assert_eq!(clean, pick.form == Form::Merge);
+            prop_assert_eq!(clean, pick.form == Replacement::Merge);
             segments = done(&segments, &pick);
         }
         prop_assert_eq!(pick(&segments, wanted, true), None, "it comes to an end");
