@@ -3,9 +3,9 @@
 use arrow::datatypes::{DataType, Field};
 use uuid::Uuid;
 
-use crate::column::ColumnDefault;
+use crate::column::{Column, ColumnDefault};
 use crate::ids::{ColumnId, SchemaId, TableId, UserId};
-use crate::segment::{NewDeleteFile, NewSegment};
+use crate::segment::{NewDeleteFile, NewSegment, Segment};
 use crate::table::{NewTable, SortColumn};
 
 /// One step of a commit. Steps see the effect of those before them.
@@ -64,6 +64,8 @@ pub enum Change {
         /// What older snapshots see.
         form: Replacement,
     },
+    /// Makes a table what it was in an older snapshot; one that was dropped is there again.
+    RestoreTable(RestoredTable),
     /// Removes all rows of a table, in whatever segment; older snapshots keep them. Rows that are not
     /// in segments yet are gone on replay if the commit says that they are flushed.
     Truncate {
@@ -82,6 +84,48 @@ pub struct Deletion {
     pub file: Option<NewDeleteFile>,
 }
 
+/// A table as it was: its columns, its sort key and its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredTable {
+    /// The table.
+    pub table_id: TableId,
+    /// Its identity for other readers of the catalog.
+    pub uuid: Uuid,
+    /// The schema it is in.
+    pub schema_id: SchemaId,
+    /// Its name: the one that it has, if it is there.
+    pub name: String,
+    /// Directory of its segments, as [`TableVersion`](crate::TableVersion) has it.
+    pub path: String,
+    /// Its columns of then.
+    pub columns: Vec<Column>,
+    /// The highest id that one of its columns ever had.
+    pub last_column_id: i64,
+    /// Whether its columns were ever other ones.
+    pub was_altered: bool,
+    /// Its sort key of then.
+    pub sort_key: Vec<SortColumn>,
+    /// Row id that its next row gets; none of its rows ever had it, or a higher one.
+    pub next_row_id: i64,
+    /// Rows that it has, and had not then, of segments that it had.
+    pub deletions: Vec<Deletion>,
+    /// Paths of the segments that it has, and had then.
+    pub kept: Vec<String>,
+    /// The rows that it had, and has not.
+    pub copies: Vec<SegmentCopy>,
+}
+
+/// A segment that is there again. Only the name of its file is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentCopy {
+    /// As it was.
+    pub of: Segment,
+    /// File name, relative to the directory of its table.
+    pub path: String,
+    /// The rows of it that are not there.
+    pub deletes: Option<NewDeleteFile>,
+}
+
 impl Change {
     /// Whether it changes what exists rather than which rows there are.
     pub fn is_ddl(&self) -> bool {
@@ -90,6 +134,7 @@ impl Change {
             | Self::DropSchema { .. }
             | Self::CreateTable(_)
             | Self::AlterTable { .. }
+            | Self::RestoreTable(_)
             | Self::DropTable { .. } => true,
             Self::AppendSegments { .. }
             | Self::DeleteRows { .. }

@@ -116,6 +116,10 @@ fn plan(state: &State, commit: Commit, now_micros: i64) -> Result<Plan> {
     if !dropped.is_empty() {
         Arc::make_mut(&mut tombstones).extend(dropped.iter().copied());
     }
+    let restored: Vec<TableId> = restored_tables(&commit).collect();
+    if !restored.is_empty() {
+        Arc::make_mut(&mut tombstones).retain(|table_id, _| !restored.contains(table_id));
+    }
     let last_sequence = last_sequence(state.last_sequence, &commit);
     let state = State {
         version: Arc::new(version),
@@ -159,6 +163,13 @@ fn dropped_tables(commit: &Commit) -> Vec<(TableId, u64)> {
         _ => None,
     });
     dropped.collect()
+}
+
+fn restored_tables(commit: &Commit) -> impl Iterator<Item = TableId> {
+    commit.changes.iter().filter_map(|change| match change {
+        Change::RestoreTable(restored) => Some(restored.table_id),
+        _ => None,
+    })
 }
 
 /// Nothing in a catalog may stand beyond its last sequence.

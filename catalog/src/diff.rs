@@ -38,7 +38,13 @@ impl<'a> AlteredTable<'a> {
     }
 
     pub(crate) fn has_other_columns(&self) -> bool {
-        self.before.columns != self.after.columns
+        self.before.columns != self.after.columns || self.has_older_segments()
+    }
+
+    /// Whether segments from before an alteration are there again, under the same columns.
+    pub(crate) fn has_older_segments(&self) -> bool {
+        let (before, after) = (self.before, self.after);
+        before.columns == after.columns && before.altered_snapshot != after.altered_snapshot
     }
 
     pub(crate) fn is_sorted_anew(&self) -> bool {

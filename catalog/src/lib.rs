@@ -13,6 +13,7 @@ mod connections;
 mod control;
 mod ddl;
 mod diff;
+mod dropped;
 mod error;
 mod error_kind;
 mod expiry;
@@ -37,11 +38,13 @@ mod write;
 
 pub use change::{
     Alteration, Change, Commit, Deletion, IdempotencyRecord, ProducerRecord, Replacement,
+    RestoredTable, SegmentCopy,
 };
 pub use clock::{Clock, SystemClock};
 pub use column::{Column, ColumnDefault, assign_columns, columns_to_schema};
 pub use connections::Connections;
 pub use control::{BegunBy, ControlCatalog, NewUser, SessionMark, Tenant, User};
+pub use dropped::DroppedTable;
 pub use error::{CatalogError, Result};
 pub use error_kind::ErrorKind;
 pub use expiry::{ExpiryLimits, ScheduledFile};

@@ -99,6 +99,7 @@ pub(crate) async fn flushed(connection: &mut SqliteConnection) -> Result<HashMap
     rows.into_iter().map(entry).collect()
 }
 
+/// Tables with a flushed sequence are there: they may have been dropped, and be restored.
 pub(crate) async fn write_flushed(
     connection: &mut SqliteConnection,
     flushed: &[(TableId, u64)],
@@ -106,7 +107,8 @@ pub(crate) async fn write_flushed(
     for (table_id, sequence) in flushed {
         sqlx::query(
             "INSERT INTO quiver_table (table_id, flushed_sequence) VALUES (?, ?) \
-             ON CONFLICT (table_id) DO UPDATE SET flushed_sequence = excluded.flushed_sequence",
+             ON CONFLICT (table_id) DO UPDATE SET flushed_sequence = excluded.flushed_sequence, \
+               dropped_sequence = NULL",
         )
         .bind(table_id.0)
         .bind(sql_int(*sequence))

@@ -94,10 +94,11 @@ impl TableVersion {
             .find(|column| column.id == id)
     }
 
-    /// Whether a segment was written with the columns that the table has.
+    /// Whether a segment was surely written with the columns that the table has. Those that came with
+    /// the commit that altered it may have older ones.
     pub fn has_current_columns(&self, segment: &Segment) -> bool {
         self.altered_snapshot
-            .is_none_or(|altered| segment.begin_snapshot >= altered)
+            .is_none_or(|altered| segment.begin_snapshot > altered)
     }
 
     /// A segment by its path.

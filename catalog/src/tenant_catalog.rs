@@ -22,6 +22,7 @@ use crate::change::{Commit, IdempotencyRecord, ProducerRecord};
 use crate::clock::Clock;
 use crate::commit::Doubt;
 use crate::connections::{Connections, Lent, Owner, Role};
+use crate::dropped::{self, DroppedTable};
 use crate::error::{CatalogError, Result, storage};
 use crate::expiry::{ExpiryLimits, ScheduledFile};
 use crate::ids::{SegmentId, SnapshotId, TableId};
@@ -217,6 +218,18 @@ impl TenantCatalog {
         let mut state = self.state.write();
         Arc::make_mut(&mut state.dropped).retain(|_, dropped| *dropped > sequence);
         Ok(())
+    }
+
+    /// Dropped tables that history still has; the last one that was dropped comes first.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be read.
+    pub async fn dropped_tables(&self) -> Result<Vec<DroppedTable>> {
+        let _reader = self.reader.lock().await;
+        let mut lent = self.lend(Role::Read).await?;
+        let tables = dropped::list(lent.get()?).await?;
+        lent.keep();
+        Ok(tables)
     }
 
     /// All snapshots, oldest first.

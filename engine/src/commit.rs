@@ -297,11 +297,7 @@ async fn commit_with_catalog(
     tenant: &Arc<Tenant>,
     mut request: CommitRequest,
 ) -> Result<()> {
-    if !altered_tables(&request.changes).is_empty() {
-        // Most of their rows go to segments while others commit.
-        let flushed = flush(node, tenant).await;
-        flushed.map_err(EngineError::not_stored)?;
-    }
+    store_rows_before(node, tenant, &request.changes).await?;
     let _committer = tenant.committer().lock().await;
     tenant.check_writable()?;
     node.check_log()?;
@@ -321,7 +317,12 @@ async fn commit_with_catalog(
     outcome
 }
 
-async fn commit_prepared(
+/// Commits what is prepared. Under the committer's lock, when the log is fine and the catalog can be
+/// written.
+///
+/// # Errors
+/// As [`commit`].
+pub(crate) async fn commit_prepared(
     node: &Arc<Node>,
     tenant: &Arc<Tenant>,
     mut request: CommitRequest,
@@ -362,10 +363,15 @@ async fn commit_prepared(
     request.changes.splice(0..0, before);
     truncated.extend(altered);
     // Later rows of these tables have this sequence, or a higher one.
-    let flushed = truncated
-        .iter()
-        .filter(|id| current.table_by_id(**id).is_some());
-    let flushed = flushed.map(|table_id| (*table_id, sequence - 1));
+    let is_new = |change: &Change, id| match change {
+        Change::CreateTable(table) => table.table_id == id,
+        _ => false,
+    };
+    let is_new = |id| request.changes.iter().any(|change| is_new(change, id));
+    let flushed: Vec<_> = truncated.iter().filter(|id| !is_new(**id)).collect();
+    let flushed = flushed
+        .into_iter()
+        .map(|table_id| (*table_id, sequence - 1));
     let (mut idempotency, mut producers) = (vec![], vec![]);
     if !truncated.is_empty() {
         // Nothing in memory keeps the log of these rows any more, which has their keys.
@@ -413,6 +419,32 @@ async fn commit_prepared(
     drop(settled);
     *tenant.sequencing().lock() = sequence + 1;
     node.reached(CrashPoint::CatalogPublished).await
+}
+
+/// Rows in memory go to segments before their tables change, while others commit: those of altered
+/// tables because they have other columns then, those of tables that are dropped or truncated because
+/// history is to have them. A full disk does not keep anybody from the latter.
+async fn store_rows_before(
+    node: &Arc<Node>,
+    tenant: &Arc<Tenant>,
+    changes: &[Change],
+) -> Result<()> {
+    let mut gone = truncated_tables(changes);
+    gone.extend(changes.iter().filter_map(dropped_table));
+    let memtables = tenant.memtables();
+    let has_rows = |table_id| memtables.all().any(|own| own.table_id() == table_id);
+    let is_altered = !altered_tables(changes).is_empty();
+    if !is_altered && !gone.into_iter().any(has_rows) {
+        return Ok(());
+    }
+    match flush(node, tenant).await {
+        Err(error) if is_altered => Err(EngineError::not_stored(error)),
+        Err(error) => {
+            tracing::warn!(%error, "rows that are removed cannot be kept for history");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Rows that come with a change of others go to segments as well: whoever reads the catalog from
@@ -499,9 +531,11 @@ fn altered_tables(changes: &[Change]) -> Vec<TableId> {
     altered
 }
 
+/// Tables of whose rows in memory none is left.
 fn truncated_tables(changes: &[Change]) -> Vec<TableId> {
     let truncated = changes.iter().filter_map(|change| match change {
         Change::Truncate { table_id } => Some(*table_id),
+        Change::RestoreTable(restored) => Some(restored.table_id),
         _ => None,
     });
     truncated.collect()

@@ -27,6 +27,7 @@ mod read_view;
 mod record;
 mod recovery;
 mod reservations;
+mod restore;
 mod retention;
 mod row_changes;
 mod scan;

@@ -24,7 +24,7 @@ pub(crate) struct ReadView {
     staged: BTreeMap<TableId, Vec<RecordBatch>>,
     /// Rows of segments that the reader's transaction has deleted.
     deleted: BTreeMap<TableId, Arc<DeletedRows>>,
-    /// Tables whose rows are all in segments of `catalog`, or were truncated by the reader.
+    /// Tables whose rows are all in segments of `catalog`.
     without_memtables: BTreeSet<TableId>,
     /// The table that the statement changes.
     target: Option<TableId>,
@@ -143,16 +143,13 @@ impl ReadView {
         catalog: Arc<CatalogVersion>,
         staged: BTreeMap<TableId, Vec<RecordBatch>>,
         deleted: BTreeMap<TableId, Arc<DeletedRows>>,
-        truncated: &BTreeSet<TableId>,
     ) -> Self {
-        let mut view = self.clone();
-        view.without_memtables.extend(truncated);
         Self {
             catalog,
             staged,
             deleted,
             in_use: None,
-            ..view
+            ..self.clone()
         }
     }
 }

@@ -50,6 +50,10 @@ pub(crate) trait StorageFs: Send + Sync + Debug {
     /// Renames within one file system, replacing `to`. Durable after [`StorageFs::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file that nobody will change another name, in the same file system. Durable after
+    /// [`StorageFs::sync_dir`].
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Removes a file. Durable after [`StorageFs::sync_dir`].
     fn remove(&self, path: &Path) -> io::Result<()>;
 
@@ -174,6 +178,18 @@ impl StorageFs for LocalFs {
         std::fs::rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match std::fs::hard_link(from, to) {
+            Ok(()) => Ok(()),
+            Err(error) if is_about_the_file(&error) => Err(error),
+            // Not all file systems have links, and some have few for one file.
+            Err(_) => {
+                std::fs::copy(from, to)?;
+                File::open(to)?.sync_all()
+            }
+        }
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
     }
@@ -185,6 +201,12 @@ impl StorageFs for LocalFs {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
+}
+
+/// Whether a copy would fail as well as a link did.
+fn is_about_the_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, NotFound, StorageFull};
+    matches!(error.kind(), NotFound | AlreadyExists | StorageFull)
 }
 
 #[derive(Debug)]

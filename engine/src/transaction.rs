@@ -218,8 +218,7 @@ impl Transaction {
         }
         let deleted = unite(&staged.row_changes())?;
         let deleted = deleted.into_iter().map(|(id, rows)| (id, Arc::new(rows)));
-        let truncated = staged.truncated_tables();
-        Ok(base.with_staged(Arc::new(catalog), rows, deleted.collect(), &truncated))
+        Ok(base.with_staged(Arc::new(catalog), rows, deleted.collect()))
     }
 
     /// What a statement sees that changes rows of a table: the same as any other, with all rows of

@@ -14,6 +14,7 @@ use crate::names::{check_object_name, directory, fold};
 use crate::table::{NewTable, SchemaVersion, TableVersion};
 
 mod alter;
+mod restore;
 mod segments;
 
 /// The schema that every catalog has from its first snapshot on.
@@ -55,6 +56,7 @@ pub(super) fn apply(
                 segments,
                 form,
             } => segments::replace(&mut version, *table_id, sources, segments, *form)?,
+            Change::RestoreTable(restored) => restore::restore(&mut version, restored)?,
             Change::Truncate { table_id } => segments::truncate(&mut version, *table_id)?,
         }
     }

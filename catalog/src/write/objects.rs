@@ -70,9 +70,11 @@ pub(super) async fn write_altered(
         }
         let of_before: HashMap<i64, &ColumnRow<'_>> =
             before.iter().map(|row| (row.column.id.0, row)).collect();
+        // The newest column says since when segments have the columns of the table.
+        let all_anew = table.has_older_segments();
         let is_new = |row: &ColumnRow<'_>| {
             let known = of_before.get(&row.column.id.0);
-            known.is_none_or(|known| !known.says_the_same(row))
+            all_anew || known.is_none_or(|known| !known.says_the_same(row))
         };
         now.retain(is_new);
         let stays: HashSet<i64> = table

@@ -51,7 +51,8 @@ impl RowPlaces<'_> {
     }
 }
 
-/// The snapshots in which the rows at `places` were added: in the file, or that of their segment.
+/// The snapshots in which the rows at `places` were added: in the file, or that of their segment. A
+/// segment that was restored is later than what its file says.
 ///
 /// # Errors
 /// `Internal` when there is no such place.
@@ -61,11 +62,12 @@ pub(crate) fn row_snapshots(
     table: &TableVersion,
 ) -> Result<Int64Array> {
     let snapshots = (0..in_file.len()).map(|row| {
-        if in_file.is_valid(row) {
-            return Ok(in_file.value(row));
-        }
         let (segment, _) = places.of(row)?;
-        Ok(table.segments[segment].begin_snapshot.0)
+        let begin = table.segments[segment].begin_snapshot.0;
+        Ok(match in_file.is_valid(row) {
+            true => in_file.value(row).max(begin),
+            false => begin,
+        })
     });
     Ok(snapshots.collect::<Result<Vec<i64>>>()?.into())
 }

@@ -1,6 +1,6 @@
 //! One life: what happens in it, and when it dies.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub(super) struct Life {
     model: Model,
     /// Units and epochs of each table's producer, by its numbers.
     steps: BTreeMap<&'static str, Vec<(UnitId, u64)>>,
+    /// What was there after the last flushes, by snapshot.
+    flushed: VecDeque<(i64, Contents)>,
     opens: u64,
     /// To the catalog of the run.
     connections: Arc<Mutex<Option<Connections>>>,
@@ -96,6 +98,7 @@ impl Life {
             clock: Arc::new(SetClock(AtomicI64::new(START_MICROS))),
             model: Model::default(),
             steps: BTreeMap::new(),
+            flushed: VecDeque::new(),
             opens: 0,
             connections: Arc::default(),
             dies_at,
@@ -320,7 +323,7 @@ impl Life {
             faults.disk_bytes = full.then(|| self.rng.random_range(100_000..1_500_000));
             self.fs.set_faults(faults);
         }
-        match self.rng.random_range(0..42) {
+        match self.rng.random_range(0..44) {
             0..6 => self.append(run).await,
             6..8 => self.repeat(run).await,
             8..9 => self.crowd(run).await,
@@ -339,6 +342,7 @@ impl Life {
             33..35 => self.compact(run).await,
             35..39 => self.keep_house(run).await,
             39..41 => self.alter(run).await,
+            41..43 => self.roll_back(run).await,
             _ => self.pass_time(run).await,
         }
     }
@@ -646,31 +650,6 @@ impl Life {
                 let over = error.kind() == ErrorKind::Conflict;
                 assert!(over || self.fs.is_stopped(), "{error}");
             }
-        }
-    }
-
-    async fn flush(&mut self, run: &mut Run) {
-        let flushed = run.node.engine.flush(&run.node.tenant).await;
-        self.note(format!(
-            "flush: {:?}",
-            flushed.map(|outcome| outcome.row_count).ok()
-        ));
-    }
-
-    async fn drop_table(&mut self, run: &mut Run) {
-        let table = self.table();
-        let result = run.node.update(&format!("DROP TABLE {table}")).await;
-        self.hear_drop(run, table, &result);
-    }
-
-    fn hear_drop(&mut self, run: &Run, table: &'static str, result: &Result<u64>) {
-        let stopped = self.fs.is_stopped();
-        self.note(format!("drop {table}: {}", result.is_ok()));
-        match result {
-            Ok(_) if !stopped => self.model.drop_table(table, true),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            _ if stopped || run.node.is_broken() => self.model.drop_table(table, false),
-            _ => {}
         }
     }
 

@@ -10,11 +10,12 @@ use quiver_catalog::{ExpiryLimits, SnapshotId, TableVersion};
 
 use self::procedure::Procedure;
 use super::context::StatementContext;
-use super::names::check_writable;
+use super::names::{TableName, check_writable};
 use super::parser::CallArgument;
 use super::table_versions::{AsOf, time_or_age};
-use crate::compaction::{Compacted, Wanted, compact};
+use crate::compaction::{self, Compacted, compact};
 use crate::error::{EngineError, Result};
+use crate::restore::{self, Wanted};
 use crate::retention;
 
 mod procedure;
@@ -78,6 +79,23 @@ impl StatementContext {
                 forgotten.boxed().await?;
                 vec![Arc::new(StringArray::from(vec![name.as_str()]))]
             }
+            Procedure::RollbackTo { table, version } => {
+                let table_id = self.named_table(table).await?.id;
+                let wanted = Wanted {
+                    table_id,
+                    name: None,
+                    at: self.snapshot(version).await?,
+                    next_row_id: 0,
+                };
+                self.restored(wanted).await?
+            }
+            Procedure::Undrop { table, name } => {
+                let TableName { schema, table } = self.table_name(table)?;
+                check_writable(&schema)?;
+                let name = name.clone();
+                let wanted = restore::dropped(&self.tenant, &schema, &table, name).await?;
+                self.restored(wanted).await?
+            }
         };
         Ok(RecordBatch::try_new(procedure.schema(), columns)?)
     }
@@ -89,6 +107,18 @@ impl StatementContext {
             Arc::new(Int64Array::from(vec![outcome.snapshot_id.0])),
             Arc::new(UInt64Array::from(vec![outcome.segment_count])),
             Arc::new(UInt64Array::from(vec![outcome.row_count])),
+        ])
+    }
+
+    /// Makes a table what it was.
+    async fn restored(&self, wanted: Wanted) -> Result<Vec<ArrayRef>> {
+        let restored = restore::restore(self.engine.node(), &self.tenant, wanted);
+        let (catalog, table) = restored.boxed().await?;
+        Ok(vec![
+            Arc::new(StringArray::from(vec![table.schema_name.as_str()])),
+            Arc::new(StringArray::from(vec![table.name.as_str()])),
+            Arc::new(UInt64Array::from(vec![table.record_count])),
+            Arc::new(Int64Array::from(vec![catalog.snapshot_id.0])),
         ])
     }
 
@@ -104,7 +134,8 @@ impl StatementContext {
         let mut done = vec![];
         for table_id in tables {
             let (engine, tenant) = (self.engine.clone(), Arc::clone(&self.tenant));
-            let job = async move { compact(&engine, &tenant, table_id, Wanted::All).await };
+            let job =
+                async move { compact(&engine, &tenant, table_id, compaction::Wanted::All).await };
             done.push(self.engine.query_runtime().run(job).await?);
         }
         Ok(compacted_rows(&done))

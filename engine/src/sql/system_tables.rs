@@ -79,6 +79,7 @@ impl SystemSchema {
             "producers" => self.producers(),
             "compactions" => self.compactions(),
             "snapshot_names" => self.snapshot_names().await,
+            "dropped_tables" => self.dropped_tables().await,
             "files_scheduled_for_deletion" => self.scheduled_files().await,
             _ => self.context.system_tables.rows(name).await,
         }
@@ -283,6 +284,21 @@ impl SystemSchema {
                 times(jobs.iter().map(|job| Some(job.started_micros)).collect()),
                 times(ends.iter().map(|end| end.ended_micros).collect()),
                 texts(states.iter().map(|(_, error)| error.as_deref()).collect()),
+            ],
+        )
+    }
+
+    async fn dropped_tables(&self) -> Result<RecordBatch> {
+        let tables = self.context.tenant.catalog().dropped_tables().await?;
+        let times: Vec<_> = tables.iter().map(|table| table.dropped_micros).collect();
+        let last = tables.iter().map(|table| table.last_snapshot.0);
+        batch(
+            "dropped_tables",
+            vec![
+                texts_of(tables.iter().map(|t| t.schema_name.as_str()).collect()),
+                texts_of(tables.iter().map(|t| t.name.as_str()).collect()),
+                Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
+                Arc::new(Int64Array::from_iter_values(last)),
             ],
         )
     }

@@ -73,7 +73,7 @@ impl AsOf {
         }
     }
 
-    /// The version that a constant stands for: the id of a snapshot, or its name.
+    /// The version that a constant stands for: the id of a snapshot, its name, or a time.
     pub(super) fn version(session: &SessionState, value: &Expr) -> Result<Self> {
         let scalar = constant(session, value)?;
         if let (true, Ok(ScalarValue::Int64(Some(id)))) = (
@@ -81,6 +81,12 @@ impl AsOf {
             scalar.cast_to(&DataType::Int64),
         ) {
             return Ok(Self::Snapshot(SnapshotId(id)));
+        }
+        let as_time = |scalar: &ScalarValue| scalar.cast_to(&micros_type());
+        if let (true, Ok(ScalarValue::TimestampMicrosecond(Some(micros), _))) =
+            (scalar.data_type().is_temporal(), as_time(&scalar))
+        {
+            return Ok(Self::Time(micros));
         }
         match scalar.try_as_str() {
             Some(Some(name)) => Ok(Self::Named(name.to_owned())),

@@ -40,6 +40,8 @@ pub(crate) enum CrashPoint {
     CompactionWritten,
     /// Segments have taken the place of others, and whoever asked for it does not know.
     SegmentsReplaced,
+    /// The files of a table that is restored are durable, and the catalog does not know them.
+    SegmentsRestored,
     /// Snapshots are forgotten; the files that only they needed are there.
     SnapshotsExpired,
     /// Files are deleted; the catalog still lists them for that.
@@ -74,6 +76,7 @@ impl CrashPoint {
             Self::DeleteFilesDurable => "delete files durable",
             Self::CompactionWritten => "compaction written",
             Self::SegmentsReplaced => "segments replaced",
+            Self::SegmentsRestored => "segments restored",
             Self::SnapshotsExpired => "snapshots expired",
             Self::FilesDeleted => "files deleted",
             Self::SegmentsDurable => "segments durable",
@@ -84,7 +87,8 @@ impl CrashPoint {
 
     /// All of them, in no order.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
+        Self::SegmentsRestored,
         Self::SegmentsReplaced,
         Self::SnapshotsExpired,
         Self::FilesDeleted,

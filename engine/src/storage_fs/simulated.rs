@@ -495,6 +495,22 @@ impl StorageFs for SimulatedFs {
         Ok(())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.before_change()?;
+        let per_mille = disk.faults.name;
+        disk.fails(per_mille)?;
+        let node = disk.node_of(from)?;
+        if disk.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.change_name(NameChange::Add {
+            path: to.into(),
+            node,
+        });
+        Ok(())
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
         disk.before_change()?;

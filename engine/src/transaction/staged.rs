@@ -49,14 +49,12 @@ pub(super) struct Staged {
     savepoint_count: u64,
 }
 
-/// Rows of a table that do not count any more: they are in segments now, or truncated.
+/// Rows of a table that are in segments now.
 #[derive(Debug)]
 struct Superseded {
     table_id: TableId,
-    /// Those of so many streams, segments and lists of deleted rows, of this table.
+    /// Those of so many streams.
     streams: usize,
-    segments: usize,
-    row_changes: usize,
 }
 
 /// Streams whose rows somebody has taken.
@@ -95,17 +93,11 @@ impl Staged {
         row_changes.extend(request.row_changes);
         unite(&row_changes)?;
         self.row_changes = row_changes;
-        for change in &request.changes {
-            if let Change::Truncate { table_id } = change {
-                self.generation += 1;
-                self.superseded.push(Superseded {
-                    table_id: *table_id,
-                    streams: self.streams.len(),
-                    segments: self.segments.len(),
-                    row_changes: self.row_changes.len(),
-                });
-            }
-        }
+        let truncates = |change: &Change| matches!(change, Change::Truncate { .. });
+        debug_assert!(
+            !request.changes.iter().any(truncates),
+            "a transaction deletes the rows that it sees"
+        );
         self.changes.extend(request.changes);
         self.replaces_table |= request.replaces_table;
         let streams = request.streams.into_iter();
@@ -147,26 +139,9 @@ impl Staged {
         self.superseded.push(Superseded {
             table_id: segments.table_id(),
             streams: taken.count,
-            segments: 0,
-            row_changes: 0,
         });
         self.segments.push(segments);
         Ok(())
-    }
-
-    /// Whether what is staged at a place of a list still counts.
-    fn counts(&self, table_id: TableId, at: usize, gone: impl Fn(&Superseded) -> usize) -> bool {
-        let own = self.superseded.iter().filter(|s| s.table_id == table_id);
-        own.map(gone).all(|gone| at >= gone)
-    }
-
-    /// Tables whose earlier rows are gone.
-    pub(super) fn truncated_tables(&self) -> BTreeSet<TableId> {
-        let truncated = |change: &Change| match change {
-            Change::Truncate { table_id } => Some(*table_id),
-            _ => None,
-        };
-        self.changes.iter().filter_map(truncated).collect()
     }
 
     /// Whether there are rows in segments that its views do not show.
@@ -177,12 +152,9 @@ impl Staged {
     /// Deleted rows of tables that are there.
     pub(super) fn row_changes(&self) -> Vec<RowChange> {
         let dropped = self.dropped_tables();
-        let changes = self.row_changes.iter().enumerate();
-        let counting = changes.filter(|(at, change)| {
-            let counts = self.counts(change.table_id, *at, |gone| gone.row_changes);
-            counts && !dropped.contains(&change.table_id)
-        });
-        counting.map(|(_, change)| change.clone()).collect()
+        let changes = self.row_changes.iter();
+        let counting = changes.filter(|change| !dropped.contains(&change.table_id));
+        counting.cloned().collect()
     }
 
     /// All changes, in order; an object that was made and dropped again leaves nothing.
@@ -201,16 +173,9 @@ impl Staged {
                 ) => made == schema_id,
                 _ => false,
             };
-            match (changes.iter().position(made_here), change) {
-                (Some(position), Change::DropTable { table_id, .. }) => {
-                    changes.remove(position);
-                    let truncate = Change::Truncate {
-                        table_id: *table_id,
-                    };
-                    changes.retain(|change| *change != truncate);
-                }
-                (Some(position), _) => drop(changes.remove(position)),
-                (None, _) => changes.push(change.clone()),
+            match changes.iter().position(made_here) {
+                Some(position) => drop(changes.remove(position)),
+                None => changes.push(change.clone()),
             }
         }
         changes
@@ -224,14 +189,14 @@ impl Staged {
         self.changes.iter().filter_map(dropped).collect()
     }
 
-    /// Streams into tables that are there.
+    /// Streams into tables that are there, whose rows are in no segment.
     pub(super) fn streams(&self) -> impl Iterator<Item = &StagedStream> {
         let dropped = self.dropped_tables();
         let streams = self.streams.iter().enumerate();
         let counting = streams.filter(move |(at, stream)| {
             let table_id = stream.table_id();
-            let counts = self.counts(table_id, *at, |gone| gone.streams);
-            counts && !dropped.contains(&table_id)
+            let mut moved = self.superseded.iter().filter(|s| s.table_id == table_id);
+            moved.all(|moved| *at >= moved.streams) && !dropped.contains(&table_id)
         });
         counting.map(|(_, stream)| stream)
     }
@@ -239,13 +204,8 @@ impl Staged {
     /// Segments of tables that are there.
     pub(super) fn segments(&self) -> impl Iterator<Item = &UnregisteredSegments> {
         let dropped = self.dropped_tables();
-        let segments = self.segments.iter().enumerate();
-        let counting = segments.filter(move |(at, segments)| {
-            let table_id = segments.table_id();
-            let counts = self.counts(table_id, *at, |gone| gone.segments);
-            counts && !dropped.contains(&table_id)
-        });
-        counting.map(|(_, segments)| segments)
+        let segments = self.segments.iter();
+        segments.filter(move |segments| !dropped.contains(&segments.table_id()))
     }
 
     /// What its commit makes visible.

@@ -1,17 +1,22 @@
-//! Rows that are changed: removed, moved, truncated.
+//! Rows that are changed: removed, moved, truncated, dropped with their table, rolled back.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use quiver_catalog::{Clock, ErrorKind, ExpiryLimits};
 use rand::RngExt;
 
 use super::{Life, Run};
 use crate::compaction::{Wanted, compact};
+use crate::error::Result;
 use crate::retention;
 use crate::simulation::model::{Contents, State};
 use crate::simulation::rows::{EXTRA, UNIT_IDS};
 use crate::sql::{Statement, parse};
+
+/// Flushes that a table may be rolled back to.
+const FLUSHES_KNOWN: usize = 5;
 
 /// A statement that removes rows, or moves them to where they are the same.
 struct DrawnChange {
@@ -81,16 +86,29 @@ impl Life {
     /// Writes the rows of a table anew, which changes nothing that can be seen.
     pub(super) async fn compact(&mut self, run: &mut Run) {
         let sql = format!("CALL system.compact('{}')", self.table());
-        let Statement::Call {
-            procedure,
-            arguments,
-        } = parse(&sql).expect("a statement").statement
-        else {
-            unreachable!("{sql} is a call");
-        };
         let unit = self.model.add(None);
-        let context = run.node.context(None);
-        let result = context.call(&procedure, &arguments).await;
+        let result = call(run, &sql).await;
+        self.conclude(run, &sql, unit, &result);
+    }
+
+    /// Makes a table what it was after one of the last flushes.
+    pub(super) async fn roll_back(&mut self, run: &mut Run) {
+        if self.flushed.is_empty() {
+            return;
+        }
+        let at = self.rng.random_range(0..self.flushed.len());
+        let (snapshot, then) = self.flushed[at].clone();
+        let table = self.table();
+        let sql = format!("CALL system.rollback_to('{table}', {snapshot})");
+        let now = self.model.contents();
+        let rows = |contents: &Contents| contents.get(table).cloned().unwrap_or_default();
+        let (now, then) = (rows(&now), rows(&then));
+        let surplus: Vec<i64> = now.difference(&then).copied().collect();
+        let missing: Vec<i64> = then.difference(&now).copied().collect();
+        let unit = self.model.add(None);
+        self.model.remove_rows(unit, table, &surplus);
+        self.model.add_rows(unit, table, &missing);
+        let result = call(run, &sql).await;
         self.conclude(run, &sql, unit, &result);
     }
 
@@ -145,6 +163,38 @@ impl Life {
         self.conclude(run, &sql, unit, &result);
     }
 
+    pub(super) async fn flush(&mut self, run: &mut Run) {
+        let flushed = run.node.engine.flush(&run.node.tenant).await;
+        if let Ok(outcome) = &flushed {
+            let contents = self.model.contents();
+            self.flushed.push_back((outcome.snapshot_id.0, contents));
+            if self.flushed.len() > FLUSHES_KNOWN {
+                self.flushed.pop_front();
+            }
+        }
+        self.note(format!(
+            "flush: {:?}",
+            flushed.map(|outcome| outcome.row_count).ok()
+        ));
+    }
+
+    pub(super) async fn drop_table(&mut self, run: &mut Run) {
+        let table = self.table();
+        let result = run.node.update(&format!("DROP TABLE {table}")).await;
+        self.hear_drop(run, table, &result);
+    }
+
+    pub(super) fn hear_drop(&mut self, run: &Run, table: &'static str, result: &Result<u64>) {
+        let stopped = self.fs.is_stopped();
+        self.note(format!("drop {table}: {}", result.is_ok()));
+        match result {
+            Ok(_) if !stopped => self.model.drop_table(table, true),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            _ if stopped || run.node.is_broken() => self.model.drop_table(table, false),
+            _ => {}
+        }
+    }
+
     fn draw_change(&mut self) -> DrawnChange {
         let table = self.table();
         let end = self.model.next_id() as i64 * UNIT_IDS;
@@ -171,4 +221,15 @@ impl Life {
             removes,
         }
     }
+}
+
+async fn call(run: &Run, sql: &str) -> Result<RecordBatch> {
+    let Statement::Call {
+        procedure,
+        arguments,
+    } = parse(sql).expect("a statement").statement
+    else {
+        unreachable!("{sql} is a call");
+    };
+    run.node.context(None).call(&procedure, &arguments).await
 }

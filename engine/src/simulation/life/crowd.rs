@@ -61,6 +61,9 @@ enum Part {
     KeepHouse,
 }
 
+/// The life itself, and what its engine does in the background.
+const IDLE_TASKS: usize = 2;
+
 impl Life {
     /// What a crowd does, and what it must leave behind.
     pub(super) async fn crowd(&mut self, run: &mut Run) {
@@ -70,7 +73,6 @@ impl Life {
             parts.extend(self.part(run, dropped));
         }
         let scene = Arc::new(self.scene(run, &parts, dropped));
-        let idle_tasks = turns::running();
         let clients: Vec<JoinHandle<Told>> = parts
             .into_iter()
             .map(|part| spawn(play(Arc::clone(&scene), part)))
@@ -79,8 +81,8 @@ impl Life {
         for client in clients {
             told.push(client.await.expect("no client panics"));
         }
-        // What goes on without its client ends by itself.
-        while turns::running() > idle_tasks {
+        // What goes on without its client ends by itself, and so does what an earlier run has left.
+        while turns::running() > IDLE_TASKS {
             tokio::task::yield_now().await;
         }
         while run.node.steps.lock().write() {}

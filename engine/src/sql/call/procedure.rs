@@ -33,6 +33,14 @@ pub(super) enum Procedure {
     ForgetSnapshotName {
         name: String,
     },
+    RollbackTo {
+        table: ObjectName,
+        version: Expr,
+    },
+    Undrop {
+        table: ObjectName,
+        name: Option<String>,
+    },
 }
 
 impl Procedure {
@@ -49,6 +57,8 @@ impl Procedure {
             "cleanup_files" => "() or (older_than => INTERVAL '1 hour')",
             "name_snapshot" => "('name') or ('name', snapshot_id)",
             "forget_snapshot_name" => "('name')",
+            "rollback_to" => "('table', snapshot_id), or with the name of a snapshot, or a time",
+            "undrop" => "('table') or ('table', 'new_name')",
             _ => {
                 let what = format!("procedure {full_name}");
                 return Err(EngineError::NotFound { what });
@@ -78,6 +88,26 @@ impl Procedure {
                 name: arguments.name("name")?,
                 version: arguments.take("version"),
             },
+            "rollback_to" => {
+                let (table, version) = (arguments.table("table")?, arguments.take("version"));
+                let (Some(table), Some(version)) = (table, version) else {
+                    return Err(arguments.refused());
+                };
+                Self::RollbackTo { table, version }
+            }
+            "undrop" => {
+                let table = arguments.table("table")?;
+                let Some(table) = table else {
+                    return Err(arguments.refused());
+                };
+                Self::Undrop {
+                    table,
+                    name: match arguments.left.is_empty() {
+                        true => None,
+                        false => Some(arguments.name("name")?),
+                    },
+                }
+            }
             _ => Self::ForgetSnapshotName {
                 name: arguments.name("name")?,
             },
@@ -98,6 +128,8 @@ impl Procedure {
             Self::CleanUpFiles { .. } => "cleanup_files",
             Self::NameSnapshot { .. } => "name_snapshot",
             Self::ForgetSnapshotName { .. } => "forget_snapshot_name",
+            Self::RollbackTo { .. } => "rollback_to",
+            Self::Undrop { .. } => "undrop",
         }
     }
 
@@ -129,6 +161,12 @@ impl Procedure {
             ],
             Self::NameSnapshot { .. } => &[("name", Utf8), ("snapshot_id", Int64)],
             Self::ForgetSnapshotName { .. } => &[("name", Utf8)],
+            Self::RollbackTo { .. } | Self::Undrop { .. } => &[
+                ("schema_name", Utf8),
+                ("table_name", Utf8),
+                ("record_count", UInt64),
+                ("snapshot_id", Int64),
+            ],
         };
         let fields = fields.iter();
         let fields = fields.map(|(name, data_type)| Field::new(*name, data_type.clone(), true));

@@ -15,7 +15,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement as AstStatement};
 use futures::TryStreamExt;
-use quiver_catalog::{Change as CatalogChange, TableVersion};
+use quiver_catalog::{Change as CatalogChange, TableId, TableVersion};
+use roaring::RoaringTreemap;
 
 use self::query::{Action, Clause, change_query};
 use super::context::StatementContext;
@@ -110,20 +111,64 @@ impl StatementContext {
     /// Removes all rows of tables.
     pub(crate) async fn truncate(&self, names: &[ObjectName], if_exists: bool) -> Result<u64> {
         let catalog = self.catalog().await?;
-        let mut changes = vec![];
+        let mut tables = vec![];
         for name in names {
             let name = self.table_name(name)?;
             check_writable(&name.schema)?;
             match catalog.table(&name.schema, &name.table) {
-                Some(table) => changes.push(CatalogChange::Truncate { table_id: table.id }),
+                Some(table) => tables.push(table.id),
                 None if if_exists => {}
                 None => return Err(missing(&name)),
             }
         }
+        if let Some(transaction) = &self.transaction {
+            for table_id in tables {
+                self.delete_all(transaction, table_id).await?;
+            }
+            return Ok(0);
+        }
+        let truncate = |table_id| CatalogChange::Truncate { table_id };
+        let changes: Vec<_> = tables.into_iter().map(truncate).collect();
         if !changes.is_empty() {
             self.apply(CommitRequest::of_changes(changes)).await?;
         }
         Ok(0)
+    }
+
+    /// Removes the rows that a transaction sees. Those that others add before it commits stay.
+    async fn delete_all(&self, transaction: &Arc<Transaction>, table_id: TableId) -> Result<()> {
+        let view = transaction.change_view(table_id).await?;
+        let Some(table) = view.catalog().table_by_id(table_id) else {
+            return Ok(());
+        };
+        let reading = self.tenant.reading();
+        let store = reading.runtime.object_store(&reading.store_url)?;
+        let store = (&reading.store_url, &store);
+        let own = view.deleted(table_id);
+        let mut deleted = DeletedRows::new();
+        for segment in table.segments.iter() {
+            let mut rows = RoaringTreemap::new();
+            rows.insert_range(0..segment.record_count);
+            let lists = &reading.scan_options.delete_files;
+            if let Some(known) = lists.of_segment(store, table, segment, None).await? {
+                rows -= known.as_ref();
+            }
+            if let Some(own) = own.get(&segment.path) {
+                rows -= own;
+            }
+            if !rows.is_empty() {
+                deleted.insert(segment.path.clone(), rows);
+            }
+        }
+        if deleted.is_empty() {
+            return Ok(());
+        }
+        let change = RowChange { table_id, deleted };
+        let request = CommitRequest {
+            row_changes: vec![change],
+            ..CommitRequest::of_changes(vec![])
+        };
+        transaction.stage(request).await
     }
 }
 
@@ -163,7 +208,7 @@ struct ChangedRows {
     /// Whether a row that is found twice is an error.
     refuses_repeated: bool,
     /// By place of the segment.
-    deleted: BTreeMap<usize, roaring::RoaringTreemap>,
+    deleted: BTreeMap<usize, RoaringTreemap>,
     adapter: Adapter,
     incoming: SchemaRef,
     updated: SegmentSink,

@@ -30,6 +30,15 @@ fn of_data() -> Vec<SystemTable> {
             ],
         ),
         table(
+            "dropped_tables",
+            vec![
+                ("schema_name", Utf8),
+                ("table_name", Utf8),
+                ("dropped_at", time()),
+                ("last_snapshot_id", Int64),
+            ],
+        ),
+        table(
             "snapshot_names",
             vec![
                 ("name", Utf8),
