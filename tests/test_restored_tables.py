@@ -8,9 +8,10 @@ import threading
 import time
 from contextlib import suppress
 
+import pyarrow as pa
 import pytest
 
-from quiver_testing import lake
+from quiver_testing import adbc, lake
 from quiver_testing.duck import Duck
 from quiver_testing.errors import CLIENT_ERRORS, assert_refused
 from quiver_testing.flight import Flight
@@ -373,6 +374,155 @@ def test_a_transaction_truncates_what_it_sees(server, client):
     server.restart()
     with Flight(server.uri) as again:
         assert rows(again) == [(10, "j")]
+
+
+def test_nested_fields_stay_what_they_are(server, client):
+    """Types are the same after a restart, or the log's rows would not fit any more."""
+    fields = pa.struct([pa.field("a", pa.int64(), nullable=False), pa.field("b", pa.utf8())])
+    schema = pa.schema([("id", pa.int64()), ("s", fields), ("m", pa.map_(pa.utf8(), pa.int64()))])
+    data = pa.Table.from_pylist([{"id": 1, "s": {"a": 1, "b": "x"}, "m": [("k", 1)]}], schema)
+    with adbc.connect(server.uri) as connection, connection.cursor() as cursor:
+        cursor.adbc_ingest("t", data, mode="create")
+    then = flush(client)
+    client.execute("ALTER TABLE t ADD COLUMN more INT")
+    client.put("t", data.append_column("more", pa.array([5], pa.int32())))
+    flush(client)
+    roll_back(client, then)
+    roll_back(client, then)
+    before = client.query("SELECT * FROM t").schema
+    client.put("t", data)
+    server.kill9()
+    server.start()
+    with Flight(server.uri) as again:
+        assert len(rows(again)) == 2 and again.query("SELECT * FROM t").schema == before
+        again.execute("DROP TABLE t")
+        again.query("CALL system.undrop('t')")
+        again.put("t", data)
+        server.kill9()
+        server.start()
+    with Flight(server.uri) as third:
+        assert len(rows(third)) == 3 and third.query("SELECT * FROM t").schema == before
+        third.execute("ALTER TABLE t RENAME COLUMN s.a TO c")
+        third.execute("INSERT INTO t (id) VALUES (4)")
+        server.kill9()
+        server.start()
+    with Flight(server.uri) as fourth:
+        assert len(rows(fourth)) == 4
+
+
+def test_a_rollback_beside_a_drop(server, client):
+    then = fill(client)
+    for _ in range(6):
+        with Flight(server.uri) as other:
+            thread = threading.Thread(target=lambda: call_quietly(server, then))
+            thread.start()
+            other.execute("DROP TABLE t")
+            thread.join(60)
+        tables = [name for (name,) in client.rows("SELECT table_name FROM information_schema.tables "
+                                                   "WHERE table_schema = 'main'")]
+        assert tables == []
+        client.query("CALL system.undrop('t')")
+        # Who asks once more, for want of an answer, undoes nothing.
+        client.execute("INSERT INTO t VALUES (8, 'h')")
+        refused(lambda: client.query("CALL system.undrop('t')"), NOT_FOUND, "dropped_tables")
+        assert (8, "h") in rows(client)
+        server.restart()
+
+
+def test_producers_of_a_dropped_table_are_known_when_it_is_back(server, client):
+    def send(sequence: int) -> None:
+        step = [("x-quiver-producer", "p"), ("x-quiver-sequence", str(sequence))]
+        client.put("t", pa.table({"id": [sequence]}), step)
+
+    client.execute("CREATE TABLE t (id BIGINT)")
+    for sequence in (1, 2, 3):
+        send(sequence)
+    client.execute("DROP TABLE t")
+    assert client.rows("SELECT * FROM system.producers") == []
+    time.sleep(1)  # whatever forgets what is gone has come by
+    client.query("CALL system.undrop('t')")
+    send(3)
+    send(4)
+    assert rows(client, "SELECT id FROM t") == [(1,), (2,), (3,), (4,)]
+    server.kill9()
+    server.start()
+    with Flight(server.uri) as client:
+        send(4)
+        send(5)
+        assert rows(client, "SELECT id FROM t") == [(1,), (2,), (3,), (4,), (5,)]
+
+
+def test_a_rollback_to_what_is_there_alters_nothing(client):
+    fill(client)
+    client.execute("ALTER TABLE t ADD COLUMN more INT")
+    client.execute("INSERT INTO t VALUES (8, 'h', 1)")
+    then = flush(client)
+    assert roll_back(client, then)[3] == then == roll_back(client, then)[3]
+
+
+def test_a_named_snapshot_brings_a_table_back(client):
+    then = fill(client)
+    expected = rows(client)
+    client.query(f"CALL system.name_snapshot('keep', {then})")
+    client.execute("DROP TABLE t")
+    for n in range(3):
+        client.execute(f"CREATE TABLE other{n} (a INT)")
+    client.query("CALL system.expire_snapshots(keep => 1)")
+    assert [row[1] for row in client.rows("SELECT * FROM system.dropped_tables")] == ["t"]
+    client.query("CALL system.undrop('t')")
+    assert rows(client) == expected
+
+
+def test_a_sort_key_follows_its_column(server, client):
+    client.execute("CREATE TABLE t (a BIGINT, b BIGINT)")
+    client.execute("ALTER TABLE t SET SORTED BY (a)")
+    then = flush(client)
+    client.execute("ALTER TABLE t RENAME COLUMN a TO c")
+    client.execute("ALTER TABLE t RENAME COLUMN b TO a")
+    server.restart()
+    with Flight(server.uri) as again:
+        again.execute("INSERT INTO t VALUES (2, 1), (1, 2)")
+        again.query("CALL system.flush()")
+        assert again.rows("SELECT c, a FROM t") == [(1, 2), (2, 1)]
+        roll_back(again, then)
+        again.execute("INSERT INTO t VALUES (2, 1), (1, 2)")
+        again.query("CALL system.flush()")
+        assert again.rows("SELECT a, b FROM t") == [(1, 2), (2, 1)]
+        server.restart()
+    with Flight(server.uri) as third:
+        assert third.rows("SELECT a, b FROM t") == [(1, 2), (2, 1)]
+
+
+def test_truncate_in_and_out_of_transactions(server, client):
+    fill(client)
+    client.execute("BEGIN")
+    client.execute("CREATE TABLE x (a INT)")
+    client.execute("ALTER TABLE x ADD COLUMN b INT")
+    client.execute("DROP TABLE x")
+    client.execute("TRUNCATE TABLE t, t")
+    client.execute("COMMIT")
+    assert rows(client) == []
+    client.execute("INSERT INTO t VALUES (8, 'h')")
+    # By itself it gives way to nobody.
+    stop = threading.Event()
+
+    def change():
+        with Flight(server.uri) as own:
+            while not stop.is_set():
+                with suppress(*CLIENT_ERRORS):
+                    own.execute("INSERT INTO t VALUES (9, 'i')")
+                    own.execute("UPDATE t SET name = 'x' WHERE id = 9")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    for _ in range(20):
+        client.execute("TRUNCATE TABLE t")
+    stop.set()
+    thread.join(60)
+    client.execute("TRUNCATE TABLE t")
+    server.restart()
+    with Flight(server.uri) as again:
+        assert rows(again) == []
 
 
 def test_several_who_change_it_meanwhile(server, client):

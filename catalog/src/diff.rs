@@ -47,8 +47,18 @@ impl<'a> AlteredTable<'a> {
         before.columns == after.columns && before.altered_snapshot != after.altered_snapshot
     }
 
+    /// By other columns, or by columns with other names: sort keys are written with names.
     pub(crate) fn is_sorted_anew(&self) -> bool {
-        self.before.sort_key != self.after.sort_key
+        let named = |table: &'a TableVersion| {
+            let key = table.sort_key.iter();
+            key.map(|sort| {
+                (
+                    sort,
+                    table.column_by_id(sort.column_id).map(|own| &own.name),
+                )
+            })
+        };
+        !named(self.before).eq(named(self.after))
     }
 
     pub(crate) fn is_renamed(&self) -> bool {
@@ -195,7 +205,9 @@ impl<'a> Diff<'a> {
         let changed = ChangedSegments::between(segments, table);
         // Rows that came and went within the commit have taken row ids.
         let numbered = before.map_or(0, |before| before.next_row_id) != table.next_row_id;
-        if numbered || !changed.is_empty() {
+        // Statistics are of columns.
+        let is_altered = before.is_some_and(|before| before.columns != table.columns);
+        if numbered || is_altered || !changed.is_empty() {
             self.changed.push(changed);
         }
     }

@@ -17,13 +17,13 @@ pub struct DroppedTable {
     pub name: String,
     /// The last snapshot that has it.
     pub last_snapshot: SnapshotId,
-    /// When it was dropped, in microseconds since 1970.
-    pub dropped_micros: i64,
+    /// When it was dropped, in microseconds since 1970, if the snapshot of the drop has not expired.
+    pub dropped_micros: Option<i64>,
     /// None of its rows ever had this row id, or a higher one.
     pub next_row_id: i64,
 }
 
-type DroppedColumns = (i64, String, String, i64, String, i64);
+type DroppedColumns = (i64, String, String, i64, Option<String>, i64);
 
 /// Those whose last snapshot has not expired; the last one that was dropped comes first.
 pub(crate) async fn list(connection: &mut SqliteConnection) -> Result<Vec<DroppedTable>> {
@@ -33,7 +33,7 @@ pub(crate) async fn list(connection: &mut SqliteConnection) -> Result<Vec<Droppe
          FROM ducklake_table t \
          JOIN ducklake_schema s ON s.schema_id = t.schema_id \
          JOIN ducklake_snapshot last ON last.snapshot_id = t.end_snapshot - 1 \
-         JOIN ducklake_snapshot drop_snapshot ON drop_snapshot.snapshot_id = t.end_snapshot \
+         LEFT JOIN ducklake_snapshot drop_snapshot ON drop_snapshot.snapshot_id = t.end_snapshot \
          LEFT JOIN ducklake_table_stats stats ON stats.table_id = t.table_id \
          WHERE NOT EXISTS (SELECT 1 FROM ducklake_table later WHERE later.table_id = t.table_id \
            AND (later.end_snapshot IS NULL OR later.end_snapshot > t.end_snapshot)) \
@@ -43,8 +43,11 @@ pub(crate) async fn list(connection: &mut SqliteConnection) -> Result<Vec<Droppe
     .await
     .map_err(storage("list the dropped tables"))?;
     let dropped = |(id, schema_name, name, last, time, next_row_id): DroppedColumns| {
-        let dropped_micros = time_text::from_text(&time)
-            .ok_or_else(|| CatalogError::corruption(format!("snapshot_time is {time:?}")))?;
+        let micros = |time: String| {
+            let micros = time_text::from_text(&time);
+            micros.ok_or_else(|| CatalogError::corruption(format!("snapshot_time is {time:?}")))
+        };
+        let dropped_micros = time.map(micros).transpose()?;
         Ok(DroppedTable {
             id: TableId(id),
             schema_name,

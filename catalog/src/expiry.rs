@@ -163,6 +163,8 @@ async fn forget_tables(connection: &mut SqliteConnection) -> Result<()> {
         "ducklake_table_stats",
         "ducklake_table_column_stats",
         "quiver_column",
+        // A table that is restored knows its producers.
+        "quiver_producer",
         "ducklake_table",
     ] {
         delete_by_id(connection, table, "table_id", &tables).await?;

@@ -133,11 +133,6 @@ pub(crate) async fn write_dropped(
         .execute(&mut *connection)
         .await
         .map_err(storage("write the dropped tables"))?;
-        sqlx::query("DELETE FROM quiver_producer WHERE table_id = ?")
-            .bind(table_id.0)
-            .execute(&mut *connection)
-            .await
-            .map_err(storage("forget the producers of dropped tables"))?;
     }
     Ok(())
 }

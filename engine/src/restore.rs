@@ -27,13 +27,25 @@ use crate::tenant::Tenant;
 
 /// What is to be restored.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
-    pub(crate) table_id: TableId,
-    /// The name that it gets if it is not there.
-    pub(crate) name: Option<String>,
-    pub(crate) at: SnapshotId,
-    /// None of its rows ever had this row id, or a higher one; 0 for a table that is there.
-    pub(crate) next_row_id: i64,
+pub(crate) enum Wanted {
+    /// A table that is there.
+    Rollback { table_id: TableId, at: SnapshotId },
+    /// The table that was dropped last of those that had a name.
+    Undrop {
+        schema: String,
+        table: String,
+        /// The name that it gets, if not the one that it had.
+        name: Option<String>,
+    },
+}
+
+/// What that means, when nobody else changes tables any more.
+struct Target {
+    table_id: TableId,
+    at: SnapshotId,
+    name: Option<String>,
+    /// None of its rows ever had this row id, or a higher one.
+    next_row_id: i64,
 }
 
 /// Makes a table what it was, in one commit, and returns it. Rows that were committed before go to
@@ -47,7 +59,6 @@ pub(crate) async fn restore(
     tenant: &Arc<Tenant>,
     wanted: Wanted,
 ) -> Result<(Arc<CatalogVersion>, Arc<TableVersion>)> {
-    let table_id = wanted.table_id;
     let restoring = {
         let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
         spawn(async move { make(&node, &tenant, wanted).await })
@@ -55,32 +66,33 @@ pub(crate) async fn restore(
     restoring.await.map_err(|error| {
         tenant.mark_in_doubt();
         EngineError::internal(format!("restoring a table failed half way: {error}"))
-    })??;
-    let catalog = tenant.catalog_version();
-    let table = catalog.table_by_id(table_id).map(Arc::clone);
-    let table = table.ok_or_else(|| EngineError::NotFound {
-        what: "the table: it was dropped again".to_owned(),
-    })?;
-    Ok((catalog, table))
+    })?
 }
 
-async fn make(node: &Arc<Node>, tenant: &Arc<Tenant>, wanted: Wanted) -> Result<()> {
-    let flushed = flush(node, tenant).await;
-    flushed.map_err(EngineError::not_stored)?;
+async fn make(
+    node: &Arc<Node>,
+    tenant: &Arc<Tenant>,
+    wanted: Wanted,
+) -> Result<(Arc<CatalogVersion>, Arc<TableVersion>)> {
+    if matches!(wanted, Wanted::Rollback { .. }) {
+        let flushed = flush(node, tenant).await;
+        flushed.map_err(EngineError::not_stored)?;
+    }
     let _committer = tenant.committer().lock().await;
     tenant.check_writable()?;
     node.check_log()?;
     tenant.wait_for_catalog().await?;
     // Nobody else changes tables, and no snapshot expires, from here on.
     let current = tenant.catalog_version();
-    let then = tenant.catalog().at_snapshot(wanted.at).boxed().await?;
-    let table = then.table_by_id(wanted.table_id);
+    let target = target(tenant, &current, wanted).await?;
+    let then = tenant.catalog().at_snapshot(target.at).boxed().await?;
+    let table = then.table_by_id(target.table_id);
     let table = table.ok_or_else(|| EngineError::NotFound {
-        what: format!("the table in snapshot {}", wanted.at),
+        what: format!("the table in snapshot {}", target.at),
     })?;
-    let mut restored = definition(&current, table, &wanted)?;
+    let mut restored = definition(&current, table, &target)?;
     let now = current.table_by_id(table.id).map(Arc::as_ref);
-    let (kept, plan) = compare(tenant, now, table, wanted.at).await?;
+    let (kept, plan) = compare(tenant, now, table, target.at).await?;
     restored.kept = kept;
     let files = make_files(node, tenant, plan, &mut restored).await;
     let files = files.map_err(EngineError::not_stored)?;
@@ -89,14 +101,52 @@ async fn make(node: &Arc<Node>, tenant: &Arc<Tenant>, wanted: Wanted) -> Result<
     if outcome.is_err() && !tenant.is_in_doubt() {
         files.withdraw();
     }
-    outcome
+    outcome?;
+    let catalog = tenant.catalog_version();
+    let table = catalog.table_by_id(target.table_id).map(Arc::clone);
+    let table = table.ok_or_else(|| EngineError::internal("a restored table is there"))?;
+    Ok((catalog, table))
+}
+
+async fn target(tenant: &Tenant, current: &CatalogVersion, wanted: Wanted) -> Result<Target> {
+    match wanted {
+        Wanted::Rollback { table_id, at } => {
+            let table = current.table_by_id(table_id);
+            let table = table.ok_or_else(|| EngineError::NotFound {
+                what: "the table, which was dropped meanwhile,".to_owned(),
+            })?;
+            Ok(Target {
+                table_id,
+                at,
+                name: None,
+                next_row_id: table.next_row_id,
+            })
+        }
+        Wanted::Undrop {
+            schema,
+            table,
+            name,
+        } => {
+            let found = dropped(tenant, &schema, &table).await?;
+            assert!(
+                current.table_by_id(found.id).is_none(),
+                "a dropped table is not there"
+            );
+            Ok(Target {
+                table_id: found.id,
+                at: found.last_snapshot,
+                name,
+                next_row_id: found.next_row_id,
+            })
+        }
+    }
 }
 
 /// The table of then, without its segments.
 fn definition(
     current: &CatalogVersion,
     table: &TableVersion,
-    wanted: &Wanted,
+    target: &Target,
 ) -> Result<RestoredTable> {
     if current.schema_by_id(table.schema_id).is_none() {
         let TableVersion {
@@ -106,14 +156,14 @@ fn definition(
             message: format!(
                 "schema {schema_name} was dropped as well: copy the table with CREATE TABLE … AS \
                  SELECT * FROM {schema_name}.{name} AT (VERSION => {})",
-                wanted.at
+                target.at
             ),
         });
     }
     let now = current.table_by_id(table.id);
     let name = match now {
         Some(now) => now.name.clone(),
-        None => wanted.name.clone().unwrap_or_else(|| table.name.clone()),
+        None => target.name.clone().unwrap_or_else(|| table.name.clone()),
     };
     let taken = current.table(&table.schema_name, &name);
     if taken.is_some_and(|other| other.id != table.id) {
@@ -139,7 +189,7 @@ fn definition(
         last_column_id: now.map_or(table.last_column_id, |now| now.last_column_id),
         was_altered,
         sort_key: table.sort_key.clone(),
-        next_row_id: now.map_or(wanted.next_row_id, |now| now.next_row_id),
+        next_row_id: target.next_row_id,
         deletions: vec![],
         kept: vec![],
         copies: vec![],
@@ -306,15 +356,7 @@ impl Writing {
 }
 
 /// The table that was dropped last of those that had a name.
-///
-/// # Errors
-/// `NotFound` when history has none.
-pub(crate) async fn dropped(
-    tenant: &Tenant,
-    schema: &str,
-    table: &str,
-    name: Option<String>,
-) -> Result<Wanted> {
+async fn dropped(tenant: &Tenant, schema: &str, table: &str) -> Result<DroppedTable> {
     let dropped = tenant.catalog().dropped_tables().boxed().await?;
     let is_it = |dropped: &DroppedTable| {
         let names = [(&dropped.schema_name, schema), (&dropped.name, table)];
@@ -323,13 +365,7 @@ pub(crate) async fn dropped(
             .all(|(own, other)| own.to_lowercase() == other.to_lowercase())
     };
     let found = dropped.into_iter().find(is_it);
-    let found = found.ok_or_else(|| EngineError::NotFound {
+    found.ok_or_else(|| EngineError::NotFound {
         what: format!("table {schema}.{table} in system.dropped_tables"),
-    })?;
-    Ok(Wanted {
-        table_id: found.id,
-        name,
-        at: found.last_snapshot,
-        next_row_id: found.next_row_id,
     })
 }

@@ -184,8 +184,12 @@ impl StorageFs for LocalFs {
             Err(error) if is_about_the_file(&error) => Err(error),
             // Not all file systems have links, and some have few for one file.
             Err(_) => {
-                std::fs::copy(from, to)?;
-                File::open(to)?.sync_all()
+                let copied = std::fs::copy(from, to).and_then(|_| File::open(to)?.sync_all());
+                if copied.is_err() {
+                    // What it has written of it is nobody's.
+                    let _ = std::fs::remove_file(to);
+                }
+                copied
             }
         }
     }

@@ -352,8 +352,11 @@ impl Tenant {
             if committer.is_ok() {
                 // Else a commit may have noted a producer of a table that it is about to publish.
                 let catalog = self.catalog_version();
-                self.producers
-                    .retain_tables(|table_id| catalog.table_by_id(table_id).is_some());
+                // One that was dropped may be restored.
+                self.producers.retain_tables(|table_id| {
+                    let dropped = self.catalog.dropped_sequence(table_id);
+                    catalog.table_by_id(table_id).is_some() || dropped.is_some()
+                });
             }
             let Some(limits) = self.keys.prune(now_micros) else {
                 return;

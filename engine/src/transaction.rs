@@ -249,6 +249,11 @@ impl Transaction {
         reader.flush_view(table_id).await
     }
 
+    /// Whether other statements come with it.
+    pub(crate) fn is_of_client(&self) -> bool {
+        !matches!(self.scope, Scope::Statement(None))
+    }
+
     /// Whose view its statements have.
     fn reader(self: &Arc<Self>) -> &Arc<Self> {
         match &self.scope {

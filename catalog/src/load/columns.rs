@@ -83,8 +83,11 @@ pub(super) async fn read(
     let rows: Vec<ColumnColumns> = sqlx::query_as(
         "SELECT c.table_id, c.column_id, c.column_name, c.column_type, c.nulls_allowed, \
            c.parent_column, q.arrow_type, c.initial_default, c.default_value, \
-           c.default_value_type, c.begin_snapshot \
+           c.default_value_type, h.first_snapshot \
          FROM ducklake_column c \
+         JOIN (SELECT table_id, column_id, min(begin_snapshot) AS first_snapshot \
+           FROM ducklake_column GROUP BY table_id, column_id) h \
+           ON h.table_id = c.table_id AND h.column_id = c.column_id \
          LEFT JOIN quiver_column q ON q.table_id = c.table_id AND q.column_id = c.column_id \
          WHERE c.begin_snapshot <= ?1 AND (c.end_snapshot IS NULL OR ?1 < c.end_snapshot) \
          ORDER BY c.table_id, c.column_order, c.column_id",
@@ -96,7 +99,7 @@ pub(super) async fn read(
     let mut tables: HashMap<TableId, Vec<ColumnRow>> = HashMap::new();
     for row in rows {
         let (table_id, column_id, name, ducklake_type, nulls_allowed, parent, ..) = row;
-        let (.., arrow_type, initial, value, value_type, begin) = row;
+        let (.., arrow_type, initial, value, value_type, first) = row;
         let shape = shape(&ducklake_type, arrow_type.as_deref()).ok_or_else(|| {
             let reason = format!("column {name} has type {ducklake_type}, which is not supported");
             CatalogError::UnsupportedCatalog {
@@ -105,7 +108,7 @@ pub(super) async fn read(
             }
         })?;
         let history = histories.get(&TableId(table_id));
-        let is_later = history.is_some_and(|history| SnapshotId(begin) > history.first);
+        let is_later = history.is_some_and(|history| SnapshotId(first) > history.first);
         // Other writers say of a field that they add to a struct that it is never NULL, which it is in
         // all rows from before.
         let may_miss = parent.is_some() && is_later && initial.is_none();

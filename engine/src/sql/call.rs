@@ -15,7 +15,7 @@ use super::parser::CallArgument;
 use super::table_versions::{AsOf, time_or_age};
 use crate::compaction::{self, Compacted, compact};
 use crate::error::{EngineError, Result};
-use crate::restore::{self, Wanted};
+use crate::restore::{Wanted, restore};
 use crate::retention;
 
 mod procedure;
@@ -81,19 +81,18 @@ impl StatementContext {
             }
             Procedure::RollbackTo { table, version } => {
                 let table_id = self.named_table(table).await?.id;
-                let wanted = Wanted {
-                    table_id,
-                    name: None,
-                    at: self.snapshot(version).await?,
-                    next_row_id: 0,
-                };
+                let at = self.snapshot(version).await?;
+                let wanted = Wanted::Rollback { table_id, at };
                 self.restored(wanted).await?
             }
             Procedure::Undrop { table, name } => {
                 let TableName { schema, table } = self.table_name(table)?;
                 check_writable(&schema)?;
-                let name = name.clone();
-                let wanted = restore::dropped(&self.tenant, &schema, &table, name).await?;
+                let wanted = Wanted::Undrop {
+                    schema,
+                    table,
+                    name: name.clone(),
+                };
                 self.restored(wanted).await?
             }
         };
@@ -112,7 +111,7 @@ impl StatementContext {
 
     /// Makes a table what it was.
     async fn restored(&self, wanted: Wanted) -> Result<Vec<ArrayRef>> {
-        let restored = restore::restore(self.engine.node(), &self.tenant, wanted);
+        let restored = restore(self.engine.node(), &self.tenant, wanted);
         let (catalog, table) = restored.boxed().await?;
         Ok(vec![
             Arc::new(StringArray::from(vec![table.schema_name.as_str()])),

@@ -93,11 +93,6 @@ impl Staged {
         row_changes.extend(request.row_changes);
         unite(&row_changes)?;
         self.row_changes = row_changes;
-        let truncates = |change: &Change| matches!(change, Change::Truncate { .. });
-        debug_assert!(
-            !request.changes.iter().any(truncates),
-            "a transaction deletes the rows that it sees"
-        );
         self.changes.extend(request.changes);
         self.replaces_table |= request.replaces_table;
         let streams = request.streams.into_iter();
@@ -173,9 +168,17 @@ impl Staged {
                 ) => made == schema_id,
                 _ => false,
             };
-            match changes.iter().position(made_here) {
-                Some(position) => drop(changes.remove(position)),
-                None => changes.push(change.clone()),
+            match (changes.iter().position(made_here), change) {
+                (Some(position), Change::DropTable { table_id, .. }) => {
+                    changes.remove(position);
+                    let alters = |change: &Change| match change {
+                        Change::AlterTable { table_id: own, .. } => own == table_id,
+                        _ => false,
+                    };
+                    changes.retain(|change| !alters(change));
+                }
+                (Some(position), _) => drop(changes.remove(position)),
+                (None, _) => changes.push(change.clone()),
             }
         }
         changes

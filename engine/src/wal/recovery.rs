@@ -56,6 +56,10 @@ pub(super) fn open(
     };
     unused.extend(replaced.iter().map(|file| file.path.clone()));
     let (ready, next_number) = find_spares(&*fs, &settings)?;
+    // A run that was killed may have renamed files without syncing that: until it is synced, the bytes
+    // of a spare may still be those of the log.
+    fs.sync_dir(&settings.dir)
+        .map_err(|error| WalError::io("sync", &settings.dir, error))?;
 
     let sealed: VecDeque<LogFile> = found.files.iter().map(sealed_file).collect();
     found.dropped_frames += count_frames(&*fs, &leftovers);

@@ -54,6 +54,14 @@ pub(super) fn restore(version: &mut CatalogVersion, restored: &RestoredTable) ->
     for copy in &restored.copies {
         segments.push(Arc::new(copied(version, &name, copy)?));
     }
+    let beyond = |segment: &Arc<Segment>| {
+        let count = i64::try_from(segment.record_count).unwrap_or(i64::MAX);
+        let first = segment.row_id_start;
+        first.is_some_and(|first| first.saturating_add(count) > restored.next_row_id)
+    };
+    if segments.iter().any(beyond) {
+        return Err(rule("row ids are used once"));
+    }
     segments.sort_unstable_by_key(|segment| segment.id);
     let leaves = LeafIndex::new(&restored.columns);
     let mut column_stats = vec![];
@@ -61,6 +69,8 @@ pub(super) fn restore(version: &mut CatalogVersion, restored: &RestoredTable) ->
         merge_stats(&mut column_stats, &leaves, &segment.column_stats);
     }
     let at = version.snapshot_id;
+    let has_others = |current: &Arc<TableVersion>| current.columns != restored.columns;
+    let brings_older = !restored.copies.is_empty() || current.as_ref().is_some_and(has_others);
     let mut table = TableVersion {
         id: restored.table_id,
         uuid: restored.uuid,
@@ -77,8 +87,12 @@ pub(super) fn restore(version: &mut CatalogVersion, restored: &RestoredTable) ->
         next_row_id: restored.next_row_id,
         flushed_sequence: current.as_ref().map_or(0, |table| table.flushed_sequence),
         created_snapshot: current.as_ref().map_or(at, |table| table.created_snapshot),
-        // Nobody can tell any more which segments have these columns.
-        altered_snapshot: (restored.was_altered || current.is_none()).then_some(at),
+        altered_snapshot: match &current {
+            Some(current) if !brings_older => current.altered_snapshot,
+            // Nobody can tell any more which segments have these columns.
+            Some(_) => restored.was_altered.then_some(at),
+            None => Some(at),
+        },
         last_column_id: restored.last_column_id,
         column_stats: Arc::new(column_stats),
     };

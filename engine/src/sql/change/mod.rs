@@ -121,7 +121,10 @@ impl StatementContext {
                 None => return Err(missing(&name)),
             }
         }
-        if let Some(transaction) = &self.transaction {
+        tables.sort_unstable();
+        tables.dedup();
+        let of_client = |transaction: &&Arc<Transaction>| transaction.is_of_client();
+        if let Some(transaction) = self.transaction.as_ref().filter(of_client) {
             for table_id in tables {
                 self.delete_all(transaction, table_id).await?;
             }

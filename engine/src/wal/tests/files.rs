@@ -1,6 +1,7 @@
 //! Files come and go: release, recycling, spares, numbers.
 
 use super::*;
+use crate::storage_fs::simulated::Stop;
 
 const FILE_BYTES: u64 = 4096;
 
@@ -71,6 +72,28 @@ fn frames_of_a_recycled_file_do_not_come_back() {
         .collect();
     assert_eq!(log.found(), expected);
     assert_eq!(log.stats.cut_bytes, 0, "stale frames are not a torn tail");
+}
+
+#[test]
+fn a_spare_whose_name_is_not_durable_keeps_its_bytes() {
+    for (seed, changes) in (0..20).flat_map(|seed| (0..8).map(move |changes| (seed, changes))) {
+        let fs = SimulatedFs::new(seed);
+        let mut log = open(&fs, FILE_BYTES, 1).unwrap();
+        fill(&mut log, 7);
+        // A release that is killed before it syncs the folder.
+        let oldest = paths(&fs, ".wal").remove(0);
+        fs.rename(&oldest, &oldest.with_extension("spare")).unwrap();
+        fs.kill();
+        fs.stop_at(Stop::AfterChanges(changes), Box::new(|| ()));
+        let _interrupted = open(&fs, FILE_BYTES, 2);
+        fs.crash();
+        let log = open(&fs, FILE_BYTES, 3).unwrap();
+        assert_eq!(
+            log.found().last().map(|frame| frame.0),
+            Some(7),
+            "seed {seed}"
+        );
+    }
 }
 
 #[test]
