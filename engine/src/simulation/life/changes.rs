@@ -9,7 +9,7 @@ use rand::RngExt;
 
 use super::{Life, Run};
 use crate::compaction::{Wanted, compact};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::retention;
 use crate::simulation::model::{Contents, State};
 use crate::simulation::rows::{EXTRA, UNIT_IDS};
@@ -141,7 +141,9 @@ impl Life {
             }
         };
         let broken = self.fs.is_stopped() || run.node.is_broken();
-        self.note(format!("house {what}: {outcome:?}"));
+        // Without the message, which may name a folder.
+        let told = outcome.as_ref().map_err(EngineError::kind);
+        self.note(format!("house {what}: {told:?}"));
         if let (Err(error), false) = (outcome, broken) {
             use ErrorKind::{Conflict, NotFound, Overloaded, Unavailable};
             let expected = [Conflict, NotFound, Overloaded, Unavailable];
