@@ -391,7 +391,7 @@ def test_a_killed_client_gives_its_place_back(make_server, kind):
 
 @pytest.fixture(scope="module")
 def impatient(servers):
-    server = servers(settings={"QUIVER_SESSION__STREAM_IDLE_TIMEOUT_MS": "1000"}).start()
+    server = servers(settings={"QUIVER_SESSION__STREAM_IDLE_TIMEOUT_MS": "1500"}).start()
     with Flight(server.uri) as client:
         client.put("t", numbered(0, 30_000), CREATE)
     yield server
@@ -419,11 +419,11 @@ def test_a_stream_that_is_read_slowly_goes_on(impatient):
     with Flight(impatient.uri) as client:
         sql = "SELECT a.id, repeat('x', 1000) AS x FROM t a"
         stream = client.client.do_get(fl.Ticket(sql.encode()), client.options())
-        rows = 0
+        rows, started = 0, time.monotonic()
         for chunk in stream:
             rows += chunk.data.num_rows
             time.sleep(0.15)
-        assert rows == 30_000
+        assert rows == 30_000 and time.monotonic() - started > 1.5
 
 
 def upload(table: str, batches: int = 5) -> list[bytes]:
