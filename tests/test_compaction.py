@@ -13,27 +13,10 @@ from quiver_testing import exact, lake, random_tables
 from quiver_testing.duck import Duck
 from quiver_testing.errors import CLIENT_ERRORS, assert_refused
 from quiver_testing.flight import Flight
+from quiver_testing.quiet import client, duck, flush, server
 from quiver_testing.server import NO_BACKGROUND, NO_TIMED_FLUSH, Server
 
 AWAKE = {**NO_TIMED_FLUSH, "QUIVER_COMPACTION__INTERVAL_MS": "200"}
-
-
-@pytest.fixture
-def server(make_server) -> Server:
-    """Where nothing is compacted unless a test asks for it."""
-    return make_server(settings=NO_BACKGROUND).start()
-
-
-@pytest.fixture
-def client(server):
-    with Flight(server.uri) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def duck():
-    with Duck() as duck:
-        yield duck
 
 
 def segments(server: Server) -> dict[str, list[int]]:
@@ -48,10 +31,6 @@ def segments(server: Server) -> dict[str, list[int]]:
     for table, deleted in lake.catalog_rows(server.catalog_path, sql):
         found.setdefault(table, []).append(deleted)
     return found
-
-
-def flush(client: Flight) -> int:
-    return client.query("CALL system.flush()").column("snapshot_id")[0].as_py()
 
 
 def compact(client: Flight, table: str) -> dict:

@@ -15,37 +15,17 @@ from quiver_testing import adbc, lake
 from quiver_testing.duck import Duck
 from quiver_testing.errors import CLIENT_ERRORS, assert_refused
 from quiver_testing.flight import Flight
-from quiver_testing.server import NO_BACKGROUND, Server
+from quiver_testing.quiet import client, duck, flush, server
+from quiver_testing.server import Server
 
 NOT_FOUND, EXISTS, PRECONDITION = "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION"
 INVALID = "INVALID_ARGUMENT"
-
-
-@pytest.fixture
-def server(make_server) -> Server:
-    return make_server(settings=NO_BACKGROUND).start()
-
-
-@pytest.fixture
-def client(server):
-    with Flight(server.uri) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def duck():
-    with Duck() as duck:
-        yield duck
 
 
 def refused(call, code: str, mentions: str) -> None:
     with pytest.raises(CLIENT_ERRORS) as caught:
         call()
     assert_refused(caught.value, code, mentions=mentions)
-
-
-def flush(client: Flight) -> int:
-    return client.query("CALL system.flush()").column("snapshot_id")[0].as_py()
 
 
 def rows(client: Flight, sql: str = "SELECT * FROM t") -> list[tuple]:

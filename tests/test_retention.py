@@ -14,33 +14,15 @@ from itertools import product
 import pytest
 
 from quiver_testing import exact, lake
-from quiver_testing.duck import Duck
 from quiver_testing.errors import CLIENT_ERRORS, assert_refused, code_and_message
 from quiver_testing.flight import Flight
+from quiver_testing.quiet import client, duck, flush, server
 from quiver_testing.server import NO_BACKGROUND, Server
 
 BUSY = {"QUIVER_WRITE_BUFFER__FLUSH_INTERVAL_MS": "60", "QUIVER_COMPACTION__INTERVAL_MS": "40",
         "QUIVER_COMPACTION__ENABLED": "true", "QUIVER_COMPACTION__BYTES_PER_SECOND_MAX": "50000"}
 EXPIRE = "CALL system.expire_snapshots(keep => 1)"
 ROWS = 240_000  # more than a stream sends ahead
-
-
-@pytest.fixture
-def server(make_server) -> Server:
-    """Where nothing is tidied unless a test asks for it."""
-    return make_server(settings=NO_BACKGROUND).start()
-
-
-@pytest.fixture
-def client(server):
-    with Flight(server.uri) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def duck():
-    with Duck() as duck:
-        yield duck
 
 
 def paths(server: Server, sql: str) -> set[str]:
@@ -62,10 +44,6 @@ def files(server: Server) -> set[str]:
     """Those on disk, with parts of unfinished ones."""
     data = server.catalog_path.parent / "data"
     return {str(path.relative_to(data)) for path in data.rglob("*.parquet*")}
-
-
-def flush(client: Flight) -> int:
-    return client.query("CALL system.flush()").column("snapshot_id")[0].as_py()
 
 
 def snapshots(client: Flight) -> list[int]:

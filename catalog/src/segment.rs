@@ -73,6 +73,21 @@ pub struct NewDeleteFile {
     pub footer_size: u64,
 }
 
+impl NewDeleteFile {
+    /// The same, registered.
+    pub(crate) fn registered(&self, id: SegmentId, begin_snapshot: SnapshotId) -> DeleteFile {
+        DeleteFile {
+            id,
+            begin_snapshot,
+            path: self.path.clone(),
+            delete_count: self.delete_count,
+            file_size_bytes: self.file_size_bytes,
+            footer_size: self.footer_size,
+            partial_max: None,
+        }
+    }
+}
+
 /// A registered list of the deleted rows of one segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteFile {

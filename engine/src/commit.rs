@@ -4,6 +4,7 @@
 //! rows as *prepared* and is decided by the catalog transaction that stores its commit id.
 //! Everything that can be refused is refused before the commit point; after it nothing may fail.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -132,6 +133,13 @@ impl CommitRequest {
 fn dropped_table(change: &Change) -> Option<TableId> {
     match change {
         Change::DropTable { table_id, .. } => Some(*table_id),
+        _ => None,
+    }
+}
+
+fn made_table(change: &Change) -> Option<TableId> {
+    match change {
+        Change::CreateTable(table) => Some(table.table_id),
         _ => None,
     }
 }
@@ -363,15 +371,9 @@ pub(crate) async fn commit_prepared(
     request.changes.splice(0..0, before);
     truncated.extend(altered);
     // Later rows of these tables have this sequence, or a higher one.
-    let is_new = |change: &Change, id| match change {
-        Change::CreateTable(table) => table.table_id == id,
-        _ => false,
-    };
-    let is_new = |id| request.changes.iter().any(|change| is_new(change, id));
-    let flushed: Vec<_> = truncated.iter().filter(|id| !is_new(**id)).collect();
-    let flushed = flushed
-        .into_iter()
-        .map(|table_id| (*table_id, sequence - 1));
+    let made: HashSet<TableId> = request.changes.iter().filter_map(made_table).collect();
+    let flushed = truncated.iter().filter(|id| !made.contains(*id));
+    let flushed = flushed.map(|table_id| (*table_id, sequence - 1));
     let (mut idempotency, mut producers) = (vec![], vec![]);
     if !truncated.is_empty() {
         // Nothing in memory keeps the log of these rows any more, which has their keys.

@@ -19,7 +19,7 @@ use crate::error::{EngineError, Result};
 use crate::flush::flush;
 use crate::ids::new_id;
 use crate::node::Node;
-use crate::scan::DeletedRows;
+use crate::scan::{DeletedRows, all_rows};
 use crate::segment::{OfferedFiles, write_delete_file};
 use crate::storage_fs::{CrashPoint, Folders};
 use crate::task::{blocking, spawn};
@@ -27,7 +27,7 @@ use crate::tenant::Tenant;
 
 /// What is to be restored.
 #[derive(Debug, Clone)]
-pub(crate) enum Wanted {
+pub(crate) enum Restoration {
     /// A table that is there.
     Rollback { table_id: TableId, at: SnapshotId },
     /// The table that was dropped last of those that had a name.
@@ -57,11 +57,11 @@ struct Target {
 pub(crate) async fn restore(
     node: &Arc<Node>,
     tenant: &Arc<Tenant>,
-    wanted: Wanted,
+    restoration: Restoration,
 ) -> Result<(Arc<CatalogVersion>, Arc<TableVersion>)> {
     let restoring = {
         let (node, tenant) = (Arc::clone(node), Arc::clone(tenant));
-        spawn(async move { make(&node, &tenant, wanted).await })
+        spawn(async move { make(&node, &tenant, restoration).await })
     };
     restoring.await.map_err(|error| {
         tenant.mark_in_doubt();
@@ -72,9 +72,9 @@ pub(crate) async fn restore(
 async fn make(
     node: &Arc<Node>,
     tenant: &Arc<Tenant>,
-    wanted: Wanted,
+    restoration: Restoration,
 ) -> Result<(Arc<CatalogVersion>, Arc<TableVersion>)> {
-    if matches!(wanted, Wanted::Rollback { .. }) {
+    if matches!(restoration, Restoration::Rollback { .. }) {
         let flushed = flush(node, tenant).await;
         flushed.map_err(EngineError::not_stored)?;
     }
@@ -84,7 +84,7 @@ async fn make(
     tenant.wait_for_catalog().await?;
     // Nobody else changes tables, and no snapshot expires, from here on.
     let current = tenant.catalog_version();
-    let target = target(tenant, &current, wanted).await?;
+    let target = target(tenant, &current, restoration).await?;
     let then = tenant.catalog().at_snapshot(target.at).boxed().await?;
     let table = then.table_by_id(target.table_id);
     let table = table.ok_or_else(|| EngineError::NotFound {
@@ -108,9 +108,13 @@ async fn make(
     Ok((catalog, table))
 }
 
-async fn target(tenant: &Tenant, current: &CatalogVersion, wanted: Wanted) -> Result<Target> {
-    match wanted {
-        Wanted::Rollback { table_id, at } => {
+async fn target(
+    tenant: &Tenant,
+    current: &CatalogVersion,
+    restoration: Restoration,
+) -> Result<Target> {
+    match restoration {
+        Restoration::Rollback { table_id, at } => {
             let table = current.table_by_id(table_id);
             let table = table.ok_or_else(|| EngineError::NotFound {
                 what: "the table, which was dropped meanwhile,".to_owned(),
@@ -122,7 +126,7 @@ async fn target(tenant: &Tenant, current: &CatalogVersion, wanted: Wanted) -> Re
                 next_row_id: table.next_row_id,
             })
         }
-        Wanted::Undrop {
+        Restoration::Undrop {
             schema,
             table,
             name,
@@ -245,9 +249,8 @@ async fn compare(
         }
         let missing = gone_now - gone_then;
         if !missing.is_empty() {
-            let mut others = RoaringTreemap::new();
-            others.insert_range(0..segment.record_count);
-            plan.copies.push((Arc::clone(segment), others - missing));
+            let others = all_rows(segment) - missing;
+            plan.copies.push((Arc::clone(segment), others));
         }
     }
     Ok((kept, plan))

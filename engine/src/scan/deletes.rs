@@ -33,6 +33,13 @@ const READS_MAX: usize = 16;
 /// Rows by segment: by its path, because what is not committed has no id yet.
 pub(crate) type DeletedRows = BTreeMap<String, RoaringTreemap>;
 
+/// All rows of a segment.
+pub(crate) fn all_rows(segment: &Segment) -> RoaringTreemap {
+    let mut rows = RoaringTreemap::new();
+    rows.insert_range(0..segment.record_count);
+    rows
+}
+
 /// A delete file as of a snapshot. Files never change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {

@@ -21,7 +21,7 @@ mod table;
 mod target;
 
 pub(crate) use buffered::BufferedRows;
-pub(crate) use deletes::DeletedRows;
+pub(crate) use deletes::{DeletedRows, all_rows};
 pub(crate) use options::ScanOptions;
 pub(crate) use parts::{SegmentPart, row_groups, share_out};
 #[cfg(feature = "micro")]

@@ -13,9 +13,9 @@ use super::context::StatementContext;
 use super::names::{TableName, check_writable};
 use super::parser::CallArgument;
 use super::table_versions::{AsOf, time_or_age};
-use crate::compaction::{self, Compacted, compact};
+use crate::compaction::{Compacted, Wanted, compact};
 use crate::error::{EngineError, Result};
-use crate::restore::{Wanted, restore};
+use crate::restore::{Restoration, restore};
 use crate::retention;
 
 mod procedure;
@@ -82,18 +82,18 @@ impl StatementContext {
             Procedure::RollbackTo { table, version } => {
                 let table_id = self.named_table(table).await?.id;
                 let at = self.snapshot(version).await?;
-                let wanted = Wanted::Rollback { table_id, at };
-                self.restored(wanted).await?
+                let rollback = Restoration::Rollback { table_id, at };
+                self.restored(rollback).await?
             }
             Procedure::Undrop { table, name } => {
                 let TableName { schema, table } = self.table_name(table)?;
                 check_writable(&schema)?;
-                let wanted = Wanted::Undrop {
+                let undrop = Restoration::Undrop {
                     schema,
                     table,
                     name: name.clone(),
                 };
-                self.restored(wanted).await?
+                self.restored(undrop).await?
             }
         };
         Ok(RecordBatch::try_new(procedure.schema(), columns)?)
@@ -110,8 +110,8 @@ impl StatementContext {
     }
 
     /// Makes a table what it was.
-    async fn restored(&self, wanted: Wanted) -> Result<Vec<ArrayRef>> {
-        let restored = restore(self.engine.node(), &self.tenant, wanted);
+    async fn restored(&self, restoration: Restoration) -> Result<Vec<ArrayRef>> {
+        let restored = restore(self.engine.node(), &self.tenant, restoration);
         let (catalog, table) = restored.boxed().await?;
         Ok(vec![
             Arc::new(StringArray::from(vec![table.schema_name.as_str()])),
@@ -133,8 +133,7 @@ impl StatementContext {
         let mut done = vec![];
         for table_id in tables {
             let (engine, tenant) = (self.engine.clone(), Arc::clone(&self.tenant));
-            let job =
-                async move { compact(&engine, &tenant, table_id, compaction::Wanted::All).await };
+            let job = async move { compact(&engine, &tenant, table_id, Wanted::All).await };
             done.push(self.engine.query_runtime().run(job).await?);
         }
         Ok(compacted_rows(&done))

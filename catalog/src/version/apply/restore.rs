@@ -6,10 +6,9 @@ use super::{invalid_commit, segments, with_schema};
 use crate::change::{RestoredTable, SegmentCopy};
 use crate::column::columns_to_schema;
 use crate::error::{CatalogError, Result};
-use crate::ids::SegmentId;
 use crate::leaf_index::LeafIndex;
 use crate::names::{check_object_name, fold};
-use crate::segment::{DeleteFile, Segment};
+use crate::segment::Segment;
 use crate::segment_check::check_file;
 use crate::stats::merge_stats;
 use crate::table::TableVersion;
@@ -119,7 +118,7 @@ fn copied(version: &mut CatalogVersion, table: &str, copy: &SegmentCopy) -> Resu
     if let Some(reason) = check_file(path, sizes) {
         return Err(refused(path, reason));
     }
-    let id: SegmentId = version.next_segment_id();
+    let id = version.next_segment_id();
     let deletes = match deletes {
         None => None,
         Some(file) => {
@@ -131,15 +130,8 @@ fn copied(version: &mut CatalogVersion, table: &str, copy: &SegmentCopy) -> Resu
                 let reason = "it lists every row of its segment".to_owned();
                 return Err(refused(&file.path, reason));
             }
-            Some(Arc::new(DeleteFile {
-                id: version.next_segment_id(),
-                begin_snapshot: version.snapshot_id,
-                path: file.path.clone(),
-                delete_count: file.delete_count,
-                file_size_bytes: file.file_size_bytes,
-                footer_size: file.footer_size,
-                partial_max: None,
-            }))
+            let id = version.next_segment_id();
+            Some(Arc::new(file.registered(id, version.snapshot_id)))
         }
     };
     Ok(Segment {

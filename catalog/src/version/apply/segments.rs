@@ -8,7 +8,7 @@ use crate::change::{Deletion, Replacement};
 use crate::error::{CatalogError, Result};
 use crate::ids::TableId;
 use crate::leaf_index::LeafIndex;
-use crate::segment::{DeleteFile, NewDeleteFile, NewSegment, RowIds, Segment};
+use crate::segment::{NewDeleteFile, NewSegment, RowIds, Segment};
 use crate::segment_check::{check_file, check_segment};
 use crate::stats::merge_stats;
 use crate::table::TableVersion;
@@ -89,15 +89,8 @@ pub(super) fn delete_rows(
         };
         if let Some(file) = &deletion.file {
             check_deletes(&table, segment, file)?;
-            let deletes = DeleteFile {
-                id: version.next_segment_id(),
-                begin_snapshot: version.snapshot_id,
-                path: file.path.clone(),
-                delete_count: file.delete_count,
-                file_size_bytes: file.file_size_bytes,
-                footer_size: file.footer_size,
-                partial_max: None,
-            };
+            let id = version.next_segment_id();
+            let deletes = file.registered(id, version.snapshot_id);
             left.push(Arc::new(Segment {
                 deletes: Some(Arc::new(deletes)),
                 ..segment.as_ref().clone()

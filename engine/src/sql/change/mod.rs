@@ -28,7 +28,7 @@ use crate::canonical::Adapter;
 use crate::commit::CommitRequest;
 use crate::error::{EngineError, Result};
 use crate::row_changes::RowChange;
-use crate::scan::DeletedRows;
+use crate::scan::{DeletedRows, all_rows};
 use crate::segment::{RowPlaces, SegmentSink, UnregisteredSegments, check_rows, with_row_ids};
 use crate::transaction::Transaction;
 
@@ -150,8 +150,7 @@ impl StatementContext {
         let own = view.deleted(table_id);
         let mut deleted = DeletedRows::new();
         for segment in table.segments.iter() {
-            let mut rows = RoaringTreemap::new();
-            rows.insert_range(0..segment.record_count);
+            let mut rows = all_rows(segment);
             let lists = &reading.scan_options.delete_files;
             if let Some(known) = lists.of_segment(store, table, segment, None).await? {
                 rows -= known.as_ref();
