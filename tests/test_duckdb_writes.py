@@ -11,16 +11,20 @@ from collections.abc import Callable
 
 import pytest
 
-from quiver_testing import exact
+from quiver_testing import exact, lake
 from quiver_testing.duck import Duck, DuckError
 from quiver_testing.errors import CLIENT_ERRORS, assert_refused
 from quiver_testing.flight import Flight
+from quiver_testing.random_tables import TEXTS, quoted
 from quiver_testing.server import NO_TIMED_FLUSH, Server
 
 NO_INLINING = "DATA_INLINING_ROW_LIMIT 0"
 REWRITE = "CALL ducklake_rewrite_data_files('lake', '$t', delete_threshold => 0.01)"
 MERGE_FILES = "CALL ducklake_merge_adjacent_files('lake', '$t')"
-LET_INLINE = "CALL lake.set_option('data_inlining_row_limit', 100)"
+# Rows, and deletions, that stay in the catalog.
+LET_INLINE = "CALL lake.set_option('data_inlining_row_limit', 100, table_name => '$t')"
+INLINE_FEW = "CALL lake.set_option('data_inlining_row_limit', 5, table_name => '$t')"
+FLUSH_INLINED = "CALL ducklake_flush_inlined_data('lake', table_name => '$t')"
 
 # By table, written $t, the statements of the first visit, and of the second.
 SCENARIOS: dict[str, tuple[list[str], list[str]]] = {
@@ -183,17 +187,141 @@ SCENARIOS: dict[str, tuple[list[str], list[str]]] = {
     ),
 }
 
-# To be read later: these belong into SCENARIOS then.
-REFUSED: dict[str, tuple[list[str], str]] = {
-    "inlined insert": (
-        [LET_INLINE, "INSERT INTO $t VALUES (300, 1, 1, 'a')"],
-        "rows kept in the catalog",
+SCENARIOS |= {
+    "inlined": (
+        [
+            LET_INLINE,
+            "INSERT INTO $t VALUES (300, 1, 1, 'a'), (301, 2, 2, NULL), (302, NULL, NULL, 'NULL')",
+            "INSERT INTO $t VALUES (303, 4, 'nan', '')",
+            "DELETE FROM $t WHERE id IN (301, 3)",
+            "UPDATE $t SET v = 'inlined' WHERE id IN (302, 4, 8)",
+        ],
+        [
+            "DELETE FROM $t WHERE id IN (303, 6, 22, 42)",
+            "UPDATE $t SET v = 'again' WHERE id IN (302, 4, 48)",
+            "INSERT INTO $t VALUES (304, 1, -0.0, 'b')",
+        ],
     ),
-    "inlined delete": (
-        [LET_INLINE, "DELETE FROM $t WHERE id = 3"],
-        "deleted rows kept in the catalog",
+    "inlined_evolved": (
+        [
+            LET_INLINE,
+            "INSERT INTO $t VALUES (300, 1, 0.1, 'a')",
+            "ALTER TABLE $t ADD COLUMN more INTEGER DEFAULT 7",
+            "INSERT INTO $t VALUES (301, 2, 2, 'b', 8)",
+            "ALTER TABLE $t RENAME COLUMN n TO m",
+            "ALTER TABLE $t ALTER m TYPE BIGINT",
+            "ALTER TABLE $t ALTER f TYPE DOUBLE",
+            "INSERT INTO $t VALUES (302, 5000000000, 0.1, 'c', 9)",
+            "UPDATE $t SET v = 'd' WHERE id IN (300, 301)",
+            "ALTER TABLE $t DROP COLUMN more",
+            "DELETE FROM $t WHERE id = 302",
+        ],
+        [
+            "INSERT INTO $t VALUES (303, 1, 1, 'e')",
+            "ALTER TABLE $t ADD COLUMN s STRUCT(a INTEGER)",
+            "INSERT INTO $t (id, s) VALUES (304, {'a': 1}), (305, {'a': NULL}), (306, NULL)",
+            "ALTER TABLE $t ADD COLUMN s.b VARCHAR",
+            "INSERT INTO $t (id, s) VALUES (307, {'a': 2, 'b': 'x'})",
+        ],
+    ),
+    "inlined_and_emptied": (
+        [LET_INLINE, "INSERT INTO $t (id) VALUES (300)", "DELETE FROM $t WHERE id = 3", "DELETE FROM $t"],
+        ["INSERT INTO $t (id) VALUES (301), (302)", "DELETE FROM $t WHERE id = 301", "TRUNCATE $t"],
+    ),
+    "inlined_beside_lists": (
+        [
+            INLINE_FEW,
+            "DELETE FROM $t WHERE id BETWEEN 10 AND 18",
+            "DELETE FROM $t WHERE id = 3",
+            "DELETE FROM $t WHERE id BETWEEN 30 AND 38",
+        ],
+        ["DELETE FROM $t WHERE id = 4", "DELETE FROM $t WHERE id < 20", "DELETE FROM $t WHERE id = 39"],
+    ),
+    "inlined_before_lists": (
+        [
+            INLINE_FEW,
+            "DELETE FROM $t WHERE id = 3",
+            "DELETE FROM $t WHERE id BETWEEN 10 AND 18",
+            "DELETE FROM $t WHERE id = 23",
+            "DELETE FROM $t WHERE id BETWEEN 20 AND 39",
+        ],
+        ["DELETE FROM $t WHERE id = 43", "DELETE FROM $t"],
+    ),
+    "inlined_and_rewritten": (
+        [
+            INLINE_FEW,
+            "DELETE FROM $t WHERE id BETWEEN 10 AND 18",
+            "DELETE FROM $t WHERE id = 3",
+            REWRITE,
+            "DELETE FROM $t WHERE id = 4",
+        ],
+        ["DELETE FROM $t WHERE id = 23", MERGE_FILES, REWRITE],
+    ),
+    "inlined_and_gone": (
+        [
+            "CREATE TABLE $t_gone (id BIGINT)",
+            INLINE_FEW.replace("$t", "$t_gone"),
+            "INSERT INTO $t_gone SELECT range FROM range(12)",
+            "INSERT INTO $t_gone SELECT range FROM range(20, 40)",
+            *(f"DELETE FROM $t_gone WHERE id IN ({n}, {n + 1}, {n + 2}, {n + 3})" for n in (0, 4, 8)),
+            "DELETE FROM $t_gone WHERE id BETWEEN 20 AND 29",
+            "DELETE FROM $t_gone WHERE id = 30",
+            "DROP TABLE $t_gone",
+        ],
+        [],
+    ),
+    "inlined_at_once": (
+        [
+            LET_INLINE,
+            "BEGIN",
+            "INSERT INTO $t (id, v) VALUES (300, 'a'), (301, 'b')",
+            "DELETE FROM $t WHERE id IN (300, 3)",
+            "UPDATE $t SET v = 'c' WHERE id IN (301, 4)",
+            "COMMIT",
+        ],
+        ["BEGIN", "ALTER TABLE $t ADD COLUMN late VARCHAR", "INSERT INTO $t (id) VALUES (302)", "COMMIT"],
+    ),
+    "inlined_and_flushed": (
+        [
+            LET_INLINE,
+            "INSERT INTO $t (id, v) VALUES (300, 'a'), (301, 'b')",
+            "UPDATE $t SET v = 'c' WHERE id IN (300, 4)",
+            "DELETE FROM $t WHERE id IN (301, 3)",
+            FLUSH_INLINED,
+            "DELETE FROM $t WHERE id IN (5, 300)",
+        ],
+        ["INSERT INTO $t (id) VALUES (302)", "DELETE FROM $t WHERE id IN (302, 6)", FLUSH_INLINED],
+    ),
+    "inlined_and_dropped": (
+        [
+            "CREATE TABLE $t_dropped (id BIGINT, v VARCHAR)",
+            LET_INLINE.replace("$t", "$t_dropped"),
+            "INSERT INTO $t_dropped VALUES (1, 'a'), (2, 'b')",
+            "DELETE FROM $t_dropped WHERE id = 1",
+            "DROP TABLE $t_dropped",
+            LET_INLINE,
+            "INSERT INTO $t (id) VALUES (300)",
+        ],
+        [],
+    ),
+    "inlined_and_partitioned": (
+        [LET_INLINE, "ALTER TABLE $t SET PARTITIONED BY (v)", "INSERT INTO $t (id, v) VALUES (300, 'a')"],
+        ["DELETE FROM $t WHERE id IN (300, 3)"],
     ),
 }
+
+# What Quiver does not read, and the reason it gives.
+REFUSED: dict[str, tuple[list[str], str]] = {
+    "inlined value": (
+        [
+            "ALTER TABLE $t ADD COLUMN day DATE",
+            LET_INLINE,
+            "INSERT INTO $t (id, day) VALUES (300, '2020-01-01'), (301, 'infinity')",
+        ],
+        "a value of column 'day' that another program keeps in the catalog",
+    ),
+}
+
 
 
 @pytest.fixture
@@ -348,17 +476,57 @@ def test_what_duckdb_cleaned_up_is_not_missed(server, duck):
     assert_agree(server, duck, history=True)
 
 
+def test_inlined_values(server, duck):
+    """Each type, and texts that look like something else, inside of others and by themselves."""
+    texts = [*TEXTS, "a, b", "[1, 2]", "{'a': 1}", "k=v", "x: y", "'", "''", "a'b'c", "(", "]", ",", "=", "\\'"]
+    columns = ", ".join([
+        "v VARCHAR", "l VARCHAR[]", "s STRUCT(a VARCHAR, b STRUCT(c VARCHAR[]))", "m MAP(VARCHAR, VARCHAR)",
+        "ll VARCHAR[][]", "i TINYINT", "u UBIGINT", "us USMALLINT", "bo BOOLEAN", "d DOUBLE", "r REAL",
+        "de DECIMAL(38, 10)", "dd DECIMAL(4, 1)", "t TIME", "ts TIMESTAMP", "tz TIMESTAMPTZ", "dt DATE",
+        "bl BLOB", "j JSON", "lb BLOB[]", "ld TIMESTAMP[]", "lf DOUBLE[]",
+        "mi MAP(INTEGER, STRUCT(x INTEGER))"])
+    typed = [
+        "-128, 18446744073709551615, 65535, true, 'nan', '-inf', -1234567890.5, -99.9, '23:59:59.999999', "
+        "'1969-12-31 23:59:59.9', '2020-01-01 00:00:00+02', '0001-01-01', '\\xAA\\x00z', "
+        "'{\"a\": [1]}', ['\\x00'::BLOB, 'a''b'::BLOB], "
+        "['2020-01-02 03:04:05', NULL], ['nan'::DOUBLE, 1e300, '-0.0'::DOUBLE], MAP {1: {'x': 1}, 2: NULL}",
+        "127, 0, 0, false, -0.0, 1e-45, 0, 0, '00:00:00', '9999-12-31 00:00:00', '1900-01-01 00:00:00+00', "
+        "'9999-12-31', '', 'null', [], [], [], MAP {}",
+        ", ".join(["NULL"] * 18),
+    ]
+    rows = [f"({quoted(text)}, [{quoted(text)}, NULL], {{'a': {quoted(text)}, 'b': {{'c': [{quoted(text)}]}}}}, "
+            f"MAP {{{quoted(text)}: {quoted(text)}}}, [[{quoted(text)}], [], NULL], {typed[n % 3]})"
+            for n, text in enumerate(texts)]
+    rows.append(f"({', '.join(['NULL'] * 23)})")
+    statements = [f"CREATE TABLE t ({columns})", f"INSERT INTO t VALUES {', '.join(rows)}"]
+    # DuckDB 1.5.5 does not understand all of what it keeps itself.
+    for statement in statements:
+        duck.execute(statement)
+    before = exact.rows_of(duck.query("SELECT * FROM t"))
+    create(server, ["other"])
+    visit(server, duck, [statements[0], LET_INLINE.replace("$t", "t"), statements[1]])
+    kept = "SELECT count(*) FROM ducklake_inlined_data_tables"
+    assert lake.catalog_rows(server.catalog_path, kept) != [(0,)], "nothing is in the catalog"
+    server.start()
+    assert lake.catalog_rows(server.catalog_path, kept) == [(0,)]
+    with Flight(server.uri) as client:
+        after = exact.rows_of(client.query("SELECT * FROM t"))
+    assert after == before, exact.difference(after, before)
+    assert_agree(server, duck, history=True)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_quiver_does_not_read_is_named(server, duck, name):
     """It shows no rows that may be wrong, and leaves the catalog as it is."""
     statements, reason = REFUSED[name]
+    rows = "SELECT id, n, f, v, CAST(day AS VARCHAR) FROM t"
     create(server, ["t"])
     visit(server, duck, on("t", statements))
     duck.attach(server.catalog_path)
-    before = exact.rows_of(duck.query("SELECT * FROM t"))
+    before = exact.rows_of(duck.query(rows))
     duck.detach()
     with pytest.raises(AssertionError, match=f"{reason}.* not supported"):
         server.start()
     duck.attach(server.catalog_path)
-    assert exact.rows_of(duck.query("SELECT * FROM t")) == before
+    assert exact.rows_of(duck.query(rows)) == before
     duck.detach()

@@ -1,5 +1,5 @@
-"""Random lives of a table store: ingests, INSERT, DELETE, UPDATE, MERGE, transactions, flushes,
-restarts and kills in any order, each also done to a model; after each step both show the same rows.
+"""Random lives of a table store: ingests, INSERT, DELETE, UPDATE, MERGE, ALTER, transactions, flushes,
+compaction, rollbacks, expiry, another writer, restarts and kills in any order, each also done to a model; after each step both show the same rows.
 DuckDB reads the catalog after each flush, and at the end each snapshot again as it was.
 
 QUIVER_MACHINE_SEEDS=17..18 replays a seed (the end is not included), 0..1000 looks for trouble;
@@ -41,6 +41,8 @@ CHANGES: dict[Operation, int] = {
     op.create_table: 2,
     op.drop_table: 1,
 }
+# What a transaction does to tables only while it has not changed their rows.
+ALTERATIONS: dict[Operation, int] = {op.ingest_new_columns: 4, op.alter_table: 5}
 
 
 def transaction(world: World) -> None:
@@ -67,9 +69,12 @@ def savepoint(world: World) -> None:
 INSIDE: dict[Operation, int] = {**CHANGES, savepoint: 10, op.flush_by_another: 6}
 OPERATIONS: dict[Operation, int] = {
     **CHANGES,
+    **ALTERATIONS,
     transaction: 14,
     op.flush: 12,
     op.compact: 5,
+    op.roll_back: 4,
+    op.expire: 2,
     op.restart: 1,
     op.kill: 2,
     op.kill_inside: 1,
@@ -110,5 +115,6 @@ def live(world: World) -> None:
     world.check()
     world.check_history()
     world.check_states()
+    world.check_changes()
     world.restart(kill=False)
     world.check()

@@ -113,8 +113,12 @@ impl Column {
         name: String,
         shape: Shape,
         nullable: bool,
-        children: Vec<Self>,
+        mut children: Vec<Self>,
     ) -> Option<Self> {
+        if let (Shape::Map { .. }, Some(key)) = (&shape, children.first_mut()) {
+            // Other writers do not say so.
+            key.nullable = false;
+        }
         let fits = match shape {
             Shape::Leaf(_) => children.is_empty(),
             Shape::List => children.len() == 1,

@@ -18,6 +18,7 @@ mod error;
 mod error_kind;
 mod expiry;
 mod ids;
+mod inlined;
 mod leaf_index;
 mod load;
 mod names;
@@ -30,6 +31,7 @@ mod snapshots;
 mod sqlite;
 mod stats;
 mod table;
+mod table_changes;
 mod tenant_catalog;
 mod time_text;
 mod types;
@@ -49,6 +51,10 @@ pub use error::{CatalogError, Result};
 pub use error_kind::ErrorKind;
 pub use expiry::{ExpiryLimits, ScheduledFile};
 pub use ids::{ColumnId, SchemaId, SegmentId, SnapshotId, TableId, TenantId, UserId};
+pub use inlined::{
+    Inlined, InlinedDeletions, InlinedRow, InlinedRows, InlinedValue, ListedDeletions,
+    StoredDeletions, StoredInlined, StoredList, StoredRows,
+};
 pub use prune::{ColumnPredicate, ColumnTest};
 pub use segment::{
     ColumnStats, DeleteFile, NewDeleteFile, NewSegment, ROW_ID_COLUMN, ROW_ID_FIELD, RowIds,
@@ -57,6 +63,7 @@ pub use segment::{
 pub use snapshots::{SnapshotInfo, SnapshotName};
 pub use stats::{Bound, TableColumnStats};
 pub use table::{NewTable, SchemaVersion, SortColumn, TableVersion};
+pub use table_changes::{SegmentChanges, TableChanges};
 pub use tenant_catalog::{CatalogOptions, TenantCatalog};
 pub use types::ducklake_type;
 pub use version::{CatalogVersion, Stamp};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use crate::column::columns_to_schema;
+use crate::column::{Column, columns_to_schema};
 use crate::error::{CatalogError, Result, storage};
 use crate::ids::{SchemaId, SnapshotId, TableId};
 use crate::leaf_index::LeafIndex;
@@ -63,6 +63,19 @@ pub(crate) async fn at_snapshot(
         .await?
         .ok_or_else(|| CatalogError::not_found("snapshot", &snapshot_id))?;
     read(connection, path, snapshot).await
+}
+
+/// The columns that a table had in a snapshot.
+pub(crate) async fn columns_of(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    table_id: TableId,
+    at: SnapshotId,
+) -> Result<Vec<Column>> {
+    let histories = columns::read_history(connection, at).await?;
+    let mut columns = columns::read(connection, path, at, &histories).await?;
+    let none = || CatalogError::corruption(format!("table {table_id} had no columns in {at}"));
+    columns.remove(&table_id).ok_or_else(none)
 }
 
 async fn read(
@@ -132,7 +145,7 @@ fn add_schemas(version: &mut CatalogVersion, rows: Vec<SchemaRow>) -> Result<()>
 }
 
 struct TableParts {
-    columns: Vec<crate::Column>,
+    columns: Vec<Column>,
     history: Option<columns::ColumnHistory>,
     sort_key: Vec<crate::SortColumn>,
     segments: Vec<Arc<Segment>>,
@@ -195,10 +208,12 @@ fn add_segments(table: &mut TableVersion, segments: Vec<Arc<Segment>>) -> Result
 }
 
 /// No two rows have one id: segments with the ids of others are copies of them, and a row is in one of
-/// both. Returns the id after the last.
+/// both. Merged segments may have the ids in their files, whatever the catalog says. Returns the id after
+/// the last.
 fn check_row_ids(table_id: TableId, segments: &[Arc<Segment>]) -> Result<i64> {
     let numbered = segments
         .iter()
+        .filter(|segment| segment.partial_max.is_none())
         .filter_map(|segment| Some((segment.row_id_start?, segment)));
     let mut numbered: Vec<_> = numbered.collect();
     numbered.sort_unstable_by_key(|(first, _)| *first);

@@ -26,8 +26,10 @@ use crate::dropped::{self, DroppedTable};
 use crate::error::{CatalogError, Result, storage};
 use crate::expiry::{ExpiryLimits, ScheduledFile};
 use crate::ids::{SegmentId, SnapshotId, TableId};
+use crate::inlined::{self, Inlined, StoredInlined};
 use crate::prune::ColumnPredicate;
 use crate::snapshots::{SnapshotInfo, SnapshotName};
+use crate::table_changes::{self, TableChanges};
 use crate::version::CatalogVersion;
 use crate::{commit, expiry, load, open, private, prune, snapshots, sqlite, write};
 
@@ -230,6 +232,60 @@ impl TenantCatalog {
         let tables = dropped::list(lent.get()?).await?;
         lent.keep();
         Ok(tables)
+    }
+
+    /// Rows and deletions that another writer keeps in the catalog itself. No version has them: whoever
+    /// opens a catalog moves them to files first.
+    ///
+    /// # Errors
+    /// `Unsupported` and `Corruption` if they cannot be read.
+    pub async fn inlined(&self) -> Result<Inlined> {
+        let _committer = self.committer.lock().await;
+        let mut lent = self.lend(Role::Write).await?;
+        let inlined = inlined::read(lent.get()?, &self.path).await?;
+        lent.keep();
+        Ok(inlined)
+    }
+
+    /// Puts files in the place of what [`Self::inlined`] found, in a snapshot of its own.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be written: open the catalog anew, to see what is there.
+    pub async fn store_inlined(&self, inlined: &Inlined, stored: &StoredInlined) -> Result<()> {
+        let mut committer = self.committer.lock().await;
+        commit::settle(self, &mut committer).await?;
+        let mut lent = self.lend(Role::Write).await?;
+        let connection = lent.get()?;
+        let mut transaction = sqlite::begin(connection).await?;
+        let last = self.current().snapshot_id;
+        write::check_no_foreign_commit(&mut transaction, last).await?;
+        inlined::replace(&mut transaction, inlined, stored, self.now_micros()).await?;
+        let failed = storage("commit rows of the catalog to files");
+        transaction.commit().await.map_err(failed)?;
+        let loaded = load::current(connection, &self.path).await?;
+        lent.keep();
+        self.state.write().version = Arc::new(loaded.version);
+        Ok(())
+    }
+
+    /// What happened to the rows of a table from a snapshot on up to another one.
+    ///
+    /// # Errors
+    /// `NotFound` if one of the snapshots, or the one before them, has expired.
+    pub async fn table_changes(
+        &self,
+        table_id: TableId,
+        range: (SnapshotId, SnapshotId),
+    ) -> Result<TableChanges> {
+        let _reader = self.reader.lock().await;
+        let mut lent = self.lend(Role::Read).await?;
+        // One state of the database: else an expiry could come between two of its tables.
+        let failed = || storage("read the changes of a table");
+        let mut state = lent.get()?.begin().await.map_err(failed())?;
+        let changes = table_changes::read(&mut state, table_id, range).await?;
+        state.rollback().await.map_err(failed())?;
+        lent.keep();
+        Ok(changes)
     }
 
     /// All snapshots, oldest first.

@@ -14,6 +14,8 @@ use crate::time_text;
 mod objects;
 mod segments;
 
+pub(crate) use segments::insert_file_stats;
+
 pub(crate) async fn write(
     connection: &mut SqliteConnection,
     catalog: &TenantCatalog,

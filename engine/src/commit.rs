@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use prost::Message;
 use quiver_catalog::{
     Alteration, CatalogVersion, Change, Commit, ErrorKind, IdempotencyRecord, ProducerRecord,
-    Stamp, TableId,
+    Stamp, TableId, TableVersion,
 };
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 use uuid::Uuid;
@@ -353,7 +353,7 @@ pub(crate) async fn commit_prepared(
     let after = current.apply(&request.changes, Stamp::overlay(&current))?;
     check_streams(&after, &request.streams)?;
     for segments in &request.segments {
-        check_table(&after, segments.table_id(), segments.schema())?;
+        check_segments(&after, segments)?;
     }
     if !request.streams.is_empty() {
         prepare(node, tenant, &request).await?;
@@ -449,10 +449,10 @@ async fn store_rows_before(
     }
 }
 
-/// Rows that come with a change of others go to segments as well: whoever reads the catalog from
-/// outside sees all of a commit in one snapshot.
+/// Rows that come with a change of others, or with rows that are in segments, go to segments as well:
+/// whoever reads the catalog from outside sees all of a commit in one snapshot.
 async fn store_streams(node: &Node, tenant: &Tenant, request: &mut CommitRequest) -> Result<()> {
-    let changes_rows = !request.row_changes.is_empty();
+    let changes_rows = !request.row_changes.is_empty() || !request.segments.is_empty();
     if !changes_rows && truncated_tables(&request.changes).is_empty() {
         return Ok(());
     }
@@ -518,7 +518,7 @@ async fn store_rest(
 }
 
 /// Tables whose columns are others after the changes.
-fn altered_tables(changes: &[Change]) -> Vec<TableId> {
+pub(crate) fn altered_tables(changes: &[Change]) -> Vec<TableId> {
     let altered = changes.iter().filter_map(|change| match change {
         Change::AlterTable {
             alteration: Alteration::Rename { .. } | Alteration::SetSortKey { .. },
@@ -568,7 +568,11 @@ fn check_streams(catalog: &CatalogVersion, streams: &[StagedStream]) -> Result<(
 }
 
 /// The table is still what the rows were made for.
-fn check_table(catalog: &CatalogVersion, table_id: TableId, schema: &SchemaRef) -> Result<()> {
+pub(crate) fn check_table(
+    catalog: &CatalogVersion,
+    table_id: TableId,
+    schema: &SchemaRef,
+) -> Result<()> {
     let table = catalog
         .table_by_id(table_id)
         .ok_or_else(|| EngineError::Conflict {
@@ -577,9 +581,25 @@ fn check_table(catalog: &CatalogVersion, table_id: TableId, schema: &SchemaRef) 
     if table.arrow_schema == *schema {
         return Ok(());
     }
-    Err(EngineError::Conflict {
+    Err(altered(table))
+}
+
+/// The same for segments, which know columns by their ids: another column may have the name by now.
+pub(crate) fn check_segments(
+    catalog: &CatalogVersion,
+    segments: &UnregisteredSegments,
+) -> Result<()> {
+    check_table(catalog, segments.table_id(), segments.schema())?;
+    match catalog.table_by_id(segments.table_id()) {
+        Some(table) if !segments.has_columns_of(table) => Err(altered(table)),
+        _ => Ok(()),
+    }
+}
+
+fn altered(table: &TableVersion) -> EngineError {
+    EngineError::Conflict {
         message: format!("table {} was altered by a concurrent statement", table.name),
-    })
+    }
 }
 
 /// Inside a transaction, an object that came or went since its read view is a lost race.

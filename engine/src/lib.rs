@@ -15,6 +15,7 @@ mod flush;
 mod idempotency;
 mod ids;
 mod ingest;
+mod inlined;
 mod log_pins;
 #[cfg(feature = "micro")]
 #[doc(hidden)]

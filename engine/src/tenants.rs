@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 
 use crate::error::{EngineError, Result};
 use crate::idempotency::{IdempotencyKeys, KeyLimits};
+use crate::inlined;
 use crate::node::Node;
 use crate::producers::Producers;
 use crate::query_memory::QueryMemory;
@@ -165,7 +166,9 @@ impl Tenants {
                 create: true,
             };
             let clock = Arc::clone(&self.node.clock);
+            let data = options.data_path.clone();
             let catalog = TenantCatalog::open_in(options, clock, &self.connections).await?;
+            inlined::store(&self.node.folders, &data, &catalog).await?;
             let settings = &self.node.settings;
             let limits = KeyLimits::new(settings);
             let keys = IdempotencyKeys::new(catalog.idempotency().await?, limits);

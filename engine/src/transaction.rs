@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use quiver_catalog::{IdempotencyRecord, ProducerRecord, Segment, Stamp, TableId, UserId};
+use quiver_catalog::{
+    IdempotencyRecord, ProducerRecord, Segment, Stamp, TableId, TableVersion, UserId,
+};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -184,8 +186,27 @@ impl Transaction {
             .is_some_and(|staged| staged.segments().next().is_some() || staged.deletes_rows())
     }
 
+    /// What comes before a change of a table's columns: committed rows that the transaction sees are
+    /// in segments, because those in memory have the columns from before.
+    ///
+    /// # Errors
+    /// `Precondition` when the transaction has changed rows of the table.
+    pub(crate) async fn begin_alter(self: &Arc<Self>, table: &TableVersion) -> Result<()> {
+        if self.has_rows_of(table.id).await {
+            return Err(EngineError::Precondition {
+                message: format!(
+                    "the transaction has changed rows of {}.{}: alter the table before, or after it",
+                    table.schema_name, table.name
+                ),
+            });
+        }
+        let reader = self.reader();
+        let _moving = reader.moving.lock().await;
+        reader.flush_view(table.id).await
+    }
+
     /// Whether it has staged rows of a table, or deleted some.
-    pub(crate) async fn has_rows_of(self: &Arc<Self>, table_id: TableId) -> bool {
+    async fn has_rows_of(self: &Arc<Self>, table_id: TableId) -> bool {
         let staged = self.reader().staged.lock().await;
         staged.as_ref().is_some_and(|staged| {
             let added = staged.streams().any(|stream| stream.table_id() == table_id)
@@ -237,16 +258,6 @@ impl Transaction {
             reader.move_staged_rows(table_id).await?;
         }
         Ok(reader.own_view().await?.used_by(reader))
-    }
-
-    /// Brings the rows of a table that the transaction sees, and has not written, to segments.
-    ///
-    /// # Errors
-    /// As [`Self::change_view`].
-    pub(crate) async fn store_view(self: &Arc<Self>, table_id: TableId) -> Result<()> {
-        let reader = self.reader();
-        let _moving = reader.moving.lock().await;
-        reader.flush_view(table_id).await
     }
 
     /// Whether other statements come with it.

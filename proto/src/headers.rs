@@ -24,6 +24,8 @@ pub const PRODUCER_SEQUENCE: &str = "x-quiver-sequence";
 pub const ACK: &str = "x-ack";
 /// `true` lets a plain upload create its table.
 pub const CREATE: &str = "x-create";
+/// `true` lets an ingest add the columns that its table lacks.
+pub const ADD_COLUMNS: &str = "x-quiver-add-columns";
 /// Asks GetFlightInfo for up to so many endpoints; without it there is one.
 pub const ENDPOINTS: &str = "x-quiver-endpoints";
 /// Request of DoGet: `lz4` or `zstd` compresses the bodies of its messages.

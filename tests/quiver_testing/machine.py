@@ -7,12 +7,14 @@ reads the catalog after each flush and remembers each snapshot, to ask for it ag
 from __future__ import annotations
 
 import datetime
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from . import exact, random_tables
 from .duck import Duck, DuckError
@@ -57,6 +59,9 @@ class Model:
                 exact.rows_of(self.duck.query(f"SELECT * FROM {name}")) if name in names else None
             )
             states = self.past.setdefault(name, [None])
+            if states[-1] is None and rows:
+                # A table that comes with rows is there before its rows are flushed.
+                states.append([])
             if states[-1] != rows:
                 states.append(rows)
 
@@ -95,8 +100,11 @@ class World:
         self.tables: dict[str, Table] = {}
         self.next_table = 0
         self.snapshots: dict[int, State] = {}
+        # Tables as they were then, which the model keeps in its schema `past`.
+        self.copies: dict[int, dict[str, Table]] = {}
         self.moments: dict[int, datetime.datetime] = {}
         self.held: tuple[Flight, State] | None = None
+        self.duck.execute("CREATE SCHEMA past")
         self.log: list[str] = []
         self.connect()
 
@@ -163,6 +171,12 @@ class World:
         else:
             raise AssertionError(f"not refused: {sql}")
 
+    def alter(self, table: Table, change: str, altered: Table, *, duck: str | None = None) -> None:
+        """Both alter it; it is as `altered` from then on."""
+        sql = f"ALTER TABLE {table.name} {{}}"
+        self.statement(sql.format(change), duck_sql=sql.format(duck or change), counted=False)
+        self.tables[table.name] = altered
+
     def ingest(self, table: Table, rows: pa.Table, **options) -> None:
         self.say(f"ingest of {rows.num_rows} rows into {table.name}")
         assert self.client.put(table.name, rows, **options) == rows.num_rows
@@ -175,6 +189,37 @@ class World:
     def drop(self, table: Table) -> None:
         self.statement(f"DROP TABLE {table.name}")
         del self.tables[table.name]
+        self.forget_copies(table)
+
+    def forget_copies(self, table: Table) -> None:
+        """The next table of this name is another one."""
+        for copies in self.copies.values():
+            copies.pop(table.name, None)
+
+    def roll_back(self, table: Table) -> None:
+        """The table becomes what it was."""
+        known = [snapshot for snapshot, copies in self.copies.items() if table.name in copies]
+        if not known:
+            return
+        snapshot = self.rng.choice(known)
+        self.say(f"{table.name} becomes what it was in snapshot {snapshot}")
+        self.client.query(f"CALL system.rollback_to('{table.name}', {snapshot})")
+        copy = f"past.s{snapshot}_{table.name}"
+        self.model.execute(f"CREATE OR REPLACE TABLE {table.name} AS FROM {copy}")
+        self.tables[table.name] = was = self.copies[snapshot][table.name]
+        for column in was.columns:
+            if column.default is not None:
+                default = f"ALTER {column.name} SET DEFAULT {column.default}"
+                self.model.execute(f"ALTER TABLE {table.name} {default}")
+
+    def expire(self, keep: int) -> None:
+        """The oldest snapshots are forgotten."""
+        self.say(f"snapshots but {keep} expire")
+        self.client.query(f"CALL system.expire_snapshots(keep => {keep})")
+        left = {id for (id,) in self.client.rows("SELECT snapshot_id FROM system.snapshots")}
+        for known in (self.snapshots, self.moments, self.copies):
+            for snapshot in known.keys() - left:
+                del known[snapshot]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -228,6 +273,9 @@ class World:
         known = self.snapshots.setdefault(snapshot, state)
         assert known == state, f"snapshot {snapshot} was another state before"
         self.moments[snapshot] = datetime.datetime.now(datetime.timezone.utc)
+        for name in self.tables:
+            self.duck.execute(f"CREATE OR REPLACE TABLE past.s{snapshot}_{name} AS FROM {name}")
+        self.copies[snapshot] = dict(self.tables)
         return snapshot
 
     @contextmanager
@@ -395,6 +443,26 @@ class World:
             if error.unknown_table:
                 return None
             raise
+
+    def check_changes(self) -> None:
+        """What came and went between two snapshots leads from one to the other."""
+        for first, last in itertools.pairwise(sorted(self.copies)):
+            for name, table in self.copies[last].items():
+                if self.copies[first].get(name) == table:
+                    self._check_changes(name, first, last)
+
+    def _check_changes(self, name: str, first: int, last: int) -> None:
+        changes = self.outside.query(f"SELECT * FROM table_changes('{name}', {first + 1}, {last})")
+        kinds = changes.column("change_type")
+        values = changes.drop_columns(["snapshot_id", "rowid", "change_type"])
+
+        def of(*wanted: str) -> Rows:
+            return exact.rows_of(values.filter(pc.is_in(kinds, pa.array(wanted))))
+
+        before, after = self.snapshots[first][name], self.snapshots[last][name]
+        came, went = of("insert", "update_postimage"), of("delete", "update_preimage")
+        led_to = sorted(exact.subtract([*before, *came], went))
+        self.assert_rows(f"changes from {first} to {last}, ", name, led_to, after)
 
     def check_snapshot(self, snapshot: int) -> None:
         """Quiver, by the snapshot's number and by its time."""

@@ -80,6 +80,7 @@ class Kind:
 class Column:
     name: str
     kind: Kind
+    default: str | None = None
 
     def draw(self, rng: Random) -> object:
         return None if rng.random() < NULL_SHARE else self.kind.draw(rng)
@@ -106,6 +107,9 @@ class Table:
     def writable(self) -> list[Column]:
         """The columns that SQL can give values to."""
         return [column for column in self.columns if column.kind.literal]
+
+    def has_nested(self) -> bool:
+        return any(pa.types.is_nested(column.kind.arrow) for column in self.columns)
 
     def has_floats(self) -> bool:
         return any(pa.types.is_floating(column.kind.arrow) for column in self.columns)

@@ -153,7 +153,8 @@ class Server:
 
     def restart(self) -> "Server":
         """A clean stop and a start over the same data."""
-        assert self.stop() == 0, self.log()[-4000:]
+        code = self.stop()
+        assert code == 0, f"exit code {code}: {self.log()[-4000:]}"
         return self.start()
 
     def alive(self) -> bool:

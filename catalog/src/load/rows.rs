@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::{failed, parse_uuid};
 use crate::error::{CatalogError, Result};
 use crate::ids::{SnapshotId, TableId};
-use crate::names::quoted;
 
 #[derive(Debug)]
 pub(super) struct SnapshotRow {
@@ -160,9 +159,7 @@ pub(super) async fn refuse_unknown_features(
     path: &Path,
 ) -> Result<()> {
     let features: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT 'rows kept in the catalog' AS name, count(*) AS uses \
-           FROM ducklake_inlined_data_tables \
-         UNION ALL SELECT 'absolute schema paths', count(*) FROM ducklake_schema \
+        "SELECT 'absolute schema paths' AS name, count(*) AS uses FROM ducklake_schema \
            WHERE path_is_relative IS NOT 1 \
          UNION ALL SELECT 'absolute table paths', count(*) FROM ducklake_table \
            WHERE path_is_relative IS NOT 1",
@@ -170,11 +167,7 @@ pub(super) async fn refuse_unknown_features(
     .fetch_all(&mut *connection)
     .await
     .map_err(failed("look for unknown features"))?;
-    let deletes = inlined_deletes(connection).await?;
-    let all = features
-        .into_iter()
-        .chain([("deleted rows kept in the catalog".to_owned(), deletes)]);
-    match all.into_iter().find(|(_, uses)| *uses > 0) {
+    match features.into_iter().find(|(_, uses)| *uses > 0) {
         None => Ok(()),
         Some((feature, _)) => {
             let reason = format!("another program wrote {feature}, which is not supported");
@@ -184,25 +177,4 @@ pub(super) async fn refuse_unknown_features(
             })
         }
     }
-}
-
-/// How many deletions stand in tables that are listed nowhere.
-async fn inlined_deletes(connection: &mut SqliteConnection) -> Result<i64> {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM sqlite_master WHERE type = 'table' \
-         AND name LIKE 'ducklake\\_inlined\\_delete\\_%' ESCAPE '\\'",
-    )
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed("look for deleted rows in the catalog"))?;
-    let mut count = 0;
-    for table in tables {
-        let query = format!("SELECT count(*) FROM {}", quoted(&table));
-        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed("count deleted rows in the catalog"))?;
-        count += rows;
-    }
-    Ok(count)
 }

@@ -7,7 +7,7 @@ use crate::change::Replacement;
 use crate::diff::ChangedSegments;
 use crate::error::{Result, storage};
 use crate::expiry::{self, ScheduledFile};
-use crate::ids::{SnapshotId, TableId};
+use crate::ids::{SegmentId, SnapshotId, TableId};
 use crate::segment::{ColumnStats, DeleteFile, Segment};
 use crate::sqlite::{insert_rows, sql_int};
 use crate::stats::TableColumnStats;
@@ -113,11 +113,19 @@ async fn write_file_stats(
     connection: &mut SqliteConnection,
     changed: &[ChangedSegments<'_>],
 ) -> Result<()> {
-    let mut rows: Vec<(TableId, &Segment, &ColumnStats)> = vec![];
+    let mut rows = vec![];
     for (table_id, segment) in added(changed) {
         let stats = segment.column_stats.iter();
-        rows.extend(stats.map(|stats| (table_id, segment, stats)));
+        rows.extend(stats.map(|stats| (table_id, segment.id, stats)));
     }
+    insert_file_stats(connection, &rows).await
+}
+
+/// Statistics of segments, with the segments and their tables.
+pub(crate) async fn insert_file_stats(
+    connection: &mut SqliteConnection,
+    rows: &[(TableId, SegmentId, &ColumnStats)],
+) -> Result<()> {
     insert_rows!(
         connection,
         "INSERT INTO ducklake_file_column_stats (data_file_id, table_id, column_id, \
@@ -126,7 +134,7 @@ async fn write_file_stats(
         |binder, row| {
             let (table_id, segment, stats) = row;
             binder
-                .push_bind(segment.id.0)
+                .push_bind(segment.0)
                 .push_bind(table_id.0)
                 .push_bind(stats.column_id.0)
                 .push_bind(sql_int(stats.column_size_bytes))

@@ -118,6 +118,17 @@ pub(super) fn plan_fields(
             )));
         }
     };
+    plan_places(places, from, to, matching, parent)
+}
+
+/// The same for fields whose counterparts are known; `matching` is for what is below them.
+fn plan_places(
+    places: Vec<Option<usize>>,
+    from: &Fields,
+    to: &Fields,
+    matching: Matching,
+    parent: &str,
+) -> Result<Vec<Source>> {
     let plan_one = |(index, field): (Option<usize>, &FieldRef)| -> Result<Source> {
         let path = join(parent, field.name());
         let conversion = match index {
@@ -168,17 +179,23 @@ pub(super) fn plan(
             children: plan_fields(given, wanted, matching, path)?,
         },
         (DataType::Map(given, is_sorted), DataType::Map(wanted, sorted)) if is_sorted >= sorted => {
-            let entries = plan(
-                given.data_type(),
-                wanted.data_type(),
-                Matching::ByPosition,
-                path,
-            )?;
-            let to = Arc::clone(wanted);
+            let (DataType::Struct(pair), DataType::Struct(to)) =
+                (given.data_type(), wanted.data_type())
+            else {
+                return Err(mismatch(path, from, to));
+            };
+            if (pair.len(), to.len()) != (2, 2) {
+                return Err(mismatch(path, given.data_type(), wanted.data_type()));
+            }
+            // Keys and values have any names.
+            let children = plan_places(vec![Some(0), Some(1)], pair, to, matching, path)?;
             Conversion::Map {
-                to,
+                to: Arc::clone(wanted),
                 sorted: *sorted,
-                entries: Box::new(entries),
+                entries: Box::new(Conversion::Struct {
+                    to: to.clone(),
+                    children,
+                }),
             }
         }
         (from, DataType::List(wanted)) if list_child(from).is_some() => {
@@ -228,7 +245,8 @@ fn match_names(from: &Fields, to: &Fields, parent: &str) -> Result<Vec<Option<us
         let path = join(parent, field.name());
         let Some(place) = place else {
             return Err(EngineError::invalid(format!(
-                "column '{}' is not in the table: leave it out",
+                "column '{}' is not in the table: leave it out, or send the header \
+                 x-quiver-add-columns: true to have it added",
                 short(&path)
             )));
         };

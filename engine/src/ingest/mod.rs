@@ -4,14 +4,18 @@
 //! visible before [`Ingest::commit`]. Dropping an [`Ingest`] leaves no trace but dead frames in the
 //! log.
 
+mod new_columns;
 mod stream;
 mod target;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{Change, ErrorKind, IdempotencyRecord, ProducerRecord, TableId, UserId};
+use quiver_catalog::{
+    Change, ErrorKind, IdempotencyRecord, ProducerRecord, TableId, TableVersion, UserId,
+};
 
 use stream::StreamWriter;
 pub(crate) use stream::{BATCH_HEAD_BYTES, StagedStream};
@@ -19,7 +23,7 @@ pub use target::{IngestMode, TableExists, TableMissing};
 use target::{Target, resolve_target};
 
 use crate::canonical::{Adapter, ContentDigest};
-use crate::commit::{CommitRequest, SettledKey, SettledStep, commit};
+use crate::commit::{CommitRequest, SettledKey, SettledStep, as_conflict, commit};
 use crate::error::{EngineError, Result};
 use crate::idempotency::{KeyReservation, KeyScope, check_repetition};
 use crate::ids::new_id;
@@ -30,8 +34,8 @@ use crate::segment::{check_rows, column_default};
 use crate::tenant::Tenant;
 use crate::transaction::{Transaction, TransactionUse};
 
-/// How often an ingest begins anew because its table came or went before it could commit.
-const RACES_MAX: usize = 3;
+/// How often an ingest begins anew because its table, or a new column, was there before it could commit.
+const RACES_MAX: usize = 16;
 
 /// What a client wants to ingest, and how.
 #[derive(Debug, Clone)]
@@ -44,6 +48,9 @@ pub struct IngestRequest {
     pub incoming: SchemaRef,
     /// What to do about a missing or an existing table.
     pub mode: IngestMode,
+    /// Whether columns that an existing table lacks, and fields of its structs, are added to it in the
+    /// same commit as the rows.
+    pub adds_columns: bool,
     /// Who ingests: idempotency keys are per user.
     pub user_id: UserId,
     /// Makes the ingest safe to repeat.
@@ -133,13 +140,14 @@ impl Ingest {
             _ => resolve_target(&tenant, view.catalog(), &request)?,
         };
         let table = target.table(view.catalog())?;
+        check_alterable(&request, &target, &table).await?;
         let defaults = table.columns.iter().map(column_default).collect();
-        let schema = &target.arrow_schema;
+        let schema = &table.arrow_schema;
         let adapter = Adapter::with_defaults(&request.incoming, schema, defaults)?;
         let digest = request
             .idempotency_key
             .is_some()
-            .then(|| ContentDigest::new(&target.arrow_schema));
+            .then(|| ContentDigest::new(schema));
         let stream_id = new_id();
         let pin = tenant.pins().pin(stream_id, node.wal.written_lsn());
         let reservation = node.reservation(&tenant);
@@ -199,8 +207,9 @@ impl Ingest {
         for _ in 0..RACES_MAX {
             let Some(again) = ingest.again() else { break };
             match ingest.commit_once().await {
-                // Somebody else has made the table in the meantime: the rows go there.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                // Somebody else has made the table, or its new columns, in the meantime: the rows go
+                // there.
+                Err(error) if again.is_worth_it(&error) => {
                     ingest = again.begin().await?;
                 }
                 outcome => return outcome,
@@ -209,19 +218,34 @@ impl Ingest {
         ingest.commit_once().await
     }
 
-    /// What it takes to do all of it once more: when it makes a table that may as well be there.
+    /// What it takes to do all of it once more: when it makes a table, or columns, that may as well be
+    /// there.
     fn again(&self) -> Option<Again> {
-        let may_append = self.request.mode == IngestMode::CREATE_APPEND;
-        let makes_table = !self.changes.is_empty() && self.request.transaction.is_none();
-        let batches = self.writer.batches()?.to_vec();
-        (may_append && makes_table).then(|| Again {
+        let makes_table =
+            self.request.mode == IngestMode::CREATE_APPEND && !self.changes.is_empty();
+        let may_append = self.request.mode.exists == TableExists::Append;
+        let makes_columns = self.request.adds_columns && may_append;
+        let is_alone = self.request.transaction.is_none() && self.repeats.is_none();
+        if !is_alone || !(makes_table || makes_columns) {
+            return None;
+        }
+        // Without the columns of the table that the client did not send: they may be others then.
+        let sent = self.request.incoming.fields().iter();
+        let sent: HashSet<String> = sent.map(|field| field.name().to_lowercase()).collect();
+        let fields = self.writer.schema().fields().iter().enumerate();
+        let is_sent = fields.filter(|(_, field)| sent.contains(&field.name().to_lowercase()));
+        let columns: Vec<usize> = is_sent.map(|(at, _)| at).collect();
+        let batches = self.writer.batches()?.iter();
+        Some(Again {
             node: Arc::clone(&self.node),
             tenant: Arc::clone(&self.tenant),
             request: IngestRequest {
-                incoming: Arc::clone(self.writer.schema()),
+                incoming: Arc::new(self.writer.schema().project(&columns).ok()?),
                 ..self.request.clone()
             },
-            batches,
+            batches: batches
+                .map(|batch| batch.project(&columns).ok())
+                .collect::<Option<_>>()?,
         })
     }
 
@@ -279,7 +303,13 @@ impl Ingest {
         match self.request.transaction {
             Some(transaction) => transaction.stage(request).await?,
             None => {
-                commit(&self.node, &self.tenant, request).await?;
+                let alters = alters(&request.changes);
+                let committed = commit(&self.node, &self.tenant, request).await;
+                // A column that somebody else has added first.
+                match alters {
+                    true => committed.map_err(as_conflict)?,
+                    false => committed?,
+                }
             }
         }
         Ok(IngestOutcome {
@@ -351,12 +381,41 @@ struct Again {
 }
 
 impl Again {
+    /// Whether somebody else was faster, rather than anything being wrong.
+    fn is_worth_it(&self, error: &EngineError) -> bool {
+        match error.kind() {
+            ErrorKind::AlreadyExists => true,
+            ErrorKind::Conflict => self.request.adds_columns,
+            _ => false,
+        }
+    }
+
     async fn begin(self) -> Result<Ingest> {
         let mut ingest = Ingest::begin(self.node, self.tenant, self.request).await?;
         for batch in self.batches {
             ingest.push(batch, None).await?;
         }
         Ok(ingest)
+    }
+}
+
+fn alters(changes: &[Change]) -> bool {
+    let alters = |change: &Change| matches!(change, Change::AlterTable { .. });
+    changes.iter().any(alters)
+}
+
+/// In a transaction, rows of a table have one set of columns.
+///
+/// # Errors
+/// `Precondition` for new columns of a table whose rows the transaction has changed.
+async fn check_alterable(
+    request: &IngestRequest,
+    target: &Target,
+    table: &TableVersion,
+) -> Result<()> {
+    match &request.transaction {
+        Some(transaction) if alters(&target.changes) => transaction.begin_alter(table).await,
+        _ => Ok(()),
     }
 }
 

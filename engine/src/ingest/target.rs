@@ -3,13 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use quiver_catalog::{
     CatalogVersion, Change, NewTable, Stamp, TableId, TableVersion, assign_columns,
-    columns_to_schema,
 };
 
 use super::IngestRequest;
+use super::new_columns::new_columns;
 use crate::canonical::canonical_schema;
 use crate::error::{EngineError, Result};
 use crate::segment::check_storable;
@@ -81,7 +80,6 @@ impl fmt::Display for IngestMode {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) table_id: TableId,
-    pub(crate) arrow_schema: SchemaRef,
     pub(crate) changes: Vec<Change>,
 }
 
@@ -92,7 +90,7 @@ impl Target {
             .ok_or_else(|| EngineError::NotFound {
                 what: format!("table {table_id}"),
             })?;
-        Ok(Self::append(table))
+        Ok(Self::append(table, vec![]))
     }
 
     /// The table as it will be, in a catalog like this.
@@ -111,11 +109,10 @@ impl Target {
             .ok_or_else(gone)
     }
 
-    fn append(table: &TableVersion) -> Self {
+    fn append(table: &TableVersion, changes: Vec<Change>) -> Self {
         Self {
             table_id: table.id,
-            arrow_schema: Arc::clone(&table.arrow_schema),
-            changes: vec![],
+            changes,
         }
     }
 }
@@ -129,7 +126,13 @@ pub(crate) fn resolve_target(
     let existing = catalog.table(&request.schema_name, &request.table_name);
     match (existing, request.mode.missing, request.mode.exists) {
         (Some(_), _, TableExists::Fail) => Err(EngineError::AlreadyExists { what: qualified }),
-        (Some(table), _, TableExists::Append) => Ok(Target::append(table)),
+        (Some(table), _, TableExists::Append) => {
+            let changes = match request.adds_columns {
+                true => new_columns(table, &request.incoming)?,
+                false => vec![],
+            };
+            Ok(Target::append(table, changes))
+        }
         (Some(table), _, TableExists::Replace) => {
             let drop = Change::DropTable {
                 table_id: table.id,
@@ -155,7 +158,6 @@ fn create(
         })?;
     let columns = assign_columns(&canonical_schema(&request.incoming)?)?;
     check_storable(&columns)?;
-    let arrow_schema = Arc::new(columns_to_schema(&columns));
     let table_id = TableId(tenant.catalog().reserve_ids(1));
     changes.push(Change::CreateTable(NewTable {
         table_id,
@@ -164,9 +166,5 @@ fn create(
         columns,
         sort_key: vec![],
     }));
-    Ok(Target {
-        table_id,
-        arrow_schema,
-        changes,
-    })
+    Ok(Target { table_id, changes })
 }

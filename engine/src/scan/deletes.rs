@@ -16,12 +16,12 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use quiver_catalog::{SNAPSHOT_COLUMN, Segment, SnapshotId, TableVersion};
+use quiver_catalog::{DeleteFile, SNAPSHOT_COLUMN, Segment, SnapshotId, TableVersion};
 use roaring::{MultiOps, RoaringTreemap};
 
 use super::segment_file::SegmentFile;
 use crate::error::EngineError;
-use crate::segment::read_delete_file;
+use crate::segment::{read_dated_delete_file, read_delete_file};
 
 /// Memory for lists that were read, in bytes, about.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -101,6 +101,19 @@ impl DeleteFiles {
         let deleted = Arc::new(deleted);
         self.known.insert(key, Arc::clone(&deleted));
         Ok(Some(deleted))
+    }
+
+    /// The rows of a list, with their snapshots where it names them.
+    pub(crate) async fn dated(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        table: &TableVersion,
+        list: &DeleteFile,
+    ) -> Result<Vec<(u64, Option<SnapshotId>)>> {
+        let path = format!("{}{}", table.path, list.path);
+        let location = Path::parse(&path).map_err(object_store::Error::from)?;
+        let bytes = store.get(&location).await?.bytes().await?;
+        read_dated_delete_file(bytes).map_err(|error| DataFusionError::External(Box::new(error)))
     }
 
     /// Rows of a merged segment that were added after `at`.

@@ -25,7 +25,9 @@ mod writer;
 
 pub(crate) use bound_text::{has_bounds, parse_bounds};
 pub(crate) use default_text::{column_default, default_text, default_value};
-pub(crate) use delete_file::{read_delete_file, write_delete_file};
+pub(crate) use delete_file::{
+    read_dated_delete_file, read_delete_file, write_dated_delete_file, write_delete_file,
+};
 pub(crate) use options::SegmentOptions;
 pub(crate) use row_ids::{
     RowPlaces, row_id_column, row_snapshots, snapshot_column, with_hidden, with_row_ids,

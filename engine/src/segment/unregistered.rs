@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{CatalogVersion, Change, NewSegment, RowIds, TableId, TableVersion};
+use quiver_catalog::{
+    CatalogVersion, Change, Column, ColumnId, NewSegment, RowIds, TableId, TableVersion,
+};
 
 use super::{SegmentOptions, row_id_column, split, write_segment};
 use crate::error::{EngineError, Result};
@@ -148,6 +150,16 @@ impl UnregisteredSegments {
 
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.table.arrow_schema
+    }
+
+    /// Whether they were written for a table with the same columns, and not only such as have the same
+    /// names.
+    pub(crate) fn has_columns_of(&self, table: &TableVersion) -> bool {
+        let ids = |table: &TableVersion| -> Vec<ColumnId> {
+            let columns = table.columns.iter().flat_map(Column::preorder);
+            columns.map(|column| column.id).collect()
+        };
+        ids(&self.table) == ids(table)
     }
 
     pub(crate) fn segments(&self) -> &[NewSegment] {

@@ -714,6 +714,7 @@ fn request(
         table_name: table.to_owned(),
         incoming: schema(),
         mode: IngestMode::CREATE_APPEND,
+        adds_columns: false,
         user_id: USER,
         idempotency_key,
         step: None,

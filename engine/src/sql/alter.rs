@@ -12,7 +12,7 @@ use quiver_catalog::{
 use super::context::StatementContext;
 use super::ddl::declared_schema;
 use super::known_query::changes_by_statement;
-use super::names::{TableName, check_writable, normalise};
+use super::names::{check_writable, normalise};
 use super::parser::{AlterAction, SortBy};
 use super::table_versions::constant;
 use crate::canonical::{canonical_schema, short};
@@ -40,17 +40,7 @@ impl StatementContext {
             };
         };
         if let Some(transaction) = &self.transaction {
-            if transaction.has_rows_of(table.id).await {
-                let TableName { schema, table } = name;
-                return Err(EngineError::Precondition {
-                    message: format!(
-                        "the transaction has changed rows of {schema}.{table}: alter the table \
-                         before, or after it"
-                    ),
-                });
-            }
-            // What is in memory has the columns from before.
-            transaction.store_view(table.id).await?;
+            transaction.begin_alter(table).await?;
         }
         let Some(alteration) = self.alteration(table, action).await? else {
             return Ok(0);

@@ -150,6 +150,7 @@ impl StatementContext {
             table_name,
             incoming,
             mode,
+            adds_columns: false,
             user_id: self.user_id,
             idempotency_key: None,
             step: None,

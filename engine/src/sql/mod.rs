@@ -39,6 +39,7 @@ mod statement_cache;
 mod statement_time;
 mod substrait;
 mod system_tables;
+mod table_changes;
 mod table_versions;
 mod time_patterns;
 mod types;

@@ -1,8 +1,12 @@
 //! From names in SQL to schemas and tables of the tenant.
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::context::StatementContext;
+use crate::canonical::short;
 use crate::error::{EngineError, Result};
 
 /// Schemas that are views of the state, not places for tables.
@@ -77,4 +81,19 @@ pub(crate) fn check_writable(schema: &str) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// A name that is given as a text.
+///
+/// # Errors
+/// `InvalidArgument` when it is none.
+pub(super) fn parsed_name(text: &str) -> Result<ObjectName> {
+    let parser = Parser::new(&GenericDialect {}).try_with_sql(text);
+    let name = parser.and_then(|mut parser| {
+        let name = parser.parse_object_name(false)?;
+        parser.expect_token(&Token::EOF)?;
+        Ok(name)
+    });
+    let refused = |_| EngineError::invalid(format!("'{}' is no name of a table", short(text)));
+    name.map_err(refused)
 }

@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::TableType;
-use quiver_catalog::TableVersion;
+use futures::FutureExt;
+use quiver_catalog::{CatalogVersion, TableVersion};
 
 use super::information_schema::InformationSchema;
 use super::system_tables::SystemSchema;
-use super::table_versions::AsOf;
+use super::table_changes::table_changes;
+use super::table_versions::{AsOf, Historic};
 use crate::error::EngineError;
 use crate::read_view::ReadView;
 use crate::scan::{BufferedRows, ChangeTarget, QuiverTable, TableRows};
@@ -141,8 +143,8 @@ impl SchemaProvider for TenantSchemaProvider {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        if let Some((name, as_of)) = AsOf::split(name) {
-            let provider = self.historic(name, as_of).await;
+        if let Some((name, historic)) = Historic::split(name) {
+            let provider = self.historic(name, historic).await;
             return provider.map_err(|error| DataFusionError::External(Box::new(error)));
         }
         let target = name.strip_suffix(TARGET_MARK);
@@ -171,16 +173,61 @@ impl SchemaProvider for TenantSchemaProvider {
 }
 
 impl TenantSchemaProvider {
-    /// The table as it was; its rows in segments.
+    /// The table as it was, its rows in segments; or what happened to them.
     async fn historic(
         &self,
         name: &str,
-        as_of: AsOf,
+        historic: Historic,
     ) -> crate::error::Result<Option<Arc<dyn TableProvider>>> {
+        match historic {
+            Historic::AsOf(as_of) => {
+                let (catalog, table) = self.at(name, &as_of).await?;
+                let reading = self.tenant.reading();
+                let none = BufferedRows::new(Box::new(Vec::new));
+                let rows = TableRows {
+                    at: Some(catalog.snapshot_id),
+                    live: Some(Arc::clone(self.view.live())),
+                    ..TableRows::new(none)
+                };
+                Ok(Some(Arc::new(QuiverTable::new(
+                    table,
+                    rows,
+                    reading.store_url.clone(),
+                    reading.scan_options.clone(),
+                ))))
+            }
+            Historic::Changes(from, to) => {
+                let (catalog, table) = self.at(name, &to).await?;
+                let history = self.tenant.history();
+                let from = match from {
+                    AsOf::Snapshot(id) => id,
+                    AsOf::Named(name) => history.named(&self.tenant, &name).await?.snapshot_id,
+                    AsOf::Time(micros) => history.first_since(&self.tenant, micros).await?,
+                };
+                if from > catalog.snapshot_id {
+                    return Err(EngineError::invalid(format!(
+                        "table_changes goes from snapshot {from} to {}, which is before it",
+                        catalog.snapshot_id
+                    )));
+                }
+                let (tenant, view) = (&self.tenant, &self.view);
+                let changes = table_changes(tenant, view, &catalog, &table, from);
+                Ok(Some(Arc::new(changes.boxed().await?)))
+            }
+        }
+    }
+
+    /// The catalog and the table at a snapshot.
+    async fn at(
+        &self,
+        name: &str,
+        as_of: &AsOf,
+    ) -> crate::error::Result<(Arc<CatalogVersion>, Arc<TableVersion>)> {
+        let (history, tenant) = (self.tenant.history(), &self.tenant);
         let catalog = match as_of {
-            AsOf::Snapshot(id) => self.tenant.history().at(&self.tenant, id).await?,
-            AsOf::Named(name) => self.tenant.history().named(&self.tenant, &name).await?,
-            AsOf::Time(micros) => self.tenant.history().at_time(&self.tenant, micros).await?,
+            AsOf::Snapshot(id) => history.at(tenant, *id).await?,
+            AsOf::Named(name) => history.named(tenant, name).await?,
+            AsOf::Time(micros) => history.at_time(tenant, *micros).await?,
         };
         let Some(table) = catalog.table(&self.name, name) else {
             return Err(EngineError::NotFound {
@@ -190,18 +237,7 @@ impl TenantSchemaProvider {
                 ),
             });
         };
-        let reading = self.tenant.reading();
-        let none = BufferedRows::new(Box::new(Vec::new));
-        let rows = TableRows {
-            at: Some(catalog.snapshot_id),
-            live: Some(Arc::clone(self.view.live())),
-            ..TableRows::new(none)
-        };
-        Ok(Some(Arc::new(QuiverTable::new(
-            Arc::clone(table),
-            rows,
-            reading.store_url.clone(),
-            reading.scan_options.clone(),
-        ))))
+        let table = Arc::clone(table);
+        Ok((catalog, table))
     }
 }

@@ -11,15 +11,15 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, CastKind, DataType, Expr, Fetch, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Ident, LimitClause, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, TableFactor, TimezoneInfo, TypedString, Value, ValueWithSpan,
-    VisitMut, VisitorMut, visit_expressions_mut,
+    SelectItemQualifiedWildcardKind, TableAlias, TableFactor, TimezoneInfo, TypedString, Value,
+    ValueWithSpan, VisitMut, VisitorMut, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::like_escape::without_escape;
 use super::names::normalise;
 use super::show::show;
-use super::table_versions::AsOf;
+use super::table_versions::{AsOf, Historic};
 use super::time_patterns::chrono_pattern;
 use crate::canonical::short;
 use crate::error::{EngineError, Result};
@@ -32,6 +32,9 @@ const WITH_PATTERN: [&str; 5] = [
     "to_timestamp",
     "to_timestamp_micros",
 ];
+
+/// The table function of what happened to rows.
+const TABLE_CHANGES: &str = "table_changes";
 
 /// Spells a statement as the planner of `session` understands it.
 ///
@@ -56,6 +59,21 @@ pub(crate) fn rewrite(session: &SessionState, statement: &mut DfStatement) -> Re
             }
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether a table function is ours, by itself or as one of schema `system`.
+fn is_table_changes(name: &ObjectName) -> bool {
+    let name = name.to_string().to_lowercase();
+    name.strip_prefix("system.").unwrap_or(&name) == TABLE_CHANGES
+}
+
+fn named(name: Ident) -> TableAlias {
+    TableAlias {
+        explicit: false,
+        name,
+        columns: vec![],
+        at: None,
     }
 }
 
@@ -110,7 +128,25 @@ impl VisitorMut for Spelling<'_> {
             && let Some(version) = version.take()
         {
             match AsOf::parse(self.session, &version) {
-                Ok(as_of) => as_of.mark(name),
+                Ok(as_of) => Historic::AsOf(as_of).mark(name),
+                Err(error) => return ControlFlow::Break(error),
+            }
+        }
+        if let TableFactor::Table {
+            name,
+            args: arguments @ Some(_),
+            alias,
+            ..
+        } = factor
+            && is_table_changes(name)
+            && let Some(arguments) = arguments.take()
+        {
+            match Historic::changes(self.session, &arguments) {
+                Ok((table, changes)) => {
+                    alias.get_or_insert_with(|| named(Ident::new(TABLE_CHANGES)));
+                    *name = table;
+                    changes.mark(name);
+                }
                 Err(error) => return ControlFlow::Break(error),
             }
         }

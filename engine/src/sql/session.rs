@@ -32,7 +32,7 @@ use super::join_filters::JoinFilters;
 use super::mixed_numbers::MixedNumbers;
 use super::provider::{TARGET_MARK, TenantCatalogList};
 use super::system_tables::SystemSchema;
-use super::table_versions::AsOf;
+use super::table_versions::Historic;
 use super::types::SqlTypes;
 use crate::error::{EngineError, Result};
 use crate::read_view::ReadView;
@@ -153,7 +153,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// The name of a table that carries a mark.
 fn plain_name(name: &str) -> Option<&str> {
-    let of_version = AsOf::split(name).map(|(name, _)| name);
+    let of_version = Historic::split(name).map(|(name, _)| name);
     of_version.or_else(|| name.strip_suffix(TARGET_MARK))
 }
 

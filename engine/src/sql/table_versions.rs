@@ -8,16 +8,19 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart, TableVersion,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart,
+    TableFunctionArgs, TableVersion,
 };
 use quiver_catalog::SnapshotId;
 
-use super::names::normalise;
+use super::names::{normalise, parsed_name};
 use crate::canonical::short;
 use crate::error::{EngineError, Result};
 
 /// Comes between the name of a table and its version.
 const VERSION_MARK: char = '\u{2}';
+/// Comes between two versions.
+const RANGE_MARK: char = '\u{3}';
 
 /// Which state of a table is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,30 +34,23 @@ pub(crate) enum AsOf {
 }
 
 impl AsOf {
-    /// Puts the version into the last part of a table's name.
-    pub(super) fn mark(&self, name: &mut ObjectName) {
-        let version = match self {
+    fn text(&self) -> String {
+        match self {
             Self::Snapshot(SnapshotId(id)) => format!("v{id}"),
             Self::Named(name) => format!("n{name}"),
             Self::Time(micros) => format!("t{micros}"),
-        };
-        if let Some(ObjectNamePart::Identifier(ident)) = name.0.last_mut() {
-            ident.value.push_str(&format!("{VERSION_MARK}{version}"));
         }
     }
 
-    /// Takes the version off the name of a table.
-    pub(super) fn split(name: &str) -> Option<(&str, Self)> {
-        let (name, version) = name.split_once(VERSION_MARK)?;
-        let (kind, version) = version.split_at_checked(1)?;
+    fn of_text(text: &str) -> Option<Self> {
+        let (kind, version) = text.split_at_checked(1)?;
         let number = || version.parse().ok();
-        let as_of = match kind {
+        Some(match kind {
             "v" => Self::Snapshot(SnapshotId(number()?)),
             "n" => Self::Named(version.to_owned()),
             "t" => Self::Time(number()?),
             _ => return None,
-        };
-        Some((name, as_of))
+        })
     }
 
     /// What is written behind a table's name.
@@ -89,12 +85,72 @@ impl AsOf {
             return Ok(Self::Time(micros));
         }
         match scalar.try_as_str() {
-            Some(Some(name)) => Ok(Self::Named(name.to_owned())),
+            Some(Some(name)) if !name.contains(char::is_control) => {
+                Ok(Self::Named(name.to_owned()))
+            }
             _ => Err(EngineError::invalid(format!(
                 "'{}' is no snapshot_id and no name of one: system.snapshots lists them",
                 short(&value.to_string())
             ))),
         }
+    }
+}
+
+/// What is meant by a name with a mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Historic {
+    /// A table as it was.
+    AsOf(AsOf),
+    /// What happened to its rows from a state on up to another one.
+    Changes(AsOf, AsOf),
+}
+
+impl Historic {
+    /// Puts it into the last part of a table's name.
+    pub(super) fn mark(&self, name: &mut ObjectName) {
+        let mark = match self {
+            Self::AsOf(as_of) => as_of.text(),
+            Self::Changes(from, to) => format!("{}{RANGE_MARK}{}", from.text(), to.text()),
+        };
+        if let Some(ObjectNamePart::Identifier(ident)) = name.0.last_mut() {
+            ident.value.push_str(&format!("{VERSION_MARK}{mark}"));
+        }
+    }
+
+    /// Takes it off the name of a table.
+    pub(super) fn split(name: &str) -> Option<(&str, Self)> {
+        let (name, mark) = name.split_once(VERSION_MARK)?;
+        let historic = match mark.split_once(RANGE_MARK) {
+            None => Self::AsOf(AsOf::of_text(mark)?),
+            Some((from, to)) => Self::Changes(AsOf::of_text(from)?, AsOf::of_text(to)?),
+        };
+        Some((name, historic))
+    }
+
+    /// The table of `table_changes('t', from, to)`, and what is asked for.
+    pub(super) fn changes(
+        session: &SessionState,
+        arguments: &TableFunctionArgs,
+    ) -> Result<(ObjectName, Self)> {
+        let refused = || {
+            EngineError::invalid(
+                "write table_changes('table', from, to), with the ids of snapshots, their names, \
+                 or times",
+            )
+        };
+        let plain = |argument: &FunctionArg| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+            _ => None,
+        };
+        let values: Option<Vec<Expr>> = arguments.args.iter().map(plain).collect();
+        let values = values.ok_or_else(refused)?;
+        let [Expr::Value(table), from, to] = values.as_slice() else {
+            return Err(refused());
+        };
+        let table = table.value.clone().into_string().ok_or_else(refused)?;
+        let table = parsed_name(&table)?;
+        let (from, to) = (AsOf::version(session, from)?, AsOf::version(session, to)?);
+        Ok((table, Self::Changes(from, to)))
     }
 }
 
@@ -207,18 +263,19 @@ mod tests {
 
     #[test]
     fn a_version_comes_back_from_a_name() {
-        for as_of in [
-            AsOf::Snapshot(SnapshotId(5)),
-            AsOf::Named("of the \u{2} year".to_owned()),
-            AsOf::Time(-7),
-            AsOf::Time(1_700_000_000_000_000),
+        let times = [AsOf::Time(-7), AsOf::Time(1_700_000_000_000_000)];
+        for historic in [
+            Historic::AsOf(AsOf::Snapshot(SnapshotId(5))),
+            Historic::AsOf(AsOf::Named("of the \u{2} year".to_owned())),
+            Historic::AsOf(times[0].clone()),
+            Historic::Changes(AsOf::Named("first".to_owned()), times[1].clone()),
         ] {
             let ident = datafusion::sql::sqlparser::ast::Ident::new("t");
             let mut name = ObjectName(vec![ObjectNamePart::Identifier(ident)]);
-            as_of.mark(&mut name);
+            historic.mark(&mut name);
             let marked = normalise(name.0[0].as_ident().expect("a name"));
-            assert_eq!(AsOf::split(&marked), Some(("t", as_of)));
+            assert_eq!(Historic::split(&marked), Some(("t", historic)));
         }
-        assert_eq!(AsOf::split("t"), None);
+        assert_eq!(Historic::split("t"), None);
     }
 }

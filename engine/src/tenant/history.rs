@@ -85,6 +85,26 @@ impl History {
         .boxed()
     }
 
+    /// The first snapshot since a time, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none.
+    pub(crate) fn first_since<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        micros: i64,
+    ) -> BoxFuture<'a, Result<SnapshotId>> {
+        async move {
+            let snapshots = tenant.catalog().snapshots().await?;
+            let first = snapshots.partition_point(|snapshot| snapshot.time_micros < micros);
+            let first = snapshots.get(first).map(|snapshot| snapshot.id);
+            first.ok_or_else(|| EngineError::NotFound {
+                what: "a snapshot at or after this time".to_owned(),
+            })
+        }
+        .boxed()
+    }
+
     /// The catalog at the last snapshot up to a time, in microseconds since 1970.
     ///
     /// # Errors

@@ -6,10 +6,12 @@
 use std::collections::{BTreeSet, HashSet};
 
 use arrow::record_batch::RecordBatch;
-use quiver_catalog::{Change, TableId};
+use quiver_catalog::{Change, Stamp, TableId};
 use uuid::Uuid;
 
-use crate::commit::{CommitRequest, SettledKey, SettledStep};
+use crate::commit::{
+    CommitRequest, SettledKey, SettledStep, altered_tables, check_segments, check_table,
+};
 use crate::error::{EngineError, Result};
 use crate::ingest::StagedStream;
 use crate::read_view::ReadView;
@@ -87,8 +89,10 @@ impl Staged {
     }
 
     /// # Errors
-    /// `Conflict` when another statement of the transaction has deleted one of its rows meanwhile.
+    /// `Conflict` when another statement of the transaction has deleted one of its rows, or altered its
+    /// table, meanwhile.
     pub(super) fn add(&mut self, request: CommitRequest) -> Result<()> {
+        self.check_columns(&request)?;
         let mut row_changes = self.row_changes.clone();
         row_changes.extend(request.row_changes);
         unite(&row_changes)?;
@@ -101,6 +105,32 @@ impl Staged {
         self.segments.extend(request.segments);
         self.keys.extend(request.keys);
         self.steps.extend(request.steps);
+        Ok(())
+    }
+
+    /// All rows of an altered table have the columns that it has in the end.
+    fn check_columns(&self, request: &CommitRequest) -> Result<()> {
+        let mut changes = self.changes();
+        changes.extend(request.changes.iter().cloned());
+        let altered = altered_tables(&changes);
+        let Some(view) = self.view.as_ref().filter(|_| !altered.is_empty()) else {
+            return Ok(());
+        };
+        let after = view
+            .catalog()
+            .apply(&changes, Stamp::overlay(view.catalog()))?;
+        let is_altered =
+            |table_id| altered.contains(&table_id) && after.table_by_id(table_id).is_some();
+        for stream in self.streams().chain(&request.streams) {
+            if is_altered(stream.table_id()) {
+                check_table(&after, stream.table_id(), stream.schema())?;
+            }
+        }
+        for segments in self.segments().chain(&request.segments) {
+            if is_altered(segments.table_id()) {
+                check_segments(&after, segments)?;
+            }
+        }
         Ok(())
     }
 

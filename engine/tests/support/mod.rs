@@ -200,6 +200,7 @@ pub(crate) fn request(table: &str, mode: IngestMode) -> IngestRequest {
         table_name: table.to_owned(),
         incoming: schema(),
         mode,
+        adds_columns: false,
         user_id: USER,
         idempotency_key: None,
         step: None,

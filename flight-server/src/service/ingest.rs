@@ -273,6 +273,7 @@ impl Call {
             table_name: target.table_name,
             incoming,
             mode: target.mode,
+            adds_columns: self.adds_columns(&target.options)?,
             user_id: self.caller.user.id,
             idempotency_key: self.idempotency_key()?,
             step: self.producer_step(&target.options)?,
@@ -300,6 +301,17 @@ impl Call {
             self.shared.metrics.ingest_bytes.inc_by(bytes as u64);
         }
         Ok(PutOutcome::of_rows(outcome.row_count, outcome.duplicate))
+    }
+
+    /// Whether an ingest may add columns: from the header or the command's option of its name.
+    fn adds_columns(&self, options: &HashMap<String, String>) -> Result<bool, Failure> {
+        let name = headers::ADD_COLUMNS;
+        match options.get(name).map(String::as_str) {
+            None => self.flag(name),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(_) => Err(Failure::invalid(format!("{name} is either true or false"))),
+        }
     }
 
     /// The number of an ingest, from the headers or the command's options, by the same names.

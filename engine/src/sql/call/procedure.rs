@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Value};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::canonical::short;
 use crate::error::{EngineError, Result};
+use crate::sql::names::parsed_name;
 use crate::sql::parser::CallArgument;
 
 /// A procedure with its arguments.
@@ -222,17 +220,7 @@ impl Arguments<'_> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        let parser = Parser::new(&GenericDialect {}).try_with_sql(&text);
-        let name = parser.and_then(|mut parser| {
-            let name = parser.parse_object_name(false)?;
-            parser.expect_token(&datafusion::sql::sqlparser::tokenizer::Token::EOF)?;
-            Ok(name)
-        });
-        let refused = |_| {
-            let text = short(&text);
-            EngineError::invalid(format!("'{text}' is no name of a table"))
-        };
-        name.map(Some).map_err(refused)
+        parsed_name(&text).map(Some)
     }
 
     fn count(&mut self, name: &str) -> Result<Option<u64>> {
